@@ -1,0 +1,1 @@
+"""How vehicles move: kinematic bicycle, LQR tracker, IDM."""

@@ -1,7 +1,8 @@
 """The kinematic bicycle: what a vehicle does with an acceleration and a steering rate.
 
-The model, its limits and its time constants are nuPlan's (Karnchanachari et al., "Towards learning-based planning: the
-nuPlan benchmark", 2024): a rear-axle bicycle with a first-order lag on both commands, integrated with explicit Euler.
+The model, its limits and its time constants are nuPlan's (Karnchanachari et al., "Towards learning-based
+planning: the nuPlan benchmark", 2024): a rear-axle bicycle with a first-order lag on both commands, integrated
+with explicit Euler.
 """
 
 from __future__ import annotations
@@ -40,9 +41,9 @@ PACIFICA = VehicleParameters()
 
 @dataclass(frozen=True)
 class BicycleState:
-    """State of the rear axle in the global frame: x, y [m], yaw [rad], speed [m/s], acceleration [m/s^2], steer [rad].
+    """The rear axle in the global frame: x, y [m], yaw [rad], speed [m/s], acceleration [m/s^2], steer [rad].
 
-    ``steer`` is the angle of the front tyre, positive to the left.
+    `steer` is the angle of the front tyre, positive to the left.
     """
 
     x: float
@@ -64,7 +65,7 @@ class BicycleState:
 
 @dataclass(frozen=True)
 class Control:
-    """The commands of one physics step: acceleration [m/s^2] along the vehicle, steering_rate [rad/s] of the tyre."""
+    """Commands of one physics step: acceleration [m/s^2] along the vehicle, steering_rate [rad/s] of the tyre."""
 
     acceleration: float
     steering_rate: float
@@ -77,11 +78,11 @@ def step_bicycle(
     vehicle: VehicleParameters = PACIFICA,
     allow_reverse: bool = False,
 ) -> BicycleState:
-    """The state ``dt_s`` later.
+    """The state `dt_s` later.
 
-    Position and yaw advance with the speed and steer that the step began with; the commands pass a first-order lag. nuPlan
-    lets a braking vehicle roll backwards; here it stops, unless ``allow_reverse``. Raises ValueError on a command
-    that is not finite: a NaN must not spread silently over an episode.
+    Position and yaw advance with the speed and steer that the step began with; the commands pass a first-order
+    lag. nuPlan lets a braking vehicle roll backwards; here it stops, unless `allow_reverse`. Raises ValueError on
+    a command that is not finite: a NaN must not spread silently over an episode.
     """
     if not (math.isfinite(control.acceleration) and math.isfinite(control.steering_rate)):
         raise ValueError(f"control is {control}, expected finite acceleration and steering_rate")

@@ -1,8 +1,8 @@
 """The kinematic bicycle: what a vehicle does with an acceleration and a steering rate.
 
 The model, its limits and its time constants are nuPlan's (Karnchanachari et al., "Towards learning-based
-planning: the nuPlan benchmark", 2024): a rear-axle bicycle with a first-order lag on both commands, integrated
-with explicit Euler.
+planning: the nuPlan benchmark", 2024): a rear-axle bicycle with a first-order lag on both commands,
+integrated with explicit Euler.
 """
 
 from __future__ import annotations
@@ -80,9 +80,9 @@ def step_bicycle(
 ) -> BicycleState:
     """The state `dt_s` later.
 
-    Position and yaw advance with the speed and steer that the step began with; the commands pass a first-order
-    lag. nuPlan lets a braking vehicle roll backwards; here it stops, unless `allow_reverse`. Raises ValueError on
-    a command that is not finite: a NaN must not spread silently over an episode.
+    Position and yaw advance with the speed and steer that the step began with; the commands pass a
+    first-order lag. nuPlan lets a braking vehicle roll backwards; here it stops, unless `allow_reverse`.
+    Raises ValueError on a command that is not finite: a NaN must not spread silently over an episode.
     """
     if not (math.isfinite(control.acceleration) and math.isfinite(control.steering_rate)):
         raise ValueError(f"control is {control}, expected finite acceleration and steering_rate")

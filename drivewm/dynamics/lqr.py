@@ -1,9 +1,9 @@
 """The LQR tracker: turns a planned trajectory into accelerations and steering rates.
 
-Decoupled as in nuPlan (Karnchanachari et al., 2024): a one-step LQR on the speed reached at the end of the tracking
-horizon, then a one-step LQR on (lateral error, heading error, steer), linearized about zero error along the
-reference's curvature. The speed and curvature of the reference are least-squares fits to its poses, with a penalty
-on jerk and on curvature rate.
+Decoupled as in nuPlan (Karnchanachari et al., 2024): a one-step LQR on the speed reached at the end of the
+tracking horizon, then a one-step LQR on (lateral error, heading error, steer), linearized about zero error
+along the reference's curvature. The speed and curvature of the reference are least-squares fits to its poses,
+with a penalty on jerk and on curvature rate.
 """
 
 from __future__ import annotations

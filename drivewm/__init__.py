@@ -1,0 +1,1 @@
+"""drivewm: an open world model for autonomous driving."""

@@ -1,0 +1,54 @@
+"""SE(2) algebra on poses `(x, y, yaw)` in metres and radians.
+
+Poses are the last axis of an array or tensor `(..., 3)`; every function takes NumPy arrays or torch tensors and
+returns the same kind. A pose `T_a_b` is where frame b sits in frame a, so that adjacent names cancel:
+`compose(T_a_b, T_b_c)` is `T_a_c`.
+"""
+
+from __future__ import annotations
+
+import math
+from types import ModuleType
+
+import numpy as np
+import torch
+
+
+def _namespace(array) -> ModuleType:
+    return torch if isinstance(array, torch.Tensor) else np
+
+
+def _stack(parts, like):
+    return torch.stack(parts, dim=-1) if isinstance(like, torch.Tensor) else np.stack(parts, axis=-1)
+
+
+def wrap_angle(angle):
+    """Angle (any shape) [rad] brought into [-pi, pi)."""
+    return (angle + math.pi) % (2 * math.pi) - math.pi
+
+
+def transform_points(T_a_b, points_b):
+    """Points `(..., N, 2)` in frame b -> the same points in frame a, for poses `T_a_b (..., 3)`."""
+    xp = _namespace(T_a_b)
+    cos, sin = xp.cos(T_a_b[..., None, 2]), xp.sin(T_a_b[..., None, 2])
+    x, y = points_b[..., 0], points_b[..., 1]
+    return _stack([T_a_b[..., None, 0] + cos * x - sin * y, T_a_b[..., None, 1] + sin * x + cos * y], T_a_b)
+
+
+def compose(T_a_b, T_b_c):
+    """`T_a_c (..., 3)` from `T_a_b (..., 3)` and `T_b_c (..., 3)`; the yaw is wrapped."""
+    xy = transform_points(T_a_b, T_b_c[..., None, :2])[..., 0, :]
+    return _stack([xy[..., 0], xy[..., 1], wrap_angle(T_a_b[..., 2] + T_b_c[..., 2])], T_a_b)
+
+
+def inverse(T_a_b):
+    """`T_b_a (..., 3)`: where frame a sits in frame b."""
+    xp = _namespace(T_a_b)
+    cos, sin = xp.cos(T_a_b[..., 2]), xp.sin(T_a_b[..., 2])
+    x, y = T_a_b[..., 0], T_a_b[..., 1]
+    return _stack([-cos * x - sin * y, sin * x - cos * y, wrap_angle(-T_a_b[..., 2])], T_a_b)
+
+
+def relative(T_w_a, T_w_b):
+    """`T_a_b (..., 3)`: pose b seen from a, both given in the same frame w."""
+    return compose(inverse(T_w_a), T_w_b)

@@ -1,0 +1,15 @@
+"""The contracts between all parts: what data is, and who may see which of it."""
+
+from drivewm.structures.boxes import BoxTracks
+from drivewm.structures.clip import History, SceneClip
+from drivewm.structures.labels import OCC3D, LabelSet
+from drivewm.structures.planning import AgentTracks, EgoState, PlanningInput, Rollout
+from drivewm.structures.road_map import Lane, RoadMap
+from drivewm.structures.route import Command, Route
+from drivewm.structures.tokens import TokenGrid, TokenSpec
+from drivewm.structures.trajectory import Trajectory
+
+__all__ = [
+    "OCC3D", "AgentTracks", "BoxTracks", "Command", "EgoState", "History", "LabelSet", "Lane", "PlanningInput", "RoadMap",
+    "Rollout", "Route", "SceneClip", "TokenGrid", "TokenSpec", "Trajectory",
+]

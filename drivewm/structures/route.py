@@ -1,0 +1,94 @@
+"""Route: the lanes to follow, as a planner sees them at t0."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from drivewm.geometry import se2
+
+
+class Command(IntEnum):
+    """High-level command, read off the route ahead and never off the driven path."""
+
+    NONE = 0
+    LEFT = 1
+    STRAIGHT = 2
+    RIGHT = 3
+
+
+ROUTE_POINTS = 25
+ROUTE_SPACING_M = 2.5
+# A turn is a change of heading of more than this over the route ahead.
+_TURN_RAD = np.deg2rad(20.0)
+_COMMAND_HORIZON_M = 30.0
+
+
+@dataclass
+class Route:
+    """The route ahead of the ego.
+
+    Attributes:
+        points: `(B, P, 2)` [m] in the ego frame at t0, evenly spaced; the first is the ego's projection on the route.
+        valid: `(B, P)` bool; false behind the end of the route, and everywhere if there is none.
+        spacing_m: distance between points [m].
+    """
+
+    points: Tensor
+    valid: Tensor
+    spacing_m: float
+
+    def __post_init__(self) -> None:
+        if self.points.ndim != 3 or self.points.shape[-1] != 2 or self.valid.shape != self.points.shape[:2]:
+            raise ValueError(
+                f"Route needs points (B, P, 2) and valid (B, P), got {tuple(self.points.shape)} and {tuple(self.valid.shape)}"
+            )
+
+    @classmethod
+    def ahead(cls, polyline: np.ndarray, pose: np.ndarray, count: int = ROUTE_POINTS, spacing_m: float = ROUTE_SPACING_M) -> Route:
+        """Cut the part ahead of the ego out of a route and resample it.
+
+        Args:
+            polyline: `(N, 2)` [m], global frame.
+            pose: `(3,)` the ego's global x, y, yaw.
+
+        Returns:
+            a Route with B = 1; points behind the end repeat the last one and are not valid.
+        """
+        polyline = np.asarray(polyline, np.float64)
+        if polyline.ndim != 2 or polyline.shape[1] != 2 or len(polyline) < 2:
+            raise ValueError(f"a route must be a polyline of shape (N >= 2, 2), got {polyline.shape}")
+        along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(polyline, axis=0), axis=1))])
+        stations = _project(polyline, along, np.asarray(pose)[:2]) + np.arange(count) * spacing_m
+        points = np.stack([np.interp(stations, along, polyline[:, axis]) for axis in range(2)], axis=-1)
+        local = se2.transform_points(se2.inverse(np.asarray(pose, np.float64)), points)
+        return cls(torch.from_numpy(local).float()[None], torch.from_numpy(stations <= along[-1] + 1e-6)[None], spacing_m)
+
+    def command(self) -> Tensor:
+        """`(B,)` int64: `Command.LEFT`, `STRAIGHT` or `RIGHT` by how far the route turns within 30 m; NONE without route."""
+        steps = self.points[:, 1:] - self.points[:, :-1]
+        ahead = self.valid[:, 1:] & (torch.arange(1, self.points.shape[1], device=steps.device) * self.spacing_m <= _COMMAND_HORIZON_M)
+        heading = torch.atan2(steps[..., 1], steps[..., 0])
+        last = (ahead.long().sum(1) - 1).clamp_min(0)
+        turn = se2.wrap_angle(heading.gather(1, last[:, None])[:, 0] - heading[:, 0])
+        command = torch.full_like(last, Command.STRAIGHT)
+        command[turn > _TURN_RAD] = Command.LEFT
+        command[turn < -_TURN_RAD] = Command.RIGHT
+        return torch.where(ahead.any(1), command, torch.full_like(last, Command.NONE))
+
+    def to(self, device: torch.device | str) -> Route:
+        """The same route on another device."""
+        return Route(self.points.to(device), self.valid.to(device), self.spacing_m)
+
+
+def _project(polyline: np.ndarray, along: np.ndarray, point: np.ndarray) -> float:
+    """Arc length [m] of the point of the polyline `(N, 2)` that is nearest to `point (2,)`."""
+    start, step = polyline[:-1], np.diff(polyline, axis=0)
+    length2 = np.maximum((step**2).sum(1), 1e-12)
+    share = np.clip(((point - start) * step).sum(1) / length2, 0.0, 1.0)
+    nearest = np.argmin(((start + share[:, None] * step - point) ** 2).sum(1))
+    return float(along[nearest] + share[nearest] * np.sqrt(length2[nearest]))

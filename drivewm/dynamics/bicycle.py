@@ -65,7 +65,7 @@ class BicycleState:
 
 @dataclass(frozen=True)
 class Control:
-    """Commands of one physics step: acceleration [m/s^2] along the vehicle, steering_rate [rad/s] of the tyre."""
+    """Commands of a physics step: acceleration [m/s^2] along the vehicle, steering rate [rad/s] of the tyre."""
 
     acceleration: float
     steering_rate: float

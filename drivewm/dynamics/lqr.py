@@ -49,7 +49,7 @@ class Reference:
 
     @classmethod
     def from_poses(cls, poses: np.ndarray, dt_s: float, parameters: LQRParameters | None = None) -> Reference:
-        """From `poses` (F+1, 3) in the global frame, `dt_s` apart; the first is where the vehicle was at planning."""
+        """From global `poses` (F+1, 3), `dt_s` apart; the first is where the vehicle was when it planned."""
         parameters = parameters or LQRParameters()
         poses = np.asarray(poses, dtype=np.float64)
         if poses.ndim != 2 or poses.shape[1] != 3 or len(poses) < 2:

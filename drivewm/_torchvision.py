@@ -1,8 +1,9 @@
 """Lets torchvision be imported beside a torch that was built for CPUs.
 
 timm and mmengine's Runner import torchvision. Package indexes without CPU builds serve its CUDA build, whose
-operator library cannot be loaded beside a CPU torch; its import then stops with "operator torchvision::nms does
-not exist". drivewm uses none of these operators, so it is enough that the names exist which the import looks up.
+operator library cannot be loaded beside a CPU torch; its import then stops with
+"operator torchvision::nms does not exist". drivewm uses none of these operators, so it is enough that the names
+exist which the import looks up.
 
 Nothing is imported here before somebody imports torchvision: `install` puts a finder in front of the import
 system that acts once, on that import, and then steps aside.

@@ -1,0 +1,169 @@
+"""The learned planner: a trajectory head that reads the world model's state along the route.
+
+It looks up the state (bird's-eye-view features) at points along the route and beside it, lets a small
+transformer compare them, and predicts how far the ego gets in each of eight steps and how far it keeps to the
+left or right. The poses then lie on the route's own curve, so the head has to learn when to go, not how a
+road bends.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from drivewm.geometry.voxel_grid import VoxelGrid
+from drivewm.planning.path import RoutePath
+from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
+from drivewm.structures.planning import EgoState
+from drivewm.structures.route import Route
+from drivewm.structures.trajectory import Trajectory
+
+_SPEED_SCALE = 10.0  # m/s: brings the ego's motion and the predicted speeds to order one
+_ACCELERATION_SCALE = 3.0
+_YAW_RATE_SCALE = 0.5
+_SLIP_M = 8.0
+
+
+class TrajectoryHead(nn.Module):
+    """From a state and a route to a plan; a gradient of the plan reaches the state.
+
+    Args:
+        in_channels: C of the state.
+        grid: gives the x and y range that the state covers.
+        hidden: width of the transformer.
+        samples: number of stations along the route, `sample_spacing_m` apart, at which the state is looked
+        up. lateral_m: how far to the left of the route each lookup of a station is.
+        max_lateral_m: bound of the predicted sideways displacement.
+        use_ego_state: whether speed, acceleration and yaw rate are inputs.
+        ego_dropout: share of training samples whose ego motion is hidden, so that the head does not only copy
+        it.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        grid: VoxelGrid,
+        hidden: int = 96,
+        layers: int = 2,
+        heads: int = 4,
+        samples: int = 20,
+        sample_spacing_m: float = 1.6,
+        lateral_m: tuple[float, ...] = (-2.0, 0.0, 2.0),
+        max_lateral_m: float = 0.5,
+        use_ego_state: bool = True,
+        ego_dropout: float = 0.5,
+    ):
+        super().__init__()
+        if not 0 <= ego_dropout <= 1:
+            raise ValueError(f"ego_dropout is {ego_dropout}, expected a share in [0, 1]")
+        if hidden % heads:
+            raise ValueError(f"hidden is {hidden}, expected a multiple of heads = {heads}")
+        self.in_channels = in_channels
+        self.max_lateral_m = max_lateral_m
+        self.use_ego_state = use_ego_state
+        self.ego_dropout = ego_dropout
+        x0, y0, _, x1, y1, _ = grid.range_m
+        self.register_buffer("low_m", torch.tensor([x0, y0]), persistent=False)
+        self.register_buffer("size_m", torch.tensor([x1 - x0, y1 - y0]), persistent=False)
+        self.register_buffer("stations_m", sample_spacing_m * torch.arange(samples), persistent=False)
+        self.register_buffer("lateral_m", torch.tensor(lateral_m), persistent=False)
+
+        self.embed_state = nn.Linear(len(lateral_m) * (in_channels + 1), hidden)
+        self.embed_shape = nn.Linear(1, hidden)
+        self.position = nn.Parameter(0.02 * torch.randn(samples, hidden))
+        self.embed_ego = nn.Linear(5, hidden)
+        self.hidden_ego = nn.Parameter(torch.zeros(3))
+        self.query = nn.Parameter(0.02 * torch.randn(PLAN_STEPS, hidden))
+        layer = nn.TransformerEncoderLayer(
+            hidden, heads, 2 * hidden, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.trunk = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(hidden), enable_nested_tensor=False)
+        self.output = nn.Linear(hidden, 2)
+        nn.init.normal_(self.output.weight, std=0.02)
+        nn.init.zeros_(self.output.bias)
+
+    def forward(self, state: Tensor, route: Route | None, ego: EgoState) -> Trajectory:
+        """Plan.
+
+        Args:
+            state: `(B, C, H, W)` float features; H runs along x and W along y of the grid's range.
+            route: in the ego frame at t0; where it has no valid point, the plan goes straight ahead.
+            ego: motion at t0; where it is hidden or unused, only the path's blend back to the route depends
+            on it.
+
+        Returns:
+            a Trajectory with poses `(B, 8, 3)`, whose progress along the route never falls.
+        """
+        if state.ndim != 4 or state.shape[1] != self.in_channels:
+            raise ValueError(f"state has shape {tuple(state.shape)}, expected (B, {self.in_channels}, H, W)")
+        path = RoutePath.along(route, ego.speed.to(state.device).float())
+        tokens = torch.cat(
+            [self._step_tokens(path, ego, len(state)), self._route_tokens(state, path)], dim=1
+        )
+        raw = self.output(self.trunk(tokens)[:, :PLAN_STEPS]).float()
+        speed = _SPEED_SCALE * F.softplus(raw[..., 0] - 1.0)
+        progress = torch.cumsum(PLAN_DT_S * speed, dim=1)
+        # an ego that stands cannot slip sideways
+        lateral = self.max_lateral_m * torch.tanh(raw[..., 1]) * (1 - torch.exp(-progress / _SLIP_M))
+        return Trajectory.from_poses(path.poses(progress, lateral), PLAN_DT_S)
+
+    def _route_tokens(self, state: Tensor, path: RoutePath) -> Tensor:
+        """`(B, samples, hidden)`: what the state holds at each station, where it lies and how the route bends."""
+        batch, lookups = len(state), len(self.lateral_m)
+        arc = self.stations_m.repeat_interleave(lookups).expand(batch, -1)
+        lateral = self.lateral_m.repeat(len(self.stations_m)).expand(batch, -1)
+        xy = path.poses(arc, lateral)[..., :2]
+        where = 2 * (xy - self.low_m) / self.size_m - 1
+        inside = (where.abs() <= 1).all(-1, keepdim=True).float()
+        # grid_sample wants (along W, along H), which is (y, x); in half precision it would miss by decimetres
+        seen = F.grid_sample(state.float(), where.flip(-1)[:, :, None], align_corners=False)[..., 0]
+        seen = torch.cat([seen.transpose(1, 2), inside], dim=-1).reshape(batch, len(self.stations_m), -1)
+        bend = 10.0 * path.curvature(self.stations_m.expand(batch, -1))
+        return self.embed_state(seen) + self.embed_shape(bend[..., None]) + self.position
+
+    def _step_tokens(self, path: RoutePath, ego: EgoState, batch: int) -> Tensor:
+        """`(B, 8, hidden)`: one query a step, with the ego's place on the route and, unless hidden, its motion."""
+        motion = torch.stack(
+            [ego.speed / _SPEED_SCALE, ego.acceleration / _ACCELERATION_SCALE, ego.yaw_rate / _YAW_RATE_SCALE], dim=-1
+        ).to(self.query)
+        hide = torch.full((batch, 1), not self.use_ego_state, device=motion.device)
+        if self.training and self.use_ego_state:
+            hide = torch.rand(batch, 1, device=motion.device) < self.ego_dropout
+        motion = torch.where(hide, self.hidden_ego, motion)
+        place = torch.stack([path.start_offset, path.start_slope], dim=-1).to(self.query)
+        return self.query + self.embed_ego(torch.cat([motion, place], dim=-1))[:, None]
+
+
+def planning_loss(plan: Trajectory, target: Trajectory) -> dict[str, Tensor]:
+    """How far a plan is from the driven path: two terms to sum, each a scalar.
+
+    `loss_plan_pose` is smooth L1 on x, y [m] and yaw [rad]; `loss_plan_progress` is smooth L1 on the distance
+    covered [m], which a path with the right speed and a small sideways error should not lose. Steps whose
+    target is not valid do not count.
+
+    Raises:
+        ValueError: where steps or their duration differ.
+    """
+    if plan.poses.shape != target.poses.shape or plan.dt_s != target.dt_s:
+        raise ValueError(
+            f"plan is {tuple(plan.poses.shape)} at {plan.dt_s} s, target {tuple(target.poses.shape)} at {target.dt_s} s"
+        )
+    valid = (plan.valid & target.valid).to(plan.poses.dtype)
+    count = valid.sum().clamp_min(1.0)
+    goal = torch.where(target.valid[..., None], target.poses, plan.poses.detach()).to(plan.poses)
+    yaw_error = torch.remainder(plan.poses[..., 2] - goal[..., 2] + torch.pi, 2 * torch.pi) - torch.pi
+    error = F.smooth_l1_loss(plan.poses[..., :2], goal[..., :2], reduction="none").sum(-1)
+    error = error + F.smooth_l1_loss(yaw_error, torch.zeros_like(yaw_error), reduction="none")
+    progress = F.smooth_l1_loss(_distance(plan.poses), _distance(goal), reduction="none")
+    return {
+        "loss_plan_pose": (error * valid).sum() / count,
+        "loss_plan_progress": (progress * valid).sum() / count,
+    }
+
+
+def _distance(poses: Tensor) -> Tensor:
+    """`(B, F)` distance covered up to each pose [m]; smooth at standstill, where a norm has no gradient."""
+    start = torch.zeros_like(poses[:, :1, :2])
+    steps = torch.diff(torch.cat([start, poses[..., :2]], dim=1), dim=1)
+    return torch.cumsum(torch.sqrt((steps**2).sum(-1) + 1e-6) - 1e-3, dim=1)

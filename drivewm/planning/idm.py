@@ -1,0 +1,116 @@
+"""IDM lane follower: keeps to the route, keeps its distance, slows down for bends.
+
+It reads the boxes of the last observed frame, so in the town it knows the agents exactly: the ceiling for
+what a planner that has to see them can reach.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from drivewm.dynamics.bicycle import PACIFICA, VehicleParameters
+from drivewm.dynamics.idm import IDMParameters, idm_acceleration
+from drivewm.planning.path import RoutePath
+from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
+from drivewm.structures.planning import PlanningInput
+from drivewm.structures.trajectory import Trajectory
+
+_STEP_S = 0.1
+_OUTLINE = 5  # points along each side of a box that are tested against the corridor
+
+
+class IDMPlanner:
+    """Follows the route behind the nearest box in its corridor.
+
+    Args:
+        parameters: of the car-following model.
+        margin_m: the corridor is the vehicle's width and this much more on each side.
+        lateral_acceleration: comfortable in bends [m/s^2]; sets the speed for a curvature.
+        vehicle: own size.
+    """
+
+    name = "idm"
+
+    def __init__(
+        self,
+        parameters: IDMParameters | None = None,
+        margin_m: float = 0.3,
+        lateral_acceleration: float = 2.0,
+        vehicle: VehicleParameters = PACIFICA,
+    ):
+        self.parameters = parameters or IDMParameters()
+        self.margin_m = margin_m
+        self.lateral_acceleration = lateral_acceleration
+        self.vehicle = vehicle
+
+    def plan(self, inputs: PlanningInput) -> Trajectory:
+        """Poses `(B, 8, 3)` on the route; constant acceleration is replanned every 0.1 s against a leader
+        that keeps its speed."""
+        speed = inputs.ego_state.speed.clamp_min(0)
+        path = RoutePath.along(inputs.route, speed)
+        lead_arc, lead_speed = (value.double().numpy() for value in self._leader(inputs, path))
+        limit_arc = torch.arange(0, 60, 1, dtype=speed.dtype).expand(len(speed), -1)
+        limit = self._speed_limit(limit_arc, path.curvature(limit_arc)).double().numpy()
+
+        arc, v = np.zeros(len(speed)), speed.double().numpy()
+        progress = []
+        for step in range(round(PLAN_STEPS * PLAN_DT_S / _STEP_S)):
+            desired = limit[np.arange(len(arc)), np.minimum(arc.astype(int), limit.shape[1] - 1)]
+            gap = lead_arc + lead_speed * _STEP_S * step - arc - self._front_m
+            acceleration = idm_acceleration(v, gap, lead_speed, self.parameters, desired)
+            next_v = np.maximum(v + acceleration * _STEP_S, 0.0)
+            arc, v = arc + 0.5 * (v + next_v) * _STEP_S, next_v
+            progress.append(arc)
+        every = round(PLAN_DT_S / _STEP_S)
+        at_poses = torch.from_numpy(np.stack(progress[every - 1 :: every], axis=1)).to(speed)
+        return Trajectory.from_poses(path.poses(at_poses), PLAN_DT_S)
+
+    @property
+    def _front_m(self) -> float:
+        return self.vehicle.rear_axle_to_center_m + self.vehicle.length_m / 2
+
+    def _leader(self, inputs: PlanningInput, path: RoutePath) -> tuple[Tensor, Tensor]:
+        """Arc length of the nearest point in the corridor [m], inf if it is free, and its speed along the route."""
+        batch = len(inputs.history)
+        boxes = inputs.history.boxes
+        if boxes is None:
+            raise ValueError("IDM needs history.boxes, but the history has none")
+        if boxes.valid.shape[2] == 0:
+            return torch.full((batch,), math.inf), torch.zeros(batch)
+        box, valid = boxes.boxes()[:, -1], boxes.valid[:, -1]
+        velocity = torch.nan_to_num(boxes.velocity[:, -1])
+
+        outline = _outline(box)  # (B, M, K, 2)
+        slots, samples = outline.shape[1:3]
+        arc, left = (value.reshape(batch, slots, samples) for value in path.project(outline.flatten(1, 2)))
+        inside = (left.abs() < self.vehicle.width_m / 2 + self.margin_m) & (arc > self._front_m - 1.0)
+        arc = torch.where(inside & valid[..., None], arc, math.inf).amin(-1)  # (B, M)
+
+        nearest = arc.argmin(-1, keepdim=True)
+        lead_arc = arc.gather(1, nearest)
+        yaw = path.poses(lead_arc.nan_to_num(posinf=0.0))[..., 2]
+        direction = torch.stack([torch.cos(yaw), torch.sin(yaw)], dim=-1)
+        lead_velocity = velocity.gather(1, nearest[..., None].expand(-1, -1, 2))
+        return lead_arc[:, 0], (lead_velocity * direction).sum(-1)[:, 0].clamp_min(0)
+
+    def _speed_limit(self, arc: Tensor, curvature: Tensor) -> Tensor:
+        """`(B, N)` desired speed at each station: the bend there, and the bends ahead at comfortable braking."""
+        speed2 = self.lateral_acceleration / curvature.abs().clamp_min(1e-4)
+        distance = arc[:, None, :] - arc[:, :, None]
+        braking = 2 * 0.5 * self.parameters.deceleration * distance.clamp_min(0)
+        reachable = torch.where(distance >= 0, speed2[:, None, :] + braking, math.inf).amin(-1)
+        return reachable.sqrt().clamp_max(self.parameters.desired_speed)
+
+
+def _outline(boxes: Tensor) -> Tensor:
+    """Points `(B, M, K, 2)` on and in the footprint of boxes `(B, M, 7)`."""
+    share = torch.linspace(-0.5, 0.5, _OUTLINE, dtype=boxes.dtype)
+    along, across = torch.meshgrid(share, share, indexing="ij")
+    x = boxes[..., 3:4] * along.flatten()
+    y = boxes[..., 4:5] * across.flatten()
+    cos, sin = torch.cos(boxes[..., 6:7]), torch.sin(boxes[..., 6:7])
+    return torch.stack([boxes[..., 0:1] + cos * x - sin * y, boxes[..., 1:2] + sin * x + cos * y], dim=-1)

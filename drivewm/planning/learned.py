@@ -1,0 +1,35 @@
+"""The learned planner: a world model that was trained with a trajectory head, asked for its plan."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+
+from drivewm.structures.clip import History
+from drivewm.structures.planning import PlanningInput
+from drivewm.structures.route import Route
+from drivewm.structures.trajectory import Trajectory
+
+
+class PlanningModel(Protocol):
+    """A trained model that plans from what was observed."""
+
+    def plan(self, history: History, route: Route | None) -> Trajectory:
+        """Poses `(B, 8, 3)` in the ego frame at t0."""
+        ...
+
+
+class LearnedPlanner:
+    """Asks `model` for its plan, without gradients. The model should be in evaluation mode."""
+
+    name = "learned"
+
+    def __init__(self, model: PlanningModel):
+        self.model = model
+
+    def plan(self, inputs: PlanningInput) -> Trajectory:
+        """Poses `(B, 8, 3)` on the CPU, wherever the model runs."""
+        with torch.inference_mode():
+            plan = self.model.plan(inputs.history, inputs.route)
+        return Trajectory(plan.poses.float().cpu(), plan.valid.cpu(), plan.dt_s)

@@ -32,8 +32,11 @@ class RoutePath:
         self.points = points
         self.spacing_m = spacing_m
         self.blend_m = (_BLEND_M + _BLEND_S * speed.clamp_min(0))[:, None]
-        ends = torch.cat([2 * points[:, :1] - points[:, 1:2], points, 2 * points[:, -1:] - points[:, -2:-1]], dim=1)
-        self._slopes = (ends[:, 2:] - ends[:, :-2]) / 2
+        # Going on quadratically at the start gives a bend's own tangent there; a chord would be off by half a step.
+        before = 3 * points[:, :1] - 3 * points[:, 1:2] + points[:, 2:3]
+        after = 2 * points[:, -1:] - points[:, -2:-1]
+        extended = torch.cat([before, points, after], dim=1)
+        self._slopes = (extended[:, 2:] - extended[:, :-2]) / 2
         tangent = F.normalize(self._slopes[:, 0], dim=-1)
         origin = -points[:, 0]
         self.start_offset = tangent[:, 0] * origin[:, 1] - tangent[:, 1] * origin[:, 0]

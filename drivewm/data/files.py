@@ -93,7 +93,9 @@ def read_lidar(path: str | Path, num_bytes: int | None = None) -> np.ndarray:
         raise MissingFileError(path, "file", "nothing", "a LiDAR sweep (.pcd.bin)") from None
     size = os.path.getsize(path)
     if raw is None or size % (4 * LIDAR_CHANNELS):
-        raise DataError(path, "size", f"{size} bytes", f"a multiple of {4 * LIDAR_CHANNELS} bytes (float32 x {LIDAR_CHANNELS})")
+        raise DataError(
+            path, "size", f"{size} bytes", f"a multiple of {4 * LIDAR_CHANNELS} bytes (float32 x {LIDAR_CHANNELS})"
+        )
     if num_bytes is not None and size != num_bytes:
         raise DataError(path, "size", f"{size} bytes", f"{num_bytes} bytes, as when the index was built")
     points = raw.reshape(-1, LIDAR_CHANNELS)

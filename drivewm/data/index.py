@@ -1,0 +1,241 @@
+"""The index: what a data set's tables say about its keyframes, as memory-mapped columns.
+
+Built once from the tables (seconds to a minute), opened in milliseconds, shared between worker processes by the
+operating system. A folder with one .npy file a column and `schema.json`; `docs/data_format.md` documents it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from drivewm.data.errors import DataError, DatasetExistsError, MissingFileError, StaleIndexError
+from drivewm.data.files import read_json, write_json
+from drivewm.geometry import VoxelGrid
+
+SCHEMA_VERSION = 1
+
+COLUMNS: dict[str, tuple[str, tuple[int, ...], str]] = {
+    "scene_name": ("S", (), "name of each scene"),
+    "scene_location": ("S", (), "location of each scene"),
+    "scene_frame_ptr": ("i8", (), "S + 1: scene s has the keyframes ptr[s] to ptr[s + 1]"),
+    "scene_route_ptr": ("i8", (), "S + 1: scene s has the route points ptr[s] to ptr[s + 1]"),
+    "scene_in_split": ("b1", (-1,), "(S, splits): is the scene in the split of that position in schema.json"),
+    "route_xy": ("f8", (2,), "route polylines [m, global]"),
+    "frame_token": ("S", (), "sample token of each keyframe"),
+    "frame_time_us": ("i8", (), "timestamp of its LIDAR_TOP sweep [microseconds]"),
+    "frame_T_global_ego": ("f8", (4, 4), "ego pose at that time"),
+    "frame_T_ego_lidar": ("f8", (4, 4), "calibration of LIDAR_TOP"),
+    "frame_lidar_file": ("S", (), ".pcd.bin, relative to the data root"),
+    "frame_lidar_bytes": ("i8", (), "its size"),
+    "frame_occupancy_file": ("S", (), "labels.npz, relative to the data root; empty where the scene has none"),
+    "frame_box_ptr": ("i8", (), "F + 1: keyframe f has the boxes ptr[f] to ptr[f + 1]"),
+    "box_center": ("f4", (3,), "[m, ego frame of the keyframe]"),
+    "box_size": ("f4", (3,), "length, width, height [m]"),
+    "box_yaw": ("f4", (), "[rad, ego frame]"),
+    "box_velocity": ("f4", (2,), "[m/s, ego frame's axes] by the devkit's centred difference; NaN where unknown"),
+    "box_velocity_past": ("f4", (2,), "the same from the previous annotation alone: knows nothing of the future"),
+    "box_label": ("u1", (), "OCC3D class"),
+    "box_track": ("i8", (), "number of the instance, unique in the data set"),
+    "box_lidar_points": ("i4", (), "number of LiDAR points inside"),
+}
+"""Each column's type, the shape of one entry, and its meaning. S: bytes of fixed width."""
+
+
+@dataclass(frozen=True)
+class Index:
+    """An open index.
+
+    Attributes:
+        folder: where it lies.
+        data_root: where the data set lies that it describes.
+        version: folder of the tables.
+        grid: the data set's voxel grid; None where it has no occupancy.
+        split_names: names that `scene_in_split`'s columns stand for.
+        columns: `COLUMNS`, memory-mapped.
+        occupancy: `(F, X, Y, Z)` uint8, all labels decoded, memory-mapped; None where they were not cached.
+        visible: `(F, ceil(X Y Z / 8))` uint8, the bits of `mask_lidar`; None likewise.
+    """
+
+    folder: Path
+    data_root: Path
+    version: str
+    grid: VoxelGrid | None
+    split_names: tuple[str, ...]
+    columns: dict[str, np.ndarray]
+    occupancy: np.ndarray | None
+    visible: np.ndarray | None
+
+    def __reduce__(self):  # a worker maps the files itself instead of being sent their contents
+        return Index.open, (self.folder, self.data_root)
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        return self.columns[column]
+
+    @property
+    def num_frames(self) -> int:
+        """Number of keyframes."""
+        return len(self["frame_token"])
+
+    @property
+    def num_scenes(self) -> int:
+        """Number of scenes."""
+        return len(self["scene_name"])
+
+    def scenes_of(self, split: str) -> np.ndarray:
+        """Positions of the scenes of a split. Raises DataError for an unknown split."""
+        if split not in self.split_names:
+            raise DataError(self.folder / "schema.json", "split", repr(split), f"one of {', '.join(self.split_names)}")
+        return np.flatnonzero(self["scene_in_split"][:, self.split_names.index(split)])
+
+    @classmethod
+    def open(cls, folder: str | Path, data_root: str | Path | None = None) -> Index:
+        """Opens an index, once it is clear that it is of this schema and of the tables as they are now.
+
+        Args:
+            folder: written by `write`.
+            data_root: where the data set is, if it moved apart from its index.
+
+        Raises:
+            MissingFileError, StaleIndexError, DataError.
+        """
+        folder = Path(folder)
+        path = folder / "schema.json"
+        if not folder.is_dir():
+            raise MissingFileError(folder, "index", "nothing", "an index folder", "tools/create_index.py makes one")
+        schema = read_json(path, dict)
+        if schema.get("schema_version") != SCHEMA_VERSION:
+            raise StaleIndexError(
+                path,
+                "schema_version",
+                schema.get("schema_version"),
+                SCHEMA_VERSION,
+                "Build it again: tools/create_index.py",
+            )
+        root = Path(data_root) if data_root is not None else Path(os.path.normpath(folder / schema["data_root"]))
+        now = fingerprint(root, schema["dataset_version"])
+        changed = sorted(
+            name for name in {*now, *schema["fingerprint"]} if now.get(name) != schema["fingerprint"].get(name)
+        )
+        if changed:
+            raise StaleIndexError(
+                root,
+                "tables",
+                f"{', '.join(changed)} changed or missing since the index was built",
+                "the tables of then",
+                f"Build {folder} again: tools/create_index.py --overwrite",
+            )
+        columns = {name: _load(folder, name, schema["columns"]) for name in COLUMNS}
+        cached = {
+            name: _load(folder, name, schema["columns"]) if name in schema["columns"] else None
+            for name in ("occupancy", "visible")
+        }
+        grid = (
+            None if schema["grid"] is None else VoxelGrid(tuple(schema["grid"]["range_m"]), schema["grid"]["voxel_m"])
+        )
+        return cls(folder, root, schema["dataset_version"], grid, tuple(schema["splits"]), columns, **cached)
+
+
+def _load(folder: Path, name: str, shapes: dict[str, list]) -> np.ndarray:
+    path = folder / f"{name}.npy"
+    try:
+        array = (
+            np.load(path, mmap_mode="r", allow_pickle=False)
+            if shapes[name]["shape"][0]
+            else np.load(path, allow_pickle=False)
+        )
+    except FileNotFoundError:
+        raise MissingFileError(path, "column", "nothing", "a column of the index") from None
+    except (ValueError, EOFError) as error:
+        raise DataError(path, "column", f"a broken file ({error})", "a .npy array") from None
+    found = {"dtype": array.dtype.str, "shape": list(array.shape)}
+    if found != shapes[name]:
+        raise DataError(path, "column", found, f"{shapes[name]}, as schema.json says")
+    return array
+
+
+def fingerprint(root: str | Path, version: str) -> dict[str, str]:
+    """What an index depends on: sizes of the tables, and digests of the small ones (a few ms in all)."""
+    root, found = Path(root), {}
+    files = [*sorted((root / version).glob("*.json")), root / "splits.json", root / "dataset.json"]
+    for path in files:
+        if path.is_file():
+            size = path.stat().st_size
+            digest = hashlib.sha256(path.read_bytes()).hexdigest() if size <= 4_000_000 else ""
+            found[path.relative_to(root).as_posix()] = f"{size} {digest}".strip()
+    return found
+
+
+class IndexWriter:
+    """Writes an index into a temporary folder that takes its name when all is there.
+
+    Use as a context manager: `column` and `array` fill it, a clean exit publishes it, an exception leaves nothing.
+
+    Args:
+        folder: the index to be. An index that is there already is replaced when `overwrite` is set.
+    """
+
+    def __init__(self, folder: str | Path, overwrite: bool = False) -> None:
+        self.folder = Path(folder)
+        if self.folder.exists() and not overwrite:
+            raise DatasetExistsError(folder, "index", "one that exists", "a new folder, or --overwrite")
+        if self.folder.exists() and not (self.folder / "schema.json").exists() and any(self.folder.iterdir()):
+            raise DataError(folder, "index", "a folder that is no index", "an index to overwrite")
+        self._building = self.folder.with_name(self.folder.name + ".partial")
+        self._shapes: dict[str, dict] = {}
+
+    def __enter__(self) -> IndexWriter:
+        shutil.rmtree(self._building, ignore_errors=True)
+        self._building.mkdir(parents=True)
+        return self
+
+    def column(self, name: str, values) -> None:
+        """Writes one of `COLUMNS`."""
+        dtype, tail, _ = COLUMNS[name]
+        array = np.asarray([v.encode() for v in values], dtype="S") if dtype == "S" else np.asarray(values, dtype)
+        if dtype == "S" and not len(array):
+            array = np.zeros(0, "S1")
+        array = np.ascontiguousarray(
+            array.reshape(len(array), *tail) if array.size else array.reshape(0, *(abs(n) for n in tail))
+        )
+        np.save(self._building / f"{name}.npy", array, allow_pickle=False)
+        self._shapes[name] = {"dtype": array.dtype.str, "shape": list(array.shape)}
+
+    def array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """A uint8 array on disk to be filled in place, for `occupancy` and `visible`."""
+        self._shapes[name] = {"dtype": np.dtype(np.uint8).str, "shape": list(shape)}
+        return np.lib.format.open_memmap(self._building / f"{name}.npy", "w+", np.uint8, shape)
+
+    def finish(self, data_root: Path, version: str, grid: VoxelGrid | None, splits: list[str]) -> None:
+        """Writes schema.json."""
+        schema = {
+            "schema_version": SCHEMA_VERSION,
+            "data_root": Path(os.path.relpath(data_root, self.folder)).as_posix(),
+            "dataset_version": version,
+            "grid": None if grid is None else {"range_m": list(grid.range_m), "voxel_m": grid.voxel_m},
+            "splits": splits,
+            "fingerprint": fingerprint(data_root, version),
+            "columns": self._shapes,
+        }
+        missing = set(COLUMNS).difference(self._shapes)
+        if missing:
+            raise ValueError(f"index columns were not written: {sorted(missing)}")
+        write_json(self._building / "schema.json", schema, indent=1)
+
+    def __exit__(self, error_type, error, traceback) -> None:
+        if error_type is not None:
+            shutil.rmtree(self._building, ignore_errors=True)
+            return
+        if self.folder.exists():
+            retired = self.folder.with_name(self.folder.name + ".retired")
+            shutil.rmtree(retired, ignore_errors=True)
+            os.replace(self.folder, retired)
+            os.replace(self._building, self.folder)
+            shutil.rmtree(retired)
+        else:
+            os.replace(self._building, self.folder)

@@ -1,0 +1,215 @@
+"""Clips of consecutive keyframes from an indexed data set in nuScenes' format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from drivewm.data.errors import DataError
+from drivewm.data.files import read_lidar, read_occupancy, resolve
+from drivewm.data.index import Index
+from drivewm.geometry import VoxelGrid, se3
+from drivewm.structures import BoxTracks, Route, SceneClip
+from drivewm.structures.route import ROUTE_POINTS, ROUTE_SPACING_M
+
+MAX_ROUTE_DISTANCE_M = 10.0
+"""An ego further away than this has left its route, and gets none."""
+MAX_STEP_RATIO = 1.5
+"""Keyframes further apart than this many usual steps are a gap, which no clip spans."""
+
+
+class NuScenesClips(Dataset):
+    """Windows of `num_history + num_future` keyframes, none of which spans two scenes or a gap in time.
+
+    Args:
+        index: an `Index`, or the folder of one.
+        split: e.g. train or val. Which there are stands in the index.
+        num_history: observed keyframes; the last of them is t0.
+        num_future: keyframes after t0.
+        stride: take every stride-th window of a scene, from its first.
+        load_occupancy, load_visible, load_boxes, load_points: which parts to load; the others are None in the clip.
+            None for occupancy and visible: if the data set has them.
+        data_root: where the data set is, if it moved apart from its index.
+
+    Scenes that are too short for a window yield none.
+
+    Raises:
+        DataError: the split is unknown or without any window, or occupancy is asked for where there is none.
+    """
+
+    def __init__(
+        self,
+        index: Index | str | Path,
+        split: str,
+        num_history: int,
+        num_future: int,
+        stride: int = 1,
+        load_occupancy: bool | None = None,
+        load_visible: bool | None = None,
+        load_boxes: bool = True,
+        load_points: bool = False,
+        data_root: str | Path | None = None,
+    ) -> None:
+        if num_history < 1 or num_future < 0 or stride < 1:
+            raise ValueError(
+                f"need num_history >= 1, num_future >= 0, stride >= 1, got {num_history}, {num_future}, {stride}"
+            )
+        self.index = index if isinstance(index, Index) else Index.open(index, data_root)
+        self.split, self.num_history, self.num_future = split, num_history, num_future
+        self.load_boxes, self.load_points = load_boxes, load_points
+        scenes = self.index.scenes_of(split)
+        self.load_occupancy = self._has_occupancy(scenes, load_occupancy)
+        self.load_visible = self.load_occupancy if load_visible is None else load_visible
+        if self.load_visible and not self.load_occupancy:
+            self._has_occupancy(scenes, True)
+        self.starts, self.scenes = self._windows(scenes, stride)
+        """First keyframe and scene of each clip: `(len,)` int64."""
+
+    @property
+    def grid(self) -> VoxelGrid | None:
+        """The data set's voxel grid."""
+        return self.index.grid
+
+    @property
+    def num_frames(self) -> int:
+        """Keyframes in a clip."""
+        return self.num_history + self.num_future
+
+    @property
+    def scene_names(self) -> list[str]:
+        """Scene of each clip."""
+        return [self.index["scene_name"][scene].decode() for scene in self.scenes]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, item: int) -> dict[str, SceneClip]:
+        """The clip as `dict(clip=SceneClip)`, B = 1."""
+        start, scene = int(self.starts[item]), int(self.scenes[item])
+        frames = slice(start, start + self.num_frames)
+        t0 = start + self.num_history - 1
+        route = self._route(scene, t0)
+        parts: dict = {}
+        if self.load_occupancy or self.load_visible:
+            parts["grid"] = self.grid
+            parts.update(self._occupancy(frames))
+        if self.load_points:
+            parts.update(self._points(frames))
+        if self.load_boxes:
+            parts["boxes"] = self._boxes(frames, t0)
+        clip = SceneClip(
+            num_history=self.num_history,
+            timestamp_us=_tensor(self.index["frame_time_us"][frames])[None],
+            T_global_ego=_tensor(self.index["frame_T_global_ego"][frames])[None],
+            T_ego_lidar=_tensor(self.index["frame_T_ego_lidar"][frames]).float()[None],
+            scene=(self.index["scene_name"][scene].decode(),),
+            sample_token=(self.index["frame_token"][t0].decode(),),
+            route=route,
+            command=route.command(),
+            **parts,
+        )
+        return {"clip": clip}
+
+    def _has_occupancy(self, scenes: np.ndarray, wanted: bool | None) -> bool:
+        files, starts = self.index["frame_occupancy_file"], self.index["scene_frame_ptr"][scenes]
+        ends = self.index["scene_frame_ptr"][scenes + 1]
+        without = [int(s) for s, a, b in zip(scenes, starts, ends, strict=True) if a < b and not files[a]]
+        if wanted and without:
+            name = self.index["scene_name"][without[0]].decode()
+            raise DataError(
+                self.index.data_root / "gts" / name, "occupancy", "no labels", f"labels.npz for split {self.split}"
+            )
+        return not without if wanted is None else wanted
+
+    def _windows(self, scenes: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
+        pointer, time = self.index["scene_frame_ptr"], self.index["frame_time_us"]
+        starts, owners = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for scene in scenes:
+            first, end = int(pointer[scene]), int(pointer[scene + 1])
+            candidates = np.arange(first, end - self.num_frames + 1, stride)
+            if len(candidates) and self.num_frames > 1:
+                steps = np.diff(time[first:end])
+                gaps = np.concatenate([[0], np.cumsum(steps > MAX_STEP_RATIO * np.median(steps))])
+                local = candidates - first
+                candidates = candidates[gaps[local + self.num_frames - 1] == gaps[local]]
+            starts.append(candidates)
+            owners.append(np.full(len(candidates), scene))
+        if not sum(map(len, starts)):
+            longest = int((pointer[scenes + 1] - pointer[scenes]).max()) if len(scenes) else 0
+            raise DataError(
+                self.index.folder,
+                f"split {self.split}",
+                f"{len(scenes)} scenes of at most {longest} keyframes",
+                f"a scene of {self.num_history} + {self.num_future} keyframes without a gap",
+            )
+        return np.concatenate(starts), np.concatenate(owners)
+
+    def _occupancy(self, frames: slice) -> dict[str, torch.Tensor]:
+        if self.index.occupancy is not None:
+            semantics = np.array(self.index.occupancy[frames])
+            voxels = int(np.prod(self.grid.shape))
+            bits = np.unpackbits(self.index.visible[frames], axis=1, count=voxels) if self.load_visible else None
+            visible = None if bits is None else bits.reshape(semantics.shape).astype(bool)
+        else:
+            files = self.index["frame_occupancy_file"][frames]
+            loaded = [read_occupancy(self._path(file, "frame_occupancy_file"), self.grid) for file in files]
+            semantics, visible = np.stack([s for s, _ in loaded]), np.stack([v for _, v in loaded])
+        found = {"occupancy": semantics} if self.load_occupancy else {}
+        if self.load_visible:
+            found["visible"] = visible
+        return {name: torch.from_numpy(array)[None] for name, array in found.items()}
+
+    def _points(self, frames: slice) -> dict[str, torch.Tensor]:
+        """Sweeps in their ego frames, padded to the longest."""
+        files, sizes = self.index["frame_lidar_file"][frames], self.index["frame_lidar_bytes"][frames]
+        sweeps = [read_lidar(self._path(f, "frame_lidar_file"), int(n)) for f, n in zip(files, sizes, strict=True)]
+        longest = max(map(len, sweeps))
+        points = np.zeros((len(sweeps), longest, 4), np.float32)
+        valid = np.zeros((len(sweeps), longest), bool)
+        for i, (sweep, T_ego_lidar) in enumerate(zip(sweeps, self.index["frame_T_ego_lidar"][frames], strict=True)):
+            points[i, : len(sweep)] = se3.transform_points(T_ego_lidar, sweep[:, :4])
+            valid[i, : len(sweep)] = True
+        return {"points": torch.from_numpy(points)[None], "points_valid": torch.from_numpy(valid)[None]}
+
+    def _boxes(self, frames: slice, t0: int) -> BoxTracks:
+        """One slot a track, the same in all frames of the clip."""
+        pointer = self.index["frame_box_ptr"][frames.start : frames.stop + 1]
+        rows = slice(int(pointer[0]), int(pointer[-1]))
+        tracks, slot = np.unique(self.index["box_track"][rows], return_inverse=True)
+        frame = np.repeat(np.arange(self.num_frames), np.diff(pointer))
+        velocity = np.array(self.index["box_velocity"][rows])
+        # The centred difference at t0 looks at the frame after t0; a History must not.
+        velocity[frame == self.num_history - 1] = self.index["box_velocity_past"][rows][frame == self.num_history - 1]
+        boxes = BoxTracks.empty(1, self.num_frames, len(tracks))
+        values = {name: self.index[f"box_{name}"][rows] for name in ("center", "size", "yaw", "label")}
+        for name, value in (*values.items(), ("velocity", velocity), ("valid", np.ones(len(slot), bool))):
+            target = getattr(boxes, name)
+            target[0, torch.from_numpy(frame), torch.from_numpy(slot)] = _tensor(value).to(target.dtype)
+        boxes.track[0] = torch.from_numpy(tracks)
+        return boxes
+
+    def _route(self, scene: int, t0: int) -> Route:
+        """The route ahead at t0; nowhere valid where there is none or the ego has left it."""
+        start, end = self.index["scene_route_ptr"][scene : scene + 2]
+        pose = se3.to_se2(self.index["frame_T_global_ego"][t0])
+        if end - start >= 2:
+            route = Route.ahead(self.index["route_xy"][start:end], pose, ROUTE_POINTS, ROUTE_SPACING_M)
+            if torch.linalg.norm(route.points[0, 0]) <= MAX_ROUTE_DISTANCE_M:
+                return route
+        return Route(torch.zeros(1, ROUTE_POINTS, 2), torch.zeros(1, ROUTE_POINTS, dtype=torch.bool), ROUTE_SPACING_M)
+
+    def _path(self, name: bytes, column: str) -> Path:
+        return resolve(self.index.data_root, name.decode(), self.index.folder / f"{column}.npy", column)
+
+
+def collate(samples: list[dict[str, SceneClip]]) -> dict[str, SceneClip]:
+    """One batch of the samples' clips: `dict(clip=SceneClip)`, points and boxes padded to the largest number."""
+    return {"clip": SceneClip.cat([sample["clip"] for sample in samples])}
+
+
+def _tensor(array: np.ndarray) -> torch.Tensor:
+    """A tensor of its own memory (the index is mapped read-only)."""
+    return torch.from_numpy(np.array(array))

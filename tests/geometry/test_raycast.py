@@ -98,7 +98,7 @@ def test_visible_voxels_are_those_that_the_ray_meets_before_its_hit():
         t = np.stack([(low - origin) / direction, (low + GRID.voxel_m - origin) / direction])
         near, far = t.min(0).max(1).clip(0), t.max(0).min(1)
         expected = np.zeros(GRID.shape, bool)
-        expected[tuple(cells[(near <= far) & (near <= depth)].T)] = True
+        expected[tuple(cells[(near <= far) & (near <= depth + 1e-9)].T)] = True
         np.testing.assert_array_equal(seen, expected)
 
 

@@ -13,10 +13,7 @@ from drivewm.data.files import read_lidar, read_occupancy, resolve
 from drivewm.data.index import Index
 from drivewm.geometry import VoxelGrid, se3
 from drivewm.structures import BoxTracks, Route, SceneClip
-from drivewm.structures.route import ROUTE_POINTS, ROUTE_SPACING_M
 
-MAX_ROUTE_DISTANCE_M = 10.0
-"""An ego further away than this has left its route, and gets none."""
 MAX_STEP_RATIO = 1.5
 """Keyframes further apart than this many usual steps are a gap, which no clip spans."""
 
@@ -194,12 +191,9 @@ class NuScenesClips(Dataset):
     def _route(self, scene: int, t0: int) -> Route:
         """The route ahead at t0; nowhere valid where there is none or the ego has left it."""
         start, end = self.index["scene_route_ptr"][scene : scene + 2]
-        pose = se3.to_se2(self.index["frame_T_global_ego"][t0])
-        if end - start >= 2:
-            route = Route.ahead(self.index["route_xy"][start:end], pose, ROUTE_POINTS, ROUTE_SPACING_M)
-            if torch.linalg.norm(route.points[0, 0]) <= MAX_ROUTE_DISTANCE_M:
-                return route
-        return Route(torch.zeros(1, ROUTE_POINTS, 2), torch.zeros(1, ROUTE_POINTS, dtype=torch.bool), ROUTE_SPACING_M)
+        if end - start < 2:
+            return Route.nowhere()
+        return Route.ahead(self.index["route_xy"][start:end], se3.to_se2(self.index["frame_T_global_ego"][t0]))
 
     def _path(self, name: bytes, column: str) -> Path:
         return resolve(self.index.data_root, name.decode(), self.index.folder / f"{column}.npy", column)

@@ -23,6 +23,8 @@ class Command(IntEnum):
 
 ROUTE_POINTS = 25
 ROUTE_SPACING_M = 2.5
+MAX_ROUTE_DISTANCE_M = 10.0
+"""An ego further away than this has left its route, and gets none."""
 # A turn is a change of heading of more than this over the route ahead.
 _TURN_RAD = np.deg2rad(20.0)
 _COMMAND_HORIZON_M = 30.0
@@ -57,7 +59,8 @@ class Route:
             pose: `(3,)` the ego's global x, y, yaw.
 
         Returns:
-            a Route with B = 1; points behind the end repeat the last one and are not valid.
+            a Route with B = 1; points behind the end repeat the last one and are not valid. If the ego has left the route
+            by more than `MAX_ROUTE_DISTANCE_M`, `Route.nowhere`.
         """
         polyline = np.asarray(polyline, np.float64)
         if polyline.ndim != 2 or polyline.shape[1] != 2 or len(polyline) < 2:
@@ -66,7 +69,14 @@ class Route:
         stations = _project(polyline, along, np.asarray(pose)[:2]) + np.arange(count) * spacing_m
         points = np.stack([np.interp(stations, along, polyline[:, axis]) for axis in range(2)], axis=-1)
         local = se2.transform_points(se2.inverse(np.asarray(pose, np.float64)), points)
+        if np.linalg.norm(local[0]) > MAX_ROUTE_DISTANCE_M:
+            return cls.nowhere(count, spacing_m)
         return cls(torch.from_numpy(local).float()[None], torch.from_numpy(stations <= along[-1] + 1e-6)[None], spacing_m)
+
+    @classmethod
+    def nowhere(cls, count: int = ROUTE_POINTS, spacing_m: float = ROUTE_SPACING_M) -> Route:
+        """No route, B = 1: no point is valid."""
+        return cls(torch.zeros(1, count, 2), torch.zeros(1, count, dtype=torch.bool), spacing_m)
 
     def command(self) -> Tensor:
         """`(B,)` int64: `Command.LEFT`, `STRAIGHT` or `RIGHT` by how far the route turns within 30 m; NONE without route."""

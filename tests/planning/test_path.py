@@ -64,5 +64,6 @@ def test_without_a_route_it_runs_straight_ahead_and_behind_the_end_straight_on(s
 
 def test_the_poses_have_a_gradient_in_the_arc_length(bend_route):
     arc = torch.linspace(1, 50, 30, dtype=torch.float64)[None].requires_grad_()
-    path = RoutePath.along(Route.ahead(bend_route, np.array([0.0, 0.3, 0.02])), torch.tensor([5.0], dtype=torch.float64))
+    speed = torch.tensor([5.0], dtype=torch.float64)
+    path = RoutePath.along(Route.ahead(bend_route, np.array([0.0, 0.3, 0.02])), speed)
     assert torch.autograd.gradcheck(lambda a: path.poses(a), (arc + 0.01,))

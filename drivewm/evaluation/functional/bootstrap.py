@@ -46,7 +46,7 @@ def clustered_interval(
     """
     sums = np.asarray(sums)
     if len(sums) == 0 or len(sums) != len(clusters):
-        raise ValueError(f"expected one cluster name a sample and at least one sample, got {len(sums)} and {len(clusters)}")
+        raise ValueError(f"expected at least one sample and a cluster name each, got {len(sums)} and {len(clusters)}")
     if not 0 < level < 1:
         raise ValueError(f"level must be inside (0, 1), got {level}")
     names = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
@@ -68,7 +68,7 @@ def clustered_mean_interval(
     resamples: int = 1000,
     level: float = 0.95,
 ) -> Interval:
-    """Interval of the mean of `values (N,)`; NaN values are left out. The other arguments are `clustered_interval`'s."""
+    """Interval of the mean of `values (N,)`, NaN left out. The other arguments are those of `clustered_interval`."""
     values = np.asarray(values, np.float64)
     finite = np.isfinite(values)
     pairs = np.stack([np.where(finite, values, 0.0), finite], axis=-1)

@@ -23,7 +23,7 @@ class ComfortLimits:
 
 @dataclass(frozen=True)
 class ComfortSignals:
-    """Smoothed signals `(T,)` float64: accelerations [m/s^2], jerks [m/s^3], yaw rate [rad/s] and acceleration [rad/s^2]."""
+    """Smoothed signals, `(T,)` float64 each: m/s^2, jerks m/s^3, yaw rate rad/s, yaw acceleration rad/s^2."""
 
     longitudinal_acceleration: np.ndarray
     lateral_acceleration: np.ndarray
@@ -33,9 +33,7 @@ class ComfortSignals:
     yaw_acceleration: np.ndarray
 
 
-def comfort_signals(
-    yaw: np.ndarray, speed: np.ndarray, acceleration: np.ndarray, dt_s: float
-) -> ComfortSignals:
+def comfort_signals(yaw: np.ndarray, speed: np.ndarray, acceleration: np.ndarray, dt_s: float) -> ComfortSignals:
     """Signals that the bounds apply to, Savitzky-Golay smoothed as in NAVSIM: windows of 8 steps (acceleration), 15
     (jerk) and 5 (yaw), second order. Windows shrink to the path's length.
 
@@ -49,7 +47,7 @@ def comfort_signals(
     yaw, speed, acceleration = (np.asarray(a, np.float64) for a in (yaw, speed, acceleration))
     if yaw.ndim != 1 or len(yaw) < 3 or not yaw.shape == speed.shape == acceleration.shape:
         raise ValueError(
-            f"yaw, speed and acceleration must be (T,) with T >= 3, got {yaw.shape}, {speed.shape}, {acceleration.shape}"
+            f"yaw, speed, acceleration must be (T,) with T >= 3, got {yaw.shape}, {speed.shape}, {acceleration.shape}"
         )
     if not (np.isfinite(yaw).all() and np.isfinite(speed).all() and np.isfinite(acceleration).all()):
         raise ValueError("yaw, speed and acceleration must be finite")

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from drivewm.evaluation.functional import _kernels
+from drivewm.geometry import se3
+from drivewm.geometry.voxel_grid import VoxelGrid
 
 
 def confusion_counts(
@@ -65,7 +67,7 @@ def _checked(prediction, truth, num_classes, mask):
         raise ValueError(f"prediction has shape {prediction.shape}, but truth has {truth.shape}")
     for name, array in (("prediction", prediction), ("truth", truth)):
         if array.size and array.max() >= num_classes:
-            raise ValueError(f"{name} holds label {array.max()}, but there are {num_classes} classes (0 .. {num_classes - 1})")
+            raise ValueError(f"{name} holds label {array.max()}, but there are only {num_classes} classes from 0 on")
     if mask is not None:
         if mask.shape != truth.shape or mask.dtype != bool:
             raise ValueError(f"mask must be bool of shape {truth.shape}, got {mask.dtype} of {mask.shape}")
@@ -95,8 +97,27 @@ def miou(counts: np.ndarray, classes: Sequence[int]) -> np.ndarray:
 
 
 def occupied_iou(counts: np.ndarray, free: int) -> np.ndarray:
-    """IoU of occupied (every class but `free`) against free, from counts `(..., C, C)`: float64 `(...)`, NaN if none."""
+    """IoU of occupied (all classes but `free`) against free, from counts `(..., C, C)`: float64 `(...)`, or NaN."""
     occupied = np.arange(counts.shape[-1]) != free
     hit = counts[..., occupied, :][..., occupied].sum((-2, -1)).astype(np.float64)
     union = counts.sum((-2, -1)) - counts[..., free, free]
     return np.divide(hit, union, out=np.full(hit.shape, np.nan), where=union > 0)[()]
+
+
+def newly_seen(grid: VoxelGrid, T_t0_target: np.ndarray, T_t0_history: np.ndarray) -> np.ndarray:
+    """Voxels of target frames that were outside of every history frame's grid: nothing there can be copied.
+
+    Args:
+        grid: the same in all frames' own ego frames.
+        T_t0_target: `(F, 4, 4)` where the ego is in the target frames, seen from t0.
+        T_t0_history: `(H, 4, 4)` where it was in the observed frames, seen from t0.
+
+    Returns:
+        bool `(F, X, Y, Z)`.
+    """
+    centers = grid.centers().reshape(-1, 3)
+    unseen = np.ones((len(T_t0_target), len(centers)), bool)
+    for T_history_t0 in se3.inverse(np.asarray(T_t0_history, np.float64)):
+        for f, T_target in enumerate(np.asarray(T_t0_target, np.float64)):
+            unseen[f] &= ~grid.to_index(se3.transform_points(T_history_t0 @ T_target, centers))[1]
+    return unseen.reshape(len(T_t0_target), *grid.shape)

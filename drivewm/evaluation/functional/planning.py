@@ -38,7 +38,7 @@ def l2_errors(prediction: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Distance [m] of each predicted position from the driven one: poses `(..., F, 3)` -> `(..., F)` float64."""
     prediction, truth = np.asarray(prediction, np.float64), np.asarray(truth, np.float64)
     if prediction.shape != truth.shape or prediction.shape[-1:] != (3,):
-        raise ValueError(f"poses must be (..., F, 3) of one shape, got prediction {prediction.shape} and truth {truth.shape}")
+        raise ValueError(f"poses must be (..., F, 3), got prediction {prediction.shape} and truth {truth.shape}")
     return np.linalg.norm(prediction[..., :2] - truth[..., :2], axis=-1)
 
 
@@ -69,29 +69,25 @@ def polygon_collisions(ego: np.ndarray, boxes: np.ndarray, valid: np.ndarray) ->
         bool `(..., F)`.
     """
     if boxes.shape[:-2] != ego.shape[:-1] or valid.shape != boxes.shape[:-1]:
-        raise ValueError(f"expected boxes (..., F, M, 7) for ego {ego.shape}, got boxes {boxes.shape}, valid {valid.shape}")
+        raise ValueError(f"expected boxes (..., F, M, 7) for ego {ego.shape}, got {boxes.shape}, valid {valid.shape}")
     overlap = polygons_overlap(bev_corners(ego)[..., None, :, :], bev_corners(boxes))
     return (overlap & valid).any(-1)
 
 
 def average_at(values: np.ndarray, valid: np.ndarray, step: int, mask: Mask = Mask.VALID) -> Average:
     """Mean over samples of `values (B, F)` at `step` (UniAD's averaging); `valid (B, F)` bool says where truth is."""
-    return _average(values[:, step], valid[:, step], valid.all(-1), mask)
+    if mask is Mask.ZERO:
+        return _mean(np.where(valid, values, 0.0)[:, step])
+    return _mean(values[:, step][valid.all(-1) if mask is Mask.FULL else valid[:, step]])
 
 
 def average_up_to(values: np.ndarray, valid: np.ndarray, step: int, mask: Mask = Mask.FULL) -> Average:
     """Mean over samples and steps 0 .. `step` of `values (B, F)` (ST-P3's and VAD's averaging)."""
     until = slice(0, step + 1)
     if mask is Mask.ZERO:
-        return _average(np.where(valid, values, 0.0)[:, until].mean(-1), valid[:, step], valid.all(-1), Mask.FULL, count_all=True)
-    return _average(values[:, until].mean(-1), valid[:, until].all(-1), valid.all(-1), mask)
+        return _mean(np.where(valid, values, 0.0)[:, until].mean(-1))
+    return _mean(values[:, until].mean(-1)[valid.all(-1) if mask is Mask.FULL else valid[:, until].all(-1)])
 
 
-def _average(values, valid, full, mask, count_all=False) -> Average:
-    if count_all:
-        chosen = values
-    elif mask is Mask.ZERO:
-        chosen = np.where(valid, values, 0.0)
-    else:
-        chosen = values[full if mask is Mask.FULL else valid]
-    return Average(float(chosen.mean()) if chosen.size else float("nan"), int(chosen.size))
+def _mean(values: np.ndarray) -> Average:
+    return Average(float(values.mean()) if values.size else float("nan"), int(values.size))

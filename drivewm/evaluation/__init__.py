@@ -1,0 +1,1 @@
+"""Scores of arrays and structures: `functional` is pure maths, `metrics` wraps it for mmengine. No model runs here."""

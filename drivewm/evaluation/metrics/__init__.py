@@ -1,0 +1,6 @@
+"""mmengine metrics: one small record a sample, scores from their sum."""
+
+from drivewm.evaluation.metrics.occupancy import OccupancyForecastMetric, ReconstructionMetric
+from drivewm.evaluation.metrics.planning import OpenLoopPlanningMetric
+
+__all__ = ["OccupancyForecastMetric", "OpenLoopPlanningMetric", "ReconstructionMetric"]

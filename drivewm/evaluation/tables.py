@@ -1,0 +1,77 @@
+"""Tables as Markdown text, which also reads well in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+Rows = Sequence[Sequence[object]]
+Best = Sequence[str | None] | None
+
+
+def markdown_table(headers: Sequence[str], rows: Rows, best: Best = None) -> str:
+    """An aligned Markdown table.
+
+    Args:
+        headers: one a column.
+        rows: cells; floats are printed with two digits, NaN and None as a dash.
+        best: for each column "max", "min" or None; the best value is set in bold.
+
+    Raises:
+        ValueError: if a row has not one cell a column.
+    """
+    marked = best_cells(headers, rows, best)
+    text = [
+        [f"**{format_cell(v)}**" if (r, c) in marked else format_cell(v) for c, v in enumerate(row)]
+        for r, row in enumerate(rows)
+    ]
+    widths = [max([len(str(h)), 3, *(len(row[c]) for row in text)]) for c, h in enumerate(headers)]
+    numeric = [bool(rows) and all(is_number(row[c]) or row[c] is None for row in rows) for c in range(len(headers))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (c.rjust(w) if n else c.ljust(w) for c, w, n in zip(cells, widths, numeric, strict=True))
+        return "| " + " | ".join(padded) + " |"
+
+    rule = "|" + "|".join("-" * (w + 1) + (":" if n else "-") for w, n in zip(widths, numeric, strict=True)) + "|"
+    return "\n".join([line([str(h) for h in headers]), rule, *(line(row) for row in text)])
+
+
+def format_cell(value: object) -> str:
+    """Floats with two digits, NaN and None as a dash, anything else as it prints."""
+    if value is None or (is_number(value) and value != value):
+        return "-"
+    return f"{value:.2f}" if isinstance(value, float | np.floating) else str(value)
+
+
+def is_number(value: object) -> bool:
+    """A plain or NumPy number (NaN too), not a bool."""
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
+def best_cells(headers: Sequence[str], rows: Rows, best: Best) -> set[tuple[int, int]]:
+    """(row, column) of the best values of the columns for which `best` says "max" or "min"; ties are all best."""
+    for row in rows:
+        if len(row) != len(headers):
+            raise ValueError(f"a table row has {len(row)} cells, but there are {len(headers)} columns: {list(headers)}")
+    cells: set[tuple[int, int]] = set()
+    for c, rule in enumerate(best or ()):
+        if rule not in ("max", "min", None):
+            raise ValueError(f'best must be "max", "min" or None, got {rule!r}')
+        values = {r: row[c] for r, row in enumerate(rows) if is_number(row[c]) and row[c] == row[c]}
+        if rule and len(values) > 1:
+            top = max(values.values()) if rule == "max" else min(values.values())
+            cells |= {(r, c) for r, v in values.items() if v == top}
+    return cells
+
+
+def forecast_rows(
+    table: Mapping[str, Mapping[str, Mapping[str, float]]],
+    scores: Sequence[str] = ("miou", "iou", "dynamic_miou"),
+    horizons: Sequence[str] = ("1s", "2s", "3s", "avg"),
+) -> tuple[list[str], list[list[object]], list[str | None]]:
+    """Headers, rows and best rules of a forecast table from `OccupancyForecastMetric.nested`: one row a predictor."""
+    titles = {"miou": "mIoU", "iou": "IoU", "dynamic_miou": "dynamic mIoU", "static_miou": "static mIoU"}
+    headers = ["predictor", *(f"{titles.get(s, s.replace('_', ' '))} {h}" for s in scores for h in horizons)]
+    rows = [[name.replace("_", " "), *(by[s][h] for s in scores for h in horizons)] for name, by in table.items()]
+    return headers, rows, [None, *("max" for _ in headers[1:])]

@@ -40,9 +40,8 @@ def main() -> None:
             index = build_index(args.root, args.version, args.out, args.cache_occupancy, args.overwrite)
     except (DataError, ValueError) as error:
         raise SystemExit(f"error: {error}") from None
-    print(
-        f"{index.folder}: {index.num_frames} keyframes of {index.num_scenes} scenes, splits {', '.join(index.split_names)}"
-    )
+    splits = ", ".join(index.split_names)
+    print(f"{index.folder}: {index.num_frames} keyframes of {index.num_scenes} scenes, splits {splits}")
 
 
 if __name__ == "__main__":

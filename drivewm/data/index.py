@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -67,9 +67,9 @@ class Index:
     version: str
     grid: VoxelGrid | None
     split_names: tuple[str, ...]
-    columns: dict[str, np.ndarray]
-    occupancy: np.ndarray | None
-    visible: np.ndarray | None
+    columns: dict[str, np.ndarray] = field(repr=False)
+    occupancy: np.ndarray | None = field(repr=False)
+    visible: np.ndarray | None = field(repr=False)
 
     def __reduce__(self):  # a worker maps the files itself instead of being sent their contents
         return Index.open, (self.folder, self.data_root)

@@ -42,7 +42,7 @@ def box_columns(tables: NuScenesTables, frame_of_sample: np.ndarray, T_global_eg
             tables.path("sample_annotation"), "size", f"{bad['size']} in row {bad['token']}", "positive lengths"
         )
     frame = frame_of_sample[sample]
-    T_global_box = se3.from_quaternion(tables.numbers("sample_annotation", "rotation", 4), center)
+    T_global_box = tables.transforms("sample_annotation")
     T_ego_global = se3.inverse(T_global_ego)[frame]
     T_ego_box = T_ego_global @ T_global_box
     centred, backward = _velocities(tables, center, sample)
@@ -74,7 +74,7 @@ def _labels(tables: NuScenesTables) -> np.ndarray:
 
 
 def _velocities(tables: NuScenesTables, center: np.ndarray, sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Velocity (N, 3) [m/s, global] of each annotation by the devkit's rule, and from the past alone; NaN where unknown.
+    """Velocity (N, 3) [m/s, global] of each annotation by the devkit's rule, and from the past alone; NaN if unknown.
 
     The devkit's: centred where both neighbours exist, else one-sided.
     """

@@ -13,7 +13,7 @@ from drivewm.data.files import read_json, read_occupancy, resolve
 from drivewm.data.index import Index, IndexWriter
 from drivewm.data.nuscenes_boxes import box_columns
 from drivewm.data.nuscenes_tables import NuScenesTables, find_version
-from drivewm.geometry import OCC3D_GRID, VoxelGrid, se3
+from drivewm.geometry import OCC3D_GRID, VoxelGrid
 
 _LOG = logging.getLogger(__name__)
 CHANNEL = "LIDAR_TOP"
@@ -124,21 +124,20 @@ def _frame_columns(tables: NuScenesTables, frame_of_sample: np.ndarray) -> dict:
             sizes.append(os.path.getsize(path))
         except FileNotFoundError:
             raise MissingFileError(path, "file", "nothing", f"the sweep of sample_data {row['token']}") from None
+
+    def through(field: str, table: str) -> np.ndarray:
+        return tables.transforms(
+            table, [tables.rows[table][i] for i in tables.follow("sample_data", field, table, rows)]
+        )
+
     return {
         "frame_token": [row["sample_token"] for row in rows],
         "frame_time_us": [row["timestamp"] for row in rows],
-        "frame_T_global_ego": _transforms(tables, "ego_pose", "ego_pose_token", rows),
-        "frame_T_ego_lidar": _transforms(tables, "calibrated_sensor", "calibrated_sensor_token", rows),
+        "frame_T_global_ego": through("ego_pose_token", "ego_pose"),
+        "frame_T_ego_lidar": through("calibrated_sensor_token", "calibrated_sensor"),
         "frame_lidar_file": [row["filename"] for row in rows],
         "frame_lidar_bytes": sizes,
     }
-
-
-def _transforms(tables: NuScenesTables, table: str, field: str, rows: list[dict]) -> np.ndarray:
-    found = [tables.rows[table][i] for i in tables.follow("sample_data", field, table, rows)]
-    return se3.from_quaternion(
-        tables.numbers(table, "rotation", 4, found), tables.numbers(table, "translation", 3, found)
-    )
 
 
 def _occupancy_files(root: Path, scene_names: list[str], frame_ptr: np.ndarray, tokens: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Rows of nuScenes' 13 tables for a set of scenes. Tokens are digests of what they name, so equal input gives equal rows."""
+"""Rows of nuScenes' 13 tables for a set of scenes. Tokens are digests of what they name: equal input, equal rows."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ import numpy as np
 from drivewm.data.errors import DataError, IncompleteDatasetError, MissingFileError
 from drivewm.data.files import read_json
 from drivewm.data.nuscenes_schema import TABLES
+from drivewm.geometry import se3
 
 INCOMPLETE_SUFFIX = ".incomplete"
 """A dataset is generated in a folder of this suffix and loses it when it is complete."""
@@ -114,3 +115,14 @@ class NuScenesTables:
                 self.path(table), field, f"{rows[bad[0]][field]} in row {rows[bad[0]]['token']}", "finite numbers"
             )
         return values
+
+    def transforms(self, table: str, rows: list[dict] | None = None) -> np.ndarray:
+        """`T (N, 4, 4)` of the fields rotation and translation of `rows` (default: all). Raises DataError."""
+        rotation, translation = self.numbers(table, "rotation", 4, rows), self.numbers(table, "translation", 3, rows)
+        try:
+            return se3.from_quaternion(rotation, translation)
+        except ValueError:
+            bad = rotation[np.linalg.norm(rotation, axis=1) < 1e-6][:1].tolist()
+            raise DataError(
+                self.path(table), "rotation", f"{bad} in some row", "a quaternion that is not zero"
+            ) from None

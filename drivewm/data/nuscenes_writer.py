@@ -1,8 +1,8 @@
 """Write a data set in nuScenes' format, so that it is there completely or not at all.
 
 Everything grows in `OUT.incomplete`: each file is written under a temporary name and renamed, a scene's record comes
-after its files and says that they are all there, the tables come last, and then the folder takes its name. A run that is
-killed leaves `OUT.incomplete`; the same command finishes it.
+after its files and says that they are all there, the tables come last, and then the folder takes its name. A run that
+is killed leaves `OUT.incomplete`; the same command finishes it.
 """
 
 from __future__ import annotations

@@ -59,7 +59,8 @@ def convert_recording(file: str | Path, out: str | Path, grid: VoxelGrid, overwr
     Occupancy by `causal_labels`. There are no boxes and no route.
 
     Args:
-        file: `points (P, 3)`, `intensity (P,)`, `label (P,)`, `frame_ptr (F + 1,)`, `T_world_lidar (F, 4, 4)`, `t (F,)`.
+        file: holds `points (P, 3)`, `intensity (P,)`, `label (P,)`, `frame_ptr (F + 1,)`, `T_world_lidar (F, 4, 4)`,
+            `t (F,)`.
         out: the data set to be.
         grid: for the labels.
         overwrite: replace `out`.

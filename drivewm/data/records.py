@@ -47,7 +47,7 @@ class FrameRecord:
 
 @dataclass(frozen=True)
 class SceneRecord:
-    """One scene: `split` it belongs to, calibration of LIDAR_TOP, keyframes, route `[[x, y], ...]` [m, global] or []."""
+    """One scene: its split, calibration of LIDAR_TOP, keyframes, and route `[[x, y], ...]` [m, global] or []."""
 
     name: str
     location: str

@@ -107,6 +107,10 @@ class _Frames:
         if self.route is not None and len(self.route.points) != batch:
             raise ValueError(f"route is of {len(self.route.points)} clips, expected {batch}")
 
+    def times_s(self) -> Tensor:
+        """`(B, T)` float64 [s] after the first frame."""
+        return (self.timestamp_us - self.timestamp_us[:, :1]).double() / 1e6
+
     def __len__(self) -> int:
         return len(self.timestamp_us)
 
@@ -115,19 +119,26 @@ class _Frames:
         """T."""
         return self.timestamp_us.shape[1]
 
-    def _map(self, function):
-        """A copy with each tensor replaced by `function(tensor)`; the route is left as it is."""
-        changed = {f.name: function(v) for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor) and f.name != "command"}
-        return replace(self, **changed, boxes=None if self.boxes is None else self.boxes.map(function))
+    def _map(self, function, **others):
+        """A copy with each per-frame tensor replaced by `function(tensor)` and other fields by those given."""
+        tensors = {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)}
+        changed = {name: function(tensor) for name, tensor in tensors.items() if name not in others}
+        changed["boxes"] = None if self.boxes is None else self.boxes.map(function)
+        return replace(self, **(changed | others))
+
+    def select(self, rows: Tensor):
+        """The clips `rows (B',)` of the batch, in that order; a clip may be taken more than once."""
+        return self._map(
+            lambda tensor: tensor[rows],
+            scene=tuple(self.scene[i] for i in rows.tolist()),
+            sample_token=tuple(self.sample_token[i] for i in rows.tolist()),
+            route=None if self.route is None else Route(self.route.points[rows], self.route.valid[rows], self.route.spacing_m),
+            command=None if self.command is None else self.command[rows],
+        )
 
     def to(self, device: torch.device | str):
         """The same on another device."""
-        moved = self._map(lambda tensor: tensor.to(device))
-        return replace(
-            moved,
-            route=None if self.route is None else self.route.to(device),
-            command=None if self.command is None else self.command.to(device),
-        )
+        return self._map(lambda tensor: tensor.to(device), route=None if self.route is None else self.route.to(device))
 
 
 @dataclass(kw_only=True)
@@ -179,7 +190,7 @@ class SceneClip(_Frames):
 
     def history(self) -> History:
         """What was observed up to t0."""
-        seen = self._map(lambda tensor: tensor[:, : self.num_history])
+        seen = self._map(lambda tensor: tensor[:, : self.num_history], command=self.command)
         return History(**{f.name: getattr(seen, f.name) for f in fields(History)})
 
     def future_poses(self) -> Tensor:

@@ -92,7 +92,8 @@ def test_history_holds_no_future():
     # Swap the future frames among each other; the stamps must still increase.
     stamps = clip.timestamp_us
     scrambled = clip._map(
-        lambda tensor: tensor if tensor is stamps else torch.cat([tensor[:, :2], tensor[:, 2:].flip(1)], dim=1)
+        lambda tensor: tensor if tensor is stamps else torch.cat([tensor[:, :2], tensor[:, 2:].flip(1)], dim=1),
+        command=clip.command,
     )
     assert not torch.equal(scrambled.occupancy, clip.occupancy)
     for name, value in tensors_of(history).items():
@@ -148,6 +149,16 @@ def test_cat_pads_what_is_ragged():
     assert both.boxes.valid.sum(-1).tolist() == [[1] * 5, [5] * 5]
     assert torch.equal(both.occupancy, torch.cat([few.occupancy, many.occupancy]))
     assert both.route.points.shape[0] == 2 and both.command.tolist() == [2, 2]
+
+
+def test_select_takes_clips_in_the_order_asked_for():
+    batch = SceneClip.cat([make_clip(seed) for seed in range(3)])
+    chosen = batch.select(torch.tensor([2, 0, 2]))
+    assert chosen.scene == ("scene-2", "scene-0", "scene-2")
+    for name, value in tensors_of(batch).items():
+        assert torch.equal(getattr(chosen, name), value[[2, 0, 2]]), name
+    assert torch.equal(chosen.boxes.center, batch.boxes.center[[2, 0, 2]])
+    assert torch.equal(chosen.route.points, batch.route.points[[2, 0, 2]])
 
 
 def test_cat_of_one_is_the_clip():

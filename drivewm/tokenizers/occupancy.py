@@ -1,0 +1,138 @@
+"""OccupancyTokenizer: Occ3D frames to one grid of VQ tokens and back."""
+
+from __future__ import annotations
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from drivewm.geometry import VoxelGrid
+from drivewm.geometry.warp import warp_voxels
+from drivewm.structures import OCC3D, SceneClip, TokenGrid, TokenSpec
+from drivewm.tokenizers.losses import voxel_losses
+from drivewm.tokenizers.occupancy_network import OccupancyDecoder, OccupancyEncoder
+from drivewm.tokenizers.protocol import DecoderContext
+from drivewm.tokenizers.quantizer import VectorQuantizer, perplexity
+
+NOT_COVERED = OCC3D.num_classes
+"""Label of the voxels of a decoder's context that the earlier frame does not reach."""
+
+
+class OccupancyTokenizer(BaseModel):
+    """VQ-VAE over semantic occupancy whose decoder also sees an earlier frame.
+
+    Args:
+        grid: the dataset's voxel grid, as keyword arguments of `VoxelGrid`.
+        label_dim, channels, blocks: the network's size; each of `channels` halves the resolution.
+        code_dim, vocab_size: the codebook.
+        rare_class_weight: weight of the movable classes in the cross-entropy; the others have 1.
+        context_dropout: share of training frames whose decoder sees no earlier frame, so that tokens alone suffice.
+        commitment_weight: of the commitment term (van den Oord et al., 2017, eq. 3).
+        lovasz_weight, lovasz_voxels: of the Lovasz term, and on how many voxels it is taken.
+        data_preprocessor: moves clips to the model's device.
+    """
+
+    def __init__(
+        self,
+        grid: dict,
+        label_dim: int = 8,
+        channels: tuple[int, ...] = (64, 96),
+        blocks: int = 2,
+        code_dim: int = 32,
+        vocab_size: int = 512,
+        rare_class_weight: float = 3.0,
+        context_dropout: float = 0.4,
+        commitment_weight: float = 0.25,
+        lovasz_weight: float = 1.0,
+        lovasz_voxels: int = 16384,
+        data_preprocessor: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor)
+        self.grid = VoxelGrid(**grid)
+        x, y, z = self.grid.shape
+        factor = 2 ** len(channels)
+        if x % factor or y % factor:
+            raise ValueError(f"{len(channels)} stages shrink the grid {factor} times, but it has {x} x {y} columns")
+        self.specs = (TokenSpec("occupancy", (x // factor, y // factor), vocab_size),)
+        size = dict(height=z, label_dim=label_dim, channels=tuple(channels), blocks=blocks, code_dim=code_dim)
+        self.encoder = OccupancyEncoder(OCC3D.num_classes, **size)
+        self.decoder = OccupancyDecoder(OCC3D.num_classes, **size)
+        self.quantizer = VectorQuantizer(vocab_size, code_dim)
+        self.context_dropout, self.commitment_weight = context_dropout, commitment_weight
+        self.lovasz_weight, self.lovasz_voxels = lovasz_weight, lovasz_voxels
+        weight = torch.ones(OCC3D.num_classes)
+        weight[list(OCC3D.movable)] = rare_class_weight
+        self.register_buffer("class_weight", weight, persistent=False)
+
+    def encode(self, frames: Tensor) -> tuple[TokenGrid, ...]:
+        """Occupancy `(B, T, X, Y, Z)` uint8 -> one grid of tokens `(B, T, H, W)`."""
+        latents = self.encoder(frames.flatten(0, 1)).movedim(1, -1)
+        return (TokenGrid(self.quantizer.nearest(latents).unflatten(0, frames.shape[:2]), self.specs[0]),)
+
+    def decode(self, tokens: tuple[TokenGrid, ...], context: DecoderContext) -> Tensor:
+        """Tokens `(B, T, H, W)` -> class logits `(B, T, C, X, Y, Z)`."""
+        return self.decode_codes(self.quantizer.lookup(tokens[0].indices), context)
+
+    def decode_codes(self, codes: Tensor, context: DecoderContext) -> Tensor:
+        """Codes, or averages of codes, `(B, T, H, W, D)` -> class logits `(B, T, C, X, Y, Z)`."""
+        lead = codes.shape[:2]
+        previous = context.previous
+        if previous is None:
+            previous = torch.full((*lead, *self.grid.shape), NOT_COVERED, dtype=torch.uint8, device=codes.device)
+        return self.decoder(codes.flatten(0, 1).movedim(-1, 1), previous.flatten(0, 1)).unflatten(0, lead)
+
+    def warp_context(self, frames: Tensor, T_dst_src: Tensor) -> DecoderContext:
+        """Earlier frames `(B, T, X, Y, Z)` seen from the ego frames to decode, by `T_dst_src (B, T, 4, 4)`."""
+        warped = warp_voxels(frames.flatten(0, 1), T_dst_src.flatten(0, 1), self.grid, fill=NOT_COVERED)
+        return DecoderContext(warped.unflatten(0, frames.shape[:2]))
+
+    def loss(self, frames: Tensor, context: DecoderContext, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Reconstruction and commitment losses of frames `(B, T, X, Y, Z)`, and the use of the codebook."""
+        latents = self.encoder(frames.flatten(0, 1)).movedim(1, -1)
+        quantized = self.quantizer(latents, generator)
+        logits = self.decode_codes(quantized.codes.unflatten(0, frames.shape[:2]), context)
+        losses = self.voxel_losses(logits.flatten(0, 1), frames.flatten(0, 1), generator)
+        losses["loss_commitment"] = self.commitment_weight * quantized.commitment
+        losses["perplexity"] = perplexity(quantized.indices, self.quantizer.vocab_size)
+        return losses
+
+    def voxel_losses(self, logits: Tensor, labels: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+        """Weighted losses of class logits `(B, C, X, Y, Z)` against labels `(B, X, Y, Z)` uint8."""
+        losses = voxel_losses(logits, labels, self.class_weight, self.lovasz_voxels, generator)
+        losses["loss_lovasz"] = self.lovasz_weight * losses["loss_lovasz"]
+        return losses
+
+    def forward(self, clip: SceneClip, mode: str = "tensor"):
+        """mmengine's entry: losses of one random frame of each clip, or the reconstruction of all frames.
+
+        `mode="predict"` gives one dict a clip with "prediction" and "truth" `(T, X, Y, Z)` uint8, decoded without context,
+        so that the figures are those of the tokens alone.
+        """
+        if clip.grid != self.grid:
+            raise ValueError(f"the tokenizer is made for the grid {self.grid}, but the clip's is {clip.grid}")
+        if mode == "loss":
+            return self.loss(*self._training_frames(clip))
+        logits = self.decode(self.encode(clip.occupancy), DecoderContext())
+        if mode == "tensor":
+            return logits
+        prediction = logits.argmax(2).to(torch.uint8)
+        return [{"prediction": p, "truth": t} for p, t in zip(prediction, clip.occupancy, strict=True)]
+
+    def _training_frames(self, clip: SceneClip, generator: torch.Generator | None = None) -> tuple[Tensor, DecoderContext]:
+        """A random frame of each clip, with a random earlier one as context where there is one and it is not dropped.
+
+        Half of the clips are mirrored left to right: driving on the other side of the road is as good a scene.
+        """
+        batch, device = len(clip), clip.occupancy.device
+        rows = torch.arange(batch, device=device)
+        target = torch.randint(clip.num_frames, (batch,), generator=generator, device=device)
+        gap = torch.randint(1, clip.num_frames + 1, (batch,), generator=generator, device=device)
+        source = (target - gap).clamp_min(0)
+        T_target_source = torch.linalg.inv(clip.T_global_ego[rows, target]) @ clip.T_global_ego[rows, source]
+        frames = clip.occupancy[rows, target][:, None]
+        previous = self.warp_context(clip.occupancy[rows, source][:, None], T_target_source[:, None]).previous
+        dropped = torch.rand(batch, generator=generator, device=device) < self.context_dropout
+        previous[dropped | (gap > target)] = NOT_COVERED
+        mirrored = torch.rand(batch, generator=generator, device=device) < 0.5
+        frames[mirrored], previous[mirrored] = frames[mirrored].flip(3), previous[mirrored].flip(3)
+        return frames, DecoderContext(previous)

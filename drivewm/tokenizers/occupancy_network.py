@@ -1,0 +1,93 @@
+"""The occupancy tokenizer's network: voxels to bird's-eye-view latents and back.
+
+z is folded into channels, so that the trunk is two-dimensional; classes are embedded by lookup, which costs a fraction
+of convolving one-hot volumes. OccWorld (Zheng et al., 2024) showed that this is enough for driving scenes.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from drivewm.layers.conv import ResBlock, downsample, upsample
+
+
+class VoxelEmbedding(nn.Module):
+    """Class labels `(B, X, Y, Z)` -> features `(B, dim * Z, X, Y)` by lookup, height folded into channels."""
+
+    def __init__(self, num_labels: int, dim: int) -> None:
+        super().__init__()
+        self.table = nn.Embedding(num_labels, dim)
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """`(B, X, Y, Z)` integers -> `(B, dim * Z, X, Y)`."""
+        features = self.table(labels.int())
+        return features.permute(0, 4, 3, 1, 2).flatten(1, 2)
+
+
+class OccupancyEncoder(nn.Module):
+    """Voxel labels `(B, X, Y, Z)` -> latents `(B, D, X / 2^S, Y / 2^S)` for S stages.
+
+    Args:
+        num_labels: size of the label set.
+        height: Z.
+        label_dim: features per voxel.
+        channels: width of each stage; each halves the resolution.
+        blocks: residual blocks per stage.
+        code_dim: D.
+    """
+
+    def __init__(self, num_labels: int, height: int, label_dim: int, channels: tuple[int, ...], blocks: int, code_dim: int) -> None:
+        super().__init__()
+        self.embedding = VoxelEmbedding(num_labels, label_dim)
+        stages, width = [], label_dim * height
+        for stage_width in channels:
+            stages += [downsample(width, stage_width), *(ResBlock(stage_width) for _ in range(blocks))]
+            width = stage_width
+        self.trunk = nn.Sequential(*stages)
+        self.to_latent = nn.Sequential(nn.GroupNorm(8, width), nn.SiLU(), nn.Conv2d(width, code_dim, 1))
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """`(B, X, Y, Z)` uint8 -> `(B, D, H, W)`."""
+        return self.to_latent(self.trunk(self.embedding(labels)))
+
+
+class OccupancyDecoder(nn.Module):
+    """Latents and an earlier frame warped into this one -> class logits per voxel.
+
+    Tokens say what is new; the earlier frame keeps the detail of what they cannot afford to store, such as the exact
+    outline of a parked car. The arguments are those of the encoder.
+    """
+
+    def __init__(self, num_classes: int, height: int, label_dim: int, channels: tuple[int, ...], blocks: int, code_dim: int) -> None:
+        super().__init__()
+        self.num_classes, self.height = num_classes, height
+        self.context = VoxelEmbedding(num_classes + 1, label_dim)  # one more label: not covered
+        reading, reversed_channels = [], list(channels[::-1])
+        width = label_dim * height
+        for stage_width in channels:
+            reading.append(nn.Sequential(downsample(width, stage_width), nn.SiLU()))
+            width = stage_width
+        self.reading = nn.ModuleList(reading)
+        self.from_latent = nn.Conv2d(code_dim, channels[-1], 1)
+        self.stages, self.rising = nn.ModuleList(), nn.ModuleList()
+        for stage_width, next_width in zip(reversed_channels, [*reversed_channels[1:], channels[0]], strict=True):
+            merge = nn.Conv2d(2 * stage_width, stage_width, 1)
+            self.stages.append(nn.Sequential(merge, *(ResBlock(stage_width) for _ in range(blocks))))
+            self.rising.append(upsample(stage_width, next_width))
+        self.head = nn.Sequential(
+            nn.Conv2d(channels[0] + label_dim * height, channels[0], 3, padding=1), nn.SiLU(),
+            nn.Conv2d(channels[0], num_classes * height, 1),
+        )
+
+    def forward(self, latents: Tensor, previous: Tensor) -> Tensor:
+        """Latents `(B, D, H, W)` and labels `(B, X, Y, Z)` -> logits `(B, C, X, Y, Z)`."""
+        outline = self.context(previous)
+        seen = [outline]
+        for read in self.reading:
+            seen.append(read(seen[-1]))
+        x = self.from_latent(latents)
+        for stage, rise in zip(self.stages, self.rising, strict=True):
+            x = rise(stage(torch.cat([x, seen.pop()], dim=1)))
+        logits = self.head(torch.cat([x, outline], dim=1))
+        return logits.unflatten(1, (self.num_classes, self.height)).permute(0, 1, 3, 4, 2)

@@ -1,0 +1,127 @@
+"""Vector quantization with an exponential-moving-average codebook.
+
+Van den Oord et al., 2017 (VQ-VAE, appendix A.1 for the moving averages); k-means start and restart of dead codes
+as in Zeghidour et al., 2021 (SoundStream, section 3.3).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, distributed, nn
+from torch.nn import functional as F
+
+
+
+@dataclass
+class Quantized:
+    """What quantizing gives.
+
+    Attributes:
+        codes: `(..., D)` the chosen code of each vector; gradients pass straight through to the input.
+        indices: `(...)` int64.
+        commitment: scalar, mean squared distance that pulls the encoder to its codes.
+    """
+
+    codes: Tensor
+    indices: Tensor
+    commitment: Tensor
+
+
+class VectorQuantizer(nn.Module):
+    """Nearest-code lookup whose codebook follows the encoder's outputs.
+
+    Distances and averages are computed in float32 whatever the autocast type. With several processes the statistics
+    are summed over all of them, so that every copy of the codebook stays equal.
+
+    Args:
+        vocab_size: number of codes.
+        dim: length D of a code.
+        decay: of the moving averages.
+        restart_below: a code whose average use falls below this many vectors per batch is restarted at a random vector.
+        kmeans_iterations: Lloyd steps on the first training batch.
+    """
+
+    def __init__(
+        self, vocab_size: int, dim: int, decay: float = 0.97, restart_below: float = 0.2, kmeans_iterations: int = 10
+    ) -> None:
+        super().__init__()
+        self.vocab_size, self.decay, self.restart_below = vocab_size, decay, restart_below
+        self.kmeans_iterations = kmeans_iterations
+        self.register_buffer("codebook", torch.zeros(vocab_size, dim))
+        self.register_buffer("usage", torch.zeros(vocab_size))  # average number of vectors per batch
+        self.register_buffer("total", torch.zeros(vocab_size, dim))  # average sum of these vectors
+        self.register_buffer("started", torch.tensor(False))
+
+    def nearest(self, vectors: Tensor) -> Tensor:
+        """Index `(...)` int64 of the code nearest to each vector `(..., D)`."""
+        with torch.autocast(vectors.device.type, enabled=False):
+            flat = vectors.float().flatten(0, -2)
+            # |v - c|^2 without its constant |v|^2.
+            distance = self.codebook.square().sum(1) - 2 * flat @ self.codebook.T
+        return distance.argmin(1).view(vectors.shape[:-1])
+
+    def lookup(self, indices: Tensor) -> Tensor:
+        """Codes `(..., D)` of indices `(...)`."""
+        return F.embedding(indices, self.codebook)
+
+    def forward(self, vectors: Tensor, generator: torch.Generator | None = None) -> Quantized:
+        """Quantize `(..., D)`; in training mode the codebook is updated, drawing restarts from `generator`."""
+        vectors = vectors.float()
+        if self.training and not self.started:
+            self._start(vectors.detach().flatten(0, -2), generator)
+        indices = self.nearest(vectors)
+        codes = self.lookup(indices)
+        if self.training:
+            self._update(vectors.detach().flatten(0, -2), indices.flatten(), generator)
+        commitment = F.mse_loss(vectors, codes)
+        return Quantized(vectors + (codes - vectors).detach(), indices, commitment)
+
+    @torch.no_grad()
+    def _start(self, vectors: Tensor, generator: torch.Generator | None) -> None:
+        """k-means on the first batch (Lloyd, 1982)."""
+        self.codebook.copy_(self._random_vectors(vectors, self.vocab_size, generator))
+        for _ in range(self.kmeans_iterations):
+            count, total = self._statistics(vectors, self.nearest(vectors))
+            self.codebook.copy_(torch.where(count[:, None] > 0, total / count.clamp_min(1)[:, None], self.codebook))
+        count, total = self._statistics(vectors, self.nearest(vectors))
+        self.usage.copy_(count)
+        self.total.copy_(total)
+        self.started.fill_(True)
+
+    @torch.no_grad()
+    def _update(self, vectors: Tensor, indices: Tensor, generator: torch.Generator | None) -> None:
+        count, total = self._statistics(vectors, indices)
+        self.usage.lerp_(count, 1 - self.decay)
+        self.total.lerp_(total, 1 - self.decay)
+        dead = self.usage < self.restart_below
+        fresh = self._random_vectors(vectors, self.vocab_size, generator)
+        # A restarted code begins with enough use not to be restarted again at once.
+        self.usage[dead] = 4 * self.restart_below
+        self.total[dead] = 4 * self.restart_below * fresh[dead]
+        self.codebook.copy_(self.total / self.usage[:, None])
+
+    def _statistics(self, vectors: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Number `(V,)` and sum `(V, D)` of the vectors of each code, over all processes."""
+        count = torch.bincount(indices, minlength=self.vocab_size).float()
+        total = torch.zeros_like(self.codebook).index_add_(0, indices, vectors)
+        if distributed.is_initialized():
+            distributed.all_reduce(count)
+            distributed.all_reduce(total)
+        return count, total
+
+    @staticmethod
+    def _random_vectors(vectors: Tensor, number: int, generator: torch.Generator | None) -> Tensor:
+        """`number` vectors drawn with replacement; with several processes all get those of the first."""
+        pick = torch.randint(len(vectors), (number,), generator=generator, device=vectors.device)
+        drawn = vectors[pick]
+        if distributed.is_initialized():
+            distributed.broadcast(drawn, src=0)
+        return drawn
+
+
+def perplexity(indices: Tensor, vocab_size: int) -> Tensor:
+    """exp of the entropy of the codes' use: between 1 (one code) and `vocab_size` (all equally)."""
+    share = torch.bincount(indices.flatten(), minlength=vocab_size).float() / indices.numel()
+    return torch.exp(-torch.xlogy(share, share).sum())

@@ -1,0 +1,93 @@
+"""The denoiser: corrupted tokens of a frame, the warped memory and the ego's motion -> logits of the clean tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from drivewm.geometry import VoxelGrid
+from drivewm.layers.attention import Block
+from drivewm.layers.position import fourier_features
+from drivewm.structures import TokenSpec
+from drivewm.world_model.memory import FrameMemory, Sources
+
+_BANDS, _FARTHEST_M, _LATEST_S = 6, 64.0, 8.0
+
+
+@dataclass
+class Motion:
+    """Where and when the frame to predict is, seen from t0.
+
+    Attributes:
+        pose: `(J, 3)` x, y [m], yaw [rad] of its ego frame in the ego frame at t0.
+        time_s: `(J,)` [s] after t0.
+        given: `(J,)` bool; where false the motion is not told and a learned null takes its place.
+    """
+
+    pose: Tensor
+    time_s: Tensor
+    given: Tensor
+
+
+@dataclass
+class Memory:
+    """What `Denoiser.remember` computes once per frame to predict: per block, keys and values of the warped past."""
+
+    keys_values: list[tuple[Tensor, Tensor]]
+    visible: Tensor
+
+    def with_blind_twin(self) -> Memory:
+        """The memory, and behind it in the batch a twin in which nothing is visible: the unconditional branch."""
+        keys_values = [(keys.repeat(2, 1, 1, 1, 1), values.repeat(2, 1, 1, 1, 1)) for keys, values in self.keys_values]
+        return Memory(keys_values, torch.cat([self.visible, torch.zeros_like(self.visible)]))
+
+
+class Denoiser(nn.Module):
+    """A transformer over the tokens of one frame; blocks attend within the frame and to its warped past.
+
+    Args:
+        spec: tokens.
+        grid: range that they cover.
+        dim, depth, heads: size of the transformer.
+        memory: keyword arguments of `FrameMemory`.
+    """
+
+    def __init__(self, spec: TokenSpec, grid: VoxelGrid, dim: int, depth: int, heads: int, memory: dict) -> None:
+        super().__init__()
+        self.spec = spec
+        self.memory = FrameMemory(spec, grid, dim, **memory)
+        self.embedding = nn.Embedding(spec.vocab_size + 1, dim)
+        self.position = nn.Parameter(torch.randn(spec.num_tokens, dim) * 0.02)
+        self.motion = nn.Sequential(nn.Linear(8 * _BANDS + 2, dim), nn.SiLU(), nn.Linear(dim, dim))
+        self.null_motion = nn.Parameter(torch.zeros(dim))
+        self.time = nn.Linear(2 * _BANDS, dim)
+        self.blocks = nn.ModuleList(Block(dim, heads, dim) for _ in range(depth))
+        self.norm = nn.LayerNorm(dim)
+        self.head = nn.Linear(dim, spec.vocab_size)
+
+    def condition(self, motion: Motion) -> Tensor:
+        """Condition `(J, C)` of the adaptive norms."""
+        x, y, yaw = motion.pose.unbind(-1)
+        code = fourier_features(torch.stack([x, y, yaw * _FARTHEST_M / torch.pi, motion.time_s], -1), _BANDS, _FARTHEST_M)
+        told = self.motion(torch.cat([code, yaw.cos()[:, None], yaw.sin()[:, None]], dim=-1))
+        told = torch.where(motion.given[:, None], told, self.null_motion.to(told.dtype))
+        return told + self.time(fourier_features(motion.time_s[:, None], _BANDS, _LATEST_S))
+
+    def remember(self, features: Tensor, sources: Sources) -> Memory:
+        """Warp the past into the frames to predict. Features `(J, M, ...)` come from `self.memory.encode`."""
+        memory, visible = self.memory.gather(features, sources)
+        return Memory([block.temporal.keys_values(memory) for block in self.blocks], visible)
+
+    def hidden(self, tokens: Tensor, memory: Memory, motion: Motion) -> Tensor:
+        """Corrupted tokens `(J, N)` -> last hidden state `(J, N, C)`."""
+        x = self.embedding(tokens) + self.position
+        condition = self.condition(motion)
+        for block, (keys, values) in zip(self.blocks, memory.keys_values, strict=True):
+            x = block(x, condition, keys, values, memory.visible)
+        return self.norm(x)
+
+    def forward(self, tokens: Tensor, memory: Memory, motion: Motion) -> Tensor:
+        """Corrupted tokens `(J, N)` -> logits `(J, N, V)` of the clean ones."""
+        return self.head(self.hidden(tokens, memory, motion))

@@ -1,0 +1,76 @@
+"""Ego-aligned memory: features of earlier frames, kept in their own frames and warped into the frame to predict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from drivewm.geometry import VoxelGrid
+from drivewm.geometry.warp import warp_bev
+from drivewm.layers.conv import ResBlock
+from drivewm.layers.position import fourier_features
+from drivewm.structures import TokenSpec
+
+_TIME_BANDS, _LONGEST_S = 6, 8.0
+
+
+@dataclass
+class Sources:
+    """Which earlier frames are remembered for each of J frames to predict.
+
+    Attributes:
+        T_target_source: `(J, M, 4, 4)` float32 [m]: the motion from each earlier frame to the target.
+        age_s: `(J, M)` [s] by which the earlier frame precedes the target.
+        known: `(J, M)` bool; false entries are not looked at.
+    """
+
+    T_target_source: Tensor
+    age_s: Tensor
+    known: Tensor
+
+
+class FrameMemory(nn.Module):
+    """Tokens of a frame -> features at a finer resolution, which keep their meaning when they are warped.
+
+    A token covers several voxels. Warping at `upscale` times the token resolution moves content by less than a token;
+    folding the fine cells back into channels then lets the network read where in the token things lie.
+
+    Args:
+        spec: the tokens.
+        grid: the range that they cover.
+        dim: C.
+        upscale: finer resolution, per axis.
+        fine_dim: features per fine cell.
+        warp: false leaves features where they were, to measure what the warp brings.
+    """
+
+    def __init__(self, spec: TokenSpec, grid: VoxelGrid, dim: int, upscale: int = 4, fine_dim: int = 16, warp: bool = True) -> None:
+        super().__init__()
+        self.grid, self.upscale, self.warp = grid, upscale, warp
+        self.embedding = nn.Embedding(spec.vocab_size + 1, dim)
+        self.trunk = nn.Sequential(ResBlock(dim), nn.Conv2d(dim, fine_dim * upscale**2, 1), nn.PixelShuffle(upscale))
+        self.fold = nn.Linear((fine_dim + 1) * upscale**2, dim)
+        self.time = nn.Linear(2 * _TIME_BANDS, dim)
+
+    def encode(self, indices: Tensor) -> Tensor:
+        """Tokens `(..., H, W)` -> fine features `(..., fine_dim, upscale * H, upscale * W)`, each frame in its own frame."""
+        features = self.trunk(self.embedding(indices.flatten(0, -3)).movedim(-1, 1).contiguous())
+        return features.unflatten(0, indices.shape[:-2])
+
+    def gather(self, features: Tensor, sources: Sources) -> tuple[Tensor, Tensor]:
+        """Fine features `(J, M, ...)` of the sources -> memory `(J, N, M, C)` and visible `(J, N, M)` bool in the targets."""
+        lead = features.shape[:2]
+        flat = features.flatten(0, 1)
+        if self.warp:
+            moved, covered = warp_bev(flat, sources.T_target_source.flatten(0, 1), self.grid)
+        else:
+            moved, covered = flat, flat.new_ones(len(flat), 1, *flat.shape[2:])
+        folded = F.pixel_unshuffle(torch.cat([moved, covered.to(moved.dtype)], dim=1), self.upscale)
+        age = self.time(fourier_features(sources.age_s.flatten()[:, None], _TIME_BANDS, _LONGEST_S))
+        memory = self.fold(folded.flatten(2).transpose(1, 2)) + age[:, None]
+        visible = F.avg_pool2d(covered, self.upscale).flatten(1) > 0.05
+        visible = visible & sources.known.flatten()[:, None]
+        return memory.unflatten(0, lead).transpose(1, 2), visible.unflatten(0, lead).transpose(1, 2)

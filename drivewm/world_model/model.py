@@ -1,0 +1,219 @@
+"""WorldModel: predicts the occupancy of the coming frames from the past and the ego's motion."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from mmengine.model import BaseModel
+from torch import Tensor
+
+from drivewm.structures import History, SceneClip, TokenGrid
+from drivewm.tokenizers import DecoderContext, OccupancyTokenizer
+from drivewm.world_model.baselines import BASELINES, newly_seen, warp_history
+from drivewm.world_model.denoiser import Denoiser, Memory, Motion
+from drivewm.world_model.objective import world_model_losses
+from drivewm.world_model.sampler import guide, sample
+from drivewm.world_model.tasks import TaskMix, motion_of, sources_of
+from drivewm.world_model.token_memo import TokenMemo
+
+
+class WorldModel(BaseModel):
+    """Discrete diffusion over occupancy tokens, conditioned on the ego's motion and an ego-aligned memory.
+
+    `forecast` answers "what is where, most likely" for all future frames at once: from nothing but masks, one pass gives
+    the marginal distribution of each token, and a decoder trained on such soft tokens turns them into voxels. `imagine`
+    draws one coherent future, frame after frame.
+
+    Args:
+        tokenizer: keyword arguments of `OccupancyTokenizer`; its weights are frozen and come from its own training.
+        dim, depth, heads: size of the denoiser.
+        memory: keyword arguments of `FrameMemory`.
+        mix: keyword arguments of `TaskMix`.
+        horizon: future frames that forecasts are trained for and tested on; planners may need longer clips.
+        targets_per_clip: future frames that are trained on in each clip of a batch.
+        label_smoothing: of the token cross-entropy.
+        decoded_targets: how many of a batch's targets also train the decoder of soft tokens.
+        decode_weight: of that loss.
+        imagine_steps: denoising steps per imagined frame.
+        guidance: weight w of classifier-free guidance when imagining.
+        drop_motion: the unconditional branch does not see the ego's motion either.
+        data_preprocessor: moves clips to the model's device.
+    """
+
+    def __init__(
+        self,
+        tokenizer: dict,
+        dim: int = 128,
+        depth: int = 4,
+        heads: int = 4,
+        memory: dict | None = None,
+        mix: dict | None = None,
+        horizon: int = 6,
+        targets_per_clip: int = 2,
+        label_smoothing: float = 0.1,
+        decoded_targets: int = 4,
+        decode_weight: float = 1.0,
+        imagine_steps: int = 8,
+        guidance: float = 0.5,
+        drop_motion: bool = False,
+        data_preprocessor: dict | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor)
+        self.tokenizer = OccupancyTokenizer(**tokenizer).requires_grad_(False).eval()
+        self.spec, self.grid = self.tokenizer.specs[0], self.tokenizer.grid
+        self.denoiser = Denoiser(self.spec, self.grid, dim, depth, heads, memory or {})
+        self.soft_decoder = copy.deepcopy(self.tokenizer.decoder).requires_grad_(True)
+        self.mix = TaskMix(**(mix or {}))
+        self.horizon, self.targets_per_clip, self.label_smoothing = horizon, targets_per_clip, label_smoothing
+        self.decoded_targets, self.decode_weight = decoded_targets, decode_weight
+        self.imagine_steps, self.guidance, self.drop_motion = imagine_steps, guidance, drop_motion
+        self.memo = TokenMemo()
+
+    def train(self, mode: bool = True) -> WorldModel:
+        """As usual, but the frozen tokenizer stays in evaluation mode: its codebook must not move."""
+        super().train(mode)
+        self.tokenizer.eval()
+        return self
+
+    def adopt_tokenizer(self, state_dict: dict[str, Tensor]) -> None:
+        """Take over a trained tokenizer; the decoder of soft tokens starts as a copy of its decoder."""
+        self.tokenizer.load_state_dict(state_dict)
+        self.soft_decoder.load_state_dict(self.tokenizer.decoder.state_dict())
+        self.memo.clear()
+
+    @torch.no_grad()
+    def forecast(self, history: History, T_t0_ego: Tensor, times_s: Tensor) -> Tensor:
+        """Most likely class of each voxel of each future frame, without sampling.
+
+        Args:
+            history: the observed frames, with occupancy.
+            T_t0_ego: `(B, F, 4, 4)` float32, the ego motion to forecast under.
+            times_s: `(B, F)` [s] after t0.
+
+        Returns:
+            `(B, F, X, Y, Z)` uint8, each frame in its own ego frame.
+        """
+        self._check(history)
+        memory, motion = self._observe(history, T_t0_ego, times_s)
+        logits = self.denoiser(self.all_masks(len(motion.time_s)), memory, motion)
+        voxels = self.decode_soft(logits[:, None], warp_history(history, T_t0_ego).flatten(0, 1)[:, None])
+        return voxels[:, 0].argmax(1).to(torch.uint8).unflatten(0, T_t0_ego.shape[:2])
+
+    @torch.no_grad()
+    def imagine(self, history: History, T_t0_ego: Tensor, times_s: Tensor, generator: torch.Generator) -> Tensor:
+        """One possible future: each frame is sampled given the observed ones and the imagined one before it.
+
+        Arguments and result as in `forecast`; the same generator state gives the same future.
+        """
+        self._check(history)
+        observed = history.num_frames
+        features = self.denoiser.memory.encode(self.tokenizer.encode(history.occupancy)[0].indices)
+        T_t0_frame = torch.cat([history.poses_in_t0(), T_t0_ego.float()], dim=1)
+        stamps = torch.cat([history.times_s() - history.times_s()[:, -1:], times_s], dim=1)
+        frames, previous = [], history.occupancy[:, -1:]
+        for f in range(T_t0_ego.shape[1]):
+            target = torch.full((len(history), 1), observed + f, device=features.device)
+            # The observed frames, and the imagined one just before (none before the first).
+            source = torch.arange(observed + (f > 0), device=features.device)
+            source = torch.where(source < observed, source, observed + f - 1).expand(len(history), 1, -1)
+            sources = sources_of(T_t0_frame.double(), stamps, target, source, torch.ones_like(source, dtype=torch.bool))
+            motion = motion_of(T_t0_ego[:, f], times_s[:, f])
+            memory = self.denoiser.remember(features, sources)
+            tokens = self._sample(memory, motion, generator)
+            T_ego_previous = torch.linalg.inv(T_t0_frame[:, observed + f]) @ T_t0_frame[:, observed + f - 1]
+            context = self.tokenizer.warp_context(previous, T_ego_previous[:, None])
+            voxels = self.tokenizer.decode((TokenGrid(tokens[:, None], self.spec),), context)
+            previous = voxels.argmax(2).to(torch.uint8)
+            frames.append(previous)
+            features = torch.cat([features[:, :observed], self.denoiser.memory.encode(tokens[:, None])], dim=1)
+        return torch.cat(frames, dim=1)
+
+    def planner_state(self, history: History, tokens: Tensor | None = None, time_s: float = 2.0) -> Tensor:
+        """The model's idea of an action-free future, as a map in the ego frame at t0: `(B, C, H, W)`, differentiable.
+
+        The denoiser is asked for the frame `time_s` after t0 without being told where the ego goes. `tokens (B, T, H, W)`
+        are those of the observed frames, if they are known already.
+        """
+        self._check(history)
+        stay = torch.eye(4, device=history.T_global_ego.device).expand(len(history), 1, 4, 4)
+        memory, motion = self._observe(history, stay, torch.full((len(history), 1), time_s, device=stay.device), tokens)
+        motion.given = torch.zeros_like(motion.given)
+        hidden = self.denoiser.hidden(self.all_masks(len(history)), memory, motion)
+        return hidden.transpose(1, 2).unflatten(2, self.spec.shape)
+
+    def all_masks(self, batch: int) -> Tensor:
+        """Tokens `(B, N)` of which nothing is known."""
+        device = self.denoiser.position.device
+        return torch.full((batch, self.spec.num_tokens), self.spec.mask_id, dtype=torch.int64, device=device)
+
+    def decode_soft(self, logits: Tensor, seen: Tensor) -> Tensor:
+        """Token logits `(B, T, N, V)` and the warped history `(B, T, X, Y, Z)` -> voxel logits `(B, T, C, X, Y, Z)`."""
+        codes = (logits.float().softmax(-1) @ self.tokenizer.quantizer.codebook).unflatten(2, self.spec.shape)
+        voxels = self.soft_decoder(codes.flatten(0, 1).movedim(-1, 1), seen.flatten(0, 1))
+        return voxels.unflatten(0, logits.shape[:2])
+
+    def _observe(
+        self, history: History, T_t0_ego: Tensor, times_s: Tensor, tokens: Tensor | None = None
+    ) -> tuple[Memory, Motion]:
+        """Memory of the observed frames and motion condition for B * F frames to predict."""
+        batch, future = T_t0_ego.shape[:2]
+        if tokens is None:
+            tokens = self.tokenizer.encode(history.occupancy)[0].indices
+        features = self.denoiser.memory.encode(tokens)[:, None].expand(-1, future, *(-1,) * 4)
+        T_t0_frame = torch.cat([history.poses_in_t0().double(), T_t0_ego.double()], dim=1)
+        stamps = torch.cat([history.times_s() - history.times_s()[:, -1:], times_s], dim=1)
+        target = history.num_frames + torch.arange(future, device=tokens.device).expand(batch, -1)
+        source = torch.arange(history.num_frames, device=tokens.device).expand(batch, future, -1)
+        sources = sources_of(T_t0_frame, stamps, target, source, torch.ones_like(source, dtype=torch.bool))
+        memory = self.denoiser.remember(features.flatten(0, 1), sources)
+        return memory, motion_of(T_t0_ego.flatten(0, 1), times_s.flatten())
+
+    def _sample(self, memory: Memory, motion: Motion, generator: torch.Generator) -> Tensor:
+        """Tokens `(J, H, W)` of one frame, with guidance; both branches run in one batch."""
+        batch = len(motion.time_s)
+        if self.guidance:
+            memory = memory.with_blind_twin()
+            given = torch.cat([motion.given, motion.given & (not self.drop_motion)])
+            motion = Motion(motion.pose.repeat(2, 1), motion.time_s.repeat(2), given)
+
+        def tokens_to_logits(tokens: Tensor) -> Tensor:
+            if not self.guidance:
+                return self.denoiser(tokens, memory, motion)
+            return guide(*self.denoiser(tokens.repeat(2, 1), memory, motion).chunk(2), self.guidance)
+
+        return sample(tokens_to_logits, self.spec, batch, self.imagine_steps, generator)
+
+    def forward(self, clip: SceneClip, mode: str = "tensor"):
+        """mmengine's entry: losses, or forecasts of the future frames under the driven motion beside the baselines'.
+
+        `mode="predict"` gives one dict a clip: "forecasts" {name: `(F, X, Y, Z)` uint8}, "truth", "newly_seen" and
+        "visible" (if loaded) of the same shape, and "times_s" `(F,)`.
+        """
+        self._check(clip)
+        if mode == "loss":
+            return world_model_losses(self, clip)
+        history = clip.history()
+        T_t0_ego, times_s = clip.future_poses()[:, : self.horizon], clip.future_times_s()[:, : self.horizon]
+        forecasts = {"model": self.forecast(history, T_t0_ego, times_s)}
+        if mode == "tensor":
+            return forecasts["model"]
+        forecasts |= {name: baseline(history, T_t0_ego) for name, baseline in BASELINES.items()}
+        unseen = newly_seen(history, T_t0_ego)
+        future = slice(clip.num_history, clip.num_history + T_t0_ego.shape[1])
+        return [
+            {
+                "forecasts": {name: frames[b] for name, frames in forecasts.items()},
+                "truth": clip.occupancy[b, future],
+                "visible": None if clip.visible is None else clip.visible[b, future],
+                "newly_seen": unseen[b],
+                "times_s": times_s[b],
+            }
+            for b in range(len(clip))
+        ]
+
+    def _check(self, frames: SceneClip | History) -> None:
+        if frames.grid != self.grid:
+            raise ValueError(f"the world model is made for the grid {self.grid}, but the clip's is {frames.grid}")
+        if frames.occupancy is None:
+            raise ValueError(f"the world model needs occupancy, but the clip of scene {frames.scene[0]} was loaded without")

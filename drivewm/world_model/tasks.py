@@ -1,0 +1,90 @@
+"""Training tasks: which frame to predict, what to remember, and what is corrupted.
+
+The mix is Copilot4D's (Zhang et al., 2024, section 3.2): half predict the future from the past, most others denoise past
+and future jointly, and the rest are single frames without any past, which train the unconditional branch of guidance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from drivewm.structures import SceneClip
+from drivewm.world_model.denoiser import Motion
+from drivewm.world_model.memory import Sources
+
+
+@dataclass(frozen=True)
+class TaskMix:
+    """Shares of the tasks; what is left of 1 goes to single frames.
+
+    Attributes:
+        predict: share that predicts from a clean past.
+        denoise: share whose past is corrupted as well.
+        recent: share of targets that also remember the frame just before them (the others see the observed frames only).
+        self_generated: share of these recent frames that the model draws itself, as it must when it imagines.
+        eta: largest share of random codes among the tokens left unmasked.
+    """
+
+    predict: float = 0.5
+    denoise: float = 0.4
+    recent: float = 0.5
+    self_generated: float = 0.25
+    eta: float = 0.2
+
+
+@dataclass
+class Tasks:
+    """J targets for each of B clips.
+
+    Attributes:
+        target: `(B, J)` index of the frame to predict.
+        has_recent: `(B, J)` bool, the frame before the target is remembered too.
+        alone: `(B,)` bool, nothing is remembered.
+        noisy_past: `(B,)` bool, the past is corrupted.
+    """
+
+    target: Tensor
+    has_recent: Tensor
+    alone: Tensor
+    noisy_past: Tensor
+
+
+def draw_tasks(clip: SceneClip, horizon: int, targets: int, mix: TaskMix, generator: torch.Generator | None) -> Tasks:
+    """Draw J = `targets` different frames among the first `horizon` future ones of each clip, and what they may remember."""
+    device, batch = clip.timestamp_us.device, len(clip)
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(*shape, generator=generator, device=device)
+
+    order = uniform(batch, min(horizon, clip.num_future)).argsort(1)[:, :targets]
+    task = uniform(batch)
+    target = clip.num_history + order
+    has_recent = (uniform(*target.shape) < mix.recent) & (order > 0)
+    alone = task >= mix.predict + mix.denoise
+    return Tasks(target, has_recent, alone, (task >= mix.predict) & ~alone)
+
+
+def sources_of(T_world_ego: Tensor, times_s: Tensor, target: Tensor, source: Tensor, known: Tensor) -> Sources:
+    """Motions and ages between the targets `(B, J)` and their sources `(B, J, M)`, flattened to B * J targets.
+
+    Args:
+        T_world_ego: `(B, T, 4, 4)` poses of all frames in one common frame, float64.
+        times_s: `(B, T)` [s].
+        target, source: indices of frames.
+        known: `(B, J, M)` bool.
+    """
+    rows = torch.arange(len(target), device=target.device)[:, None]
+    T_target_world = torch.linalg.inv(T_world_ego[rows, target])
+    T_target_source = T_target_world[:, :, None] @ T_world_ego[rows[..., None], source]
+    age_s = times_s[rows, target][..., None] - times_s[rows[..., None], source]
+    return Sources(T_target_source.float().flatten(0, 1), age_s.float().flatten(0, 1), known.flatten(0, 1))
+
+
+def motion_of(T_t0_ego: Tensor, time_s: Tensor) -> Motion:
+    """Motion condition of ego frames `T_t0_ego (J, 4, 4)` at `time_s (J,)` after t0."""
+    yaw = torch.atan2(T_t0_ego[:, 1, 0], T_t0_ego[:, 0, 0])
+    pose = torch.stack([T_t0_ego[:, 0, 3], T_t0_ego[:, 1, 3], yaw], dim=-1).float()
+    return Motion(pose, time_s.float(), torch.ones_like(yaw, dtype=torch.bool))

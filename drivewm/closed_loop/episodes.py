@@ -1,0 +1,119 @@
+"""Episodes: which planner drives which scenarios, and the record that each leaves."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from drivewm.closed_loop.environment import Environment
+from drivewm.closed_loop.lockstep import Failure, drive
+from drivewm.closed_loop.rollout_files import save_rollout
+from drivewm.evaluation.functional.closed_loop import score_episode
+from drivewm.geometry.voxel_grid import VoxelGrid
+from drivewm.planning.protocol import Planner
+
+REFERENCE = "expert"
+"""Table name of the environments' own driver. It knows the true state: privileged."""
+
+
+class EpisodeScenario(Protocol):
+    """What any kind of scenario tells the runner: a unique name, and whether its route is straight."""
+
+    name: str
+    straight: bool
+
+
+@dataclass(frozen=True)
+class PlannerSpec:
+    """How a worker process gets a planner, and what the planner needs to see.
+
+    Attributes:
+        name: in tables and records.
+        build: makes the planner; None for the environments' own driver. Must be picklable for worker processes.
+        identity: whatever else decides its plans, e.g. a digest of its checkpoint; records under another one are not
+            taken over.
+        grid: of the occupancy in its history; None renders none.
+        num_history: observed keyframes.
+    """
+
+    name: str
+    build: Callable[[], Planner] | None
+    identity: str = ""
+    grid: VoxelGrid | None = None
+    num_history: int = 5
+
+    def __post_init__(self):
+        if self.num_history < 2:
+            raise ValueError(f"num_history is {self.num_history}, expected at least 2: motion needs two frames")
+        if (self.build is None) != (self.name == REFERENCE):
+            raise ValueError(f"a planner named {self.name!r} needs a build function; {REFERENCE!r} has none")
+
+
+REFERENCE_SPEC = PlannerSpec(REFERENCE, build=None)
+
+
+@dataclass(frozen=True)
+class Task:
+    """Episodes that one worker drives in lockstep.
+
+    Attributes:
+        spec: of the planner.
+        scenarios: to drive.
+        reference_progress_m: of the reference driver in each; None while it is that driver's turn.
+        environment: makes the episode of a scenario for a planner.
+        rollouts: folder for the rollouts' arrays; None keeps none.
+    """
+
+    spec: PlannerSpec
+    scenarios: tuple[EpisodeScenario, ...]
+    reference_progress_m: tuple[float | None, ...]
+    environment: Callable[[EpisodeScenario, PlannerSpec], Environment]
+    rollouts: Path | None = None
+
+
+def run_task(task: Task) -> list[dict]:
+    """Drive a task's episodes: one plain record each."""
+    environments = [task.environment(scenario, task.spec) for scenario in task.scenarios]
+    if task.spec.build is None:
+        for environment in environments:
+            while not environment.done:
+                environment.step_reference()
+        outcomes: Sequence[Failure | None] = [None] * len(environments)
+    else:
+        outcomes = drive(task.spec.build(), environments)
+    records = []
+    for scenario, environment, outcome, reference_m in zip(
+        task.scenarios, environments, outcomes, task.reference_progress_m, strict=True
+    ):
+        record = {
+            "planner": task.spec.name,
+            "scenario": scenario.name,
+            "straight": bool(scenario.straight),
+            "identity": identity(task.spec, scenario),
+            "status": "ok" if outcome is None else "failed",
+            "reason": None if outcome is None else outcome.reason,
+            "score": None,
+            "reference_progress_m": reference_m,
+        }
+        if outcome is None:
+            rollout = environment.rollout()
+            if task.rollouts is not None:
+                save_rollout(task.rollouts / f"{task.spec.name}__{scenario.name}.npz", rollout)
+            record["score"] = _score(rollout, reference_m)
+        records.append(record)
+    return records
+
+
+def identity(spec: PlannerSpec, scenario: EpisodeScenario) -> str:
+    """A digest of all that decides an episode besides the code."""
+    text = repr((spec.name, spec.identity, spec.grid, spec.num_history, scenario))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _score(rollout, reference_m: float | None) -> dict:
+    if reference_m is None:  # the reference is measured against itself
+        reference_m = max(score_episode(rollout, 0.0).progress_m, 0.0)
+    return score_episode(rollout, reference_m).to_dict()

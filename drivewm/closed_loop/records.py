@@ -1,0 +1,68 @@
+"""The log of finished episodes: JSON Lines, appended one by one, so that a killed run goes on where it stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+_REQUIRED = ("planner", "scenario", "identity", "status")
+
+
+class EpisodeLog:
+    """Records by (planner, scenario). A line that a kill cut short is dropped when the log is opened.
+
+    Args:
+        path: the .jsonl file; it may not exist yet.
+
+    Raises:
+        ValueError: if a complete line is not a record.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.records: dict[tuple[str, str], dict] = {}
+        if self.path.exists():
+            self._read()
+
+    def append(self, record: dict) -> None:
+        """Add one finished episode, on disk before this returns."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, allow_nan=False) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.records[record["planner"], record["scenario"]] = record
+
+    def finished(self, planner: str, scenario: str, identity: str) -> bool:
+        """Whether this episode is in the log.
+
+        Raises:
+            ValueError: if it was driven under another identity (another checkpoint, other settings).
+        """
+        record = self.records.get((planner, scenario))
+        if record is None:
+            return False
+        if record["identity"] != identity:
+            raise ValueError(
+                f"{self.path}: {planner} in {scenario} was driven as {record['identity']}, now it is {identity}; "
+                "another checkpoint or other settings need another folder"
+            )
+        return True
+
+    def _read(self) -> None:
+        text = self.path.read_bytes()
+        complete = text[: text.rfind(b"\n") + 1]
+        for number, line in enumerate(complete.splitlines(), start=1):
+            try:
+                record = json.loads(line)
+                missing = [field for field in _REQUIRED if field not in record]
+            except (json.JSONDecodeError, UnicodeDecodeError) as error:
+                raise ValueError(f"{self.path}, line {number}: {error}, expected one JSON record a line") from None
+            if missing:
+                raise ValueError(f"{self.path}, line {number}: no {missing}, expected {list(_REQUIRED)}")
+            self.records[record["planner"], record["scenario"]] = record
+        if complete != text:
+            partial = self.path.with_name(self.path.name + ".tmp")
+            partial.write_bytes(complete)
+            os.replace(partial, self.path)

@@ -1,0 +1,71 @@
+"""Rollouts as .npz files: plain arrays, for pictures and for scoring again later."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from drivewm.structures.planning import AgentTracks, Rollout
+from drivewm.structures.road_map import Lane, RoadMap
+
+_SCALARS = ("dt_s", "length_m", "width_m", "rear_axle_to_center_m")
+_ARRAYS = ("poses", "speed", "acceleration", "route")
+_AGENTS = ("boxes", "velocity", "label", "track", "valid")
+
+
+def save_rollout(path: str | Path, rollout: Rollout) -> None:
+    """Write a rollout, whole or not at all."""
+    path = Path(path)
+    lanes = list(rollout.road_map.lanes.values())
+    arrays = {name: getattr(rollout, name) for name in (*_SCALARS, *_ARRAYS)}
+    arrays |= {f"agents_{name}": getattr(rollout.agents, name) for name in _AGENTS}
+    arrays |= {
+        "map_drivable": np.packbits(rollout.road_map.drivable),
+        "map_shape": np.array(rollout.road_map.drivable.shape),
+        "map_origin_m": np.array(rollout.road_map.origin_m),
+        "map_resolution_m": rollout.road_map.resolution_m,
+        "lane_id": np.array([lane.lane_id for lane in lanes], np.int64),
+        "lane_width_m": np.array([lane.width_m for lane in lanes], np.float64),
+        "lane_intersection": np.array([-1 if n.intersection is None else n.intersection for n in lanes], np.int64),
+        "lane_points": np.concatenate([lane.centerline for lane in lanes] or [np.zeros((0, 2))]),
+        "lane_point_count": np.array([len(lane.centerline) for lane in lanes], np.int64),
+        "lane_successor": np.array([s for lane in lanes for s in lane.successors], np.int64),
+        "lane_successor_count": np.array([len(lane.successors) for lane in lanes], np.int64),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".tmp")
+    with partial.open("wb") as file:
+        np.savez_compressed(file, **arrays)
+    os.replace(partial, path)
+
+
+def load_rollout(path: str | Path) -> Rollout:
+    """Read what `save_rollout` wrote.
+
+    Raises:
+        ValueError: if a field is missing.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        arrays = dict(file)
+    try:
+        points = np.split(arrays["lane_points"], np.cumsum(arrays["lane_point_count"])[:-1])
+        successors = np.split(arrays["lane_successor"], np.cumsum(arrays["lane_successor_count"])[:-1])
+        lanes = {
+            int(number): Lane(int(number), line, float(width), tuple(after.tolist()), None if at < 0 else int(at))
+            for number, line, width, after, at in zip(
+                arrays["lane_id"], points, arrays["lane_width_m"], successors, arrays["lane_intersection"], strict=False
+            )
+        }
+        shape = tuple(arrays["map_shape"].tolist())
+        drivable = np.unpackbits(arrays["map_drivable"], count=int(np.prod(shape))).reshape(shape).astype(bool)
+        origin_m = (float(arrays["map_origin_m"][0]), float(arrays["map_origin_m"][1]))
+        return Rollout(
+            agents=AgentTracks(**{name: arrays[f"agents_{name}"] for name in _AGENTS}),
+            road_map=RoadMap(lanes, drivable, origin_m, float(arrays["map_resolution_m"])),
+            **{name: float(arrays[name]) for name in _SCALARS},
+            **{name: arrays[name] for name in _ARRAYS},
+        )
+    except KeyError as error:
+        raise ValueError(f"{path}: no field {error}, expected what save_rollout writes") from None

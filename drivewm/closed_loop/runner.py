@@ -1,0 +1,102 @@
+"""Planners x scenarios, over worker processes, one record an episode; a killed run goes on where it stopped."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+import torch
+
+from drivewm.closed_loop.environment import Environment
+from drivewm.closed_loop.episodes import (
+    REFERENCE,
+    REFERENCE_SPEC,
+    EpisodeScenario,
+    PlannerSpec,
+    Task,
+    identity,
+    run_task,
+)
+from drivewm.closed_loop.records import EpisodeLog
+
+
+def run(
+    specs: Sequence[PlannerSpec],
+    scenarios: Sequence[EpisodeScenario],
+    environment: Callable[[EpisodeScenario, PlannerSpec], Environment],
+    out: str | Path,
+    workers: int = 0,
+    batch: int = 8,
+    keep_rollouts: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> list[dict]:
+    """Drive every planner in every scenario, the environments' own driver first: its progress is the reference.
+
+    Args:
+        specs: of the planners.
+        scenarios: with unique names.
+        environment: makes the episode of a scenario for a planner. Must be picklable if there are workers.
+        out: folder; `episodes.jsonl` in it takes the records, and `rollouts/` the arrays if they are kept.
+        workers: processes; 0 drives in this one.
+        batch: episodes that a worker drives in lockstep. Does not change the records.
+        keep_rollouts: write each rollout as .npz.
+        progress: called with the number of episodes that were just finished.
+
+    Returns:
+        The records of these planners and scenarios, the reference driver's included.
+
+    Raises:
+        ValueError: on planners or scenarios that share a name, or records in `out` of other checkpoints or settings.
+    """
+    out = Path(out)
+    specs = [REFERENCE_SPEC, *(spec for spec in specs if spec.name != REFERENCE)]
+    _check_unique("planners", [spec.name for spec in specs])
+    _check_unique("scenarios", [scenario.name for scenario in scenarios])
+    log = EpisodeLog(out / "episodes.jsonl")
+    rollouts = out / "rollouts" if keep_rollouts else None
+
+    for stage in (specs[:1], specs[1:]):
+        tasks = []
+        for spec in stage:
+            missing = [s for s in scenarios if not log.finished(spec.name, s.name, identity(spec, s))]
+            size = max(1, min(batch, -(-len(missing) // max(workers, 1))))
+            for start in range(0, len(missing), size):
+                chunk = tuple(missing[start : start + size])
+                reference = tuple(None if spec.build is None else _reference_m(log, s) for s in chunk)
+                tasks.append(Task(spec, chunk, reference, environment, rollouts))
+        for records in _run_tasks(tasks, workers):
+            for record in records:
+                log.append(record)
+            if progress is not None:
+                progress(len(records))
+    return [log.records[spec.name, scenario.name] for spec in specs for scenario in scenarios]
+
+
+def _run_tasks(tasks: list[Task], workers: int) -> Iterator[list[dict]]:
+    if workers == 0 or not tasks:
+        yield from map(run_task, tasks)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_one_thread) as pool:
+        futures = [pool.submit(run_task, task) for task in tasks]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def _reference_m(log: EpisodeLog, scenario: EpisodeScenario) -> float:
+    return max(log.records[REFERENCE, scenario.name]["score"]["progress_m"], 0.0)
+
+
+def _check_unique(what: str, names: list[str]) -> None:
+    double = sorted({name for name in names if names.count(name) > 1})
+    if double:
+        raise ValueError(f"{what} must have different names, but {double} come up more than once")

@@ -1,0 +1,145 @@
+"""Episodes, failures and resumption, in the toy environment."""
+
+import json
+
+import pytest
+import torch
+
+from drivewm.closed_loop.episodes import PlannerSpec
+from drivewm.closed_loop.lockstep import Failure, plan_together, stack_inputs
+from drivewm.closed_loop.records import EpisodeLog
+from drivewm.closed_loop.rollout_files import load_rollout
+from drivewm.closed_loop.runner import run
+from drivewm.closed_loop.summary import summarize, summary_table
+from drivewm.planning.constant_velocity import ConstantVelocityPlanner
+from drivewm.planning.idm import IDMPlanner
+from drivewm.structures import Trajectory
+
+CONSTANT_VELOCITY = PlannerSpec("constant_velocity", ConstantVelocityPlanner)
+IDM = PlannerSpec("idm", IDMPlanner)
+
+
+class Faulty:
+    """Delivers `fault` in the scenario named `where`, a straight plan elsewhere."""
+
+    name = "faulty"
+
+    def __init__(self, fault, where="a"):
+        self.fault, self.where = fault, where
+
+    def plan(self, inputs):
+        batch = len(inputs.history)
+        poses = torch.zeros(batch, 8, 3)
+        if self.where in inputs.history.scene:
+            if self.fault == "raises":
+                raise RuntimeError("out of ideas")
+            if self.fault == "nan":
+                poses[inputs.history.scene.index(self.where)] = torch.nan
+                return Trajectory.from_poses(poses, 0.5)
+            if self.fault == "nan behind the constructor":
+                plan = Trajectory.from_poses(poses, 0.5)
+                plan.poses[inputs.history.scene.index(self.where), 3] = torch.nan
+                return plan
+            if self.fault == "too few":
+                return Trajectory.from_poses(poses[:, :6], 0.5)
+            return None
+        return Trajectory.from_poses(poses, 0.5)
+
+
+@pytest.mark.parametrize("fault", ["raises", "nan", "nan behind the constructor", "too few", "nothing"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_failing_planner_is_recorded_as_that_and_never_scored(toy, tmp_path, fault, batch):
+    scenario, environment = toy
+    scenarios = [scenario(name) for name in "abc"]
+    spec = PlannerSpec("faulty", lambda: Faulty(fault))
+    records = [r for r in run([spec], scenarios, environment, tmp_path, batch=batch) if r["planner"] == "faulty"]
+    assert [r["status"] for r in records] == ["failed", "ok", "ok"]
+    assert records[0]["score"] is None and records[0]["reason"]
+    row = summarize(records)["faulty"]["all"]
+    assert (row["episodes"], row["failed"]) == (3, 1)
+
+
+def test_constant_velocity_hits_the_parked_car_and_idm_stops_behind_it(toy, tmp_path):
+    scenario, environment = toy
+    scenarios = [scenario(f"s{i}", parked_m=25.0 + 2 * i) for i in range(4)] + [scenario("bend", straight=False)]
+    records = run([CONSTANT_VELOCITY, IDM], scenarios, environment, tmp_path, keep_rollouts=True)
+    summary = summarize(records)
+    assert summary["constant_velocity"]["all"]["collision_rate"]["value"] == 1.0
+    assert summary["constant_velocity"]["all"]["score"]["value"] == 0.0
+    assert summary["idm"]["all"]["collision_rate"]["value"] == 0.0
+    assert summary["idm"]["straight"]["episodes"] == 4
+    assert summary["expert"]["all"]["progress"]["value"] == 1.0
+    difference = summary["idm"]["all"]["score_over_constant_velocity"]
+    assert 0 < difference["low"] <= difference["value"]
+    assert "constant velocity" in summary_table(summary)
+    rollout = load_rollout(tmp_path / "rollouts" / "idm__s0.npz")
+    assert rollout.poses.shape == (81, 3)
+    assert rollout.road_map.lanes[0].width_m == 3.5
+
+
+def test_a_resumed_run_repeats_nothing_and_equals_an_uninterrupted_one(toy, tmp_path):
+    scenario, environment = toy
+    scenarios = [scenario(name, parked_m=20.0 + i) for i, name in enumerate("abcd")]
+    driven = []
+
+    def counting(one, spec):
+        driven.append((spec.name, one.name))
+        return environment(one, spec)
+
+    whole = run([IDM], scenarios, counting, tmp_path / "whole")
+    assert len(driven) == len(set(driven)) == 8
+
+    class Killed(Exception):
+        pass
+
+    def killer(count, seen=[]):  # noqa: B006
+        seen.append(count)
+        if sum(seen) >= 6:
+            raise Killed
+
+    driven.clear()
+    with pytest.raises(Killed):
+        run([IDM], scenarios, counting, tmp_path / "killed", batch=2, progress=killer)
+    log = tmp_path / "killed" / "episodes.jsonl"
+    log.write_text(log.read_text() + '{"planner": "idm", "scen')  # as a kill in mid-write leaves it
+    resumed = run([IDM], scenarios, counting, tmp_path / "killed", batch=2)
+    assert len(driven) == len(set(driven)) == 8
+    assert resumed == whole
+    assert all(json.loads(line) for line in log.read_text().splitlines())
+    run([IDM], scenarios, counting, tmp_path / "killed")
+    assert len(driven) == 8
+
+
+def test_records_of_another_checkpoint_are_not_taken_over(toy, tmp_path):
+    scenario, environment = toy
+    run([PlannerSpec("idm", IDMPlanner, identity="a")], [scenario("s")], environment, tmp_path)
+    with pytest.raises(ValueError, match="another checkpoint"):
+        run([PlannerSpec("idm", IDMPlanner, identity="b")], [scenario("s")], environment, tmp_path)
+
+
+def test_a_damaged_log_is_refused_by_line(tmp_path):
+    path = tmp_path / "episodes.jsonl"
+    path.write_text('{"planner": "idm"}\n')
+    with pytest.raises(ValueError, match="line 1: no .*scenario"):
+        EpisodeLog(path)
+    path.write_text("nonsense\n")
+    with pytest.raises(ValueError, match="line 1"):
+        EpisodeLog(path)
+
+
+def test_names_must_differ(toy, tmp_path):
+    scenario, environment = toy
+    with pytest.raises(ValueError, match="scenarios must have different names"):
+        run([IDM], [scenario("s"), scenario("s")], environment, tmp_path)
+    with pytest.raises(ValueError, match="planners must have different names"):
+        run([IDM, IDM], [scenario("s")], environment, tmp_path)
+
+
+def test_planning_in_a_batch_equals_planning_alone(toy):
+    scenario, environment = toy
+    inputs = [environment(scenario(str(i), parked_m=20.0 + 5 * i), IDM).observe() for i in range(3)]
+    together = plan_together(IDMPlanner(), inputs)
+    for one, plan in zip(inputs, together, strict=True):
+        assert torch.allclose(IDMPlanner().plan(one).poses, plan.poses, atol=1e-5)
+    assert len(stack_inputs(inputs).history) == 3
+    assert not any(isinstance(plan, Failure) for plan in together)

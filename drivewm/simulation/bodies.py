@@ -1,0 +1,74 @@
+"""Bodies: the analytic scene as boxes, upright cylinders and ellipsoids, each with a class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from drivewm.geometry import se2
+
+
+@dataclass(frozen=True)
+class Bodies:
+    """Solid primitives standing on or above the ground plane z = 0.
+
+    Attributes:
+        boxes: `(B, 7)` float64 centre x, y, z, length, width, height [m], yaw [rad].
+        cylinders: `(C, 5)` x, y, lower z, upper z, radius [m].
+        ellipsoids: `(E, 5)` centre x, y, z, horizontal radius, vertical radius [m].
+        box_class, cylinder_class, ellipsoid_class: uint8 classes of `OCC3D`.
+    """
+
+    boxes: np.ndarray
+    box_class: np.ndarray
+    cylinders: np.ndarray
+    cylinder_class: np.ndarray
+    ellipsoids: np.ndarray
+    ellipsoid_class: np.ndarray
+
+    @classmethod
+    def of(cls, boxes: Sequence = (), cylinders: Sequence = (), ellipsoids: Sequence = ()) -> Bodies:
+        """From sequences of (numbers, class) pairs."""
+        arrays = []
+        for items, width in ((boxes, 7), (cylinders, 5), (ellipsoids, 5)):
+            arrays.append(np.array([numbers for numbers, _ in items], np.float64).reshape(-1, width))
+            arrays.append(np.array([label for _, label in items], np.uint8))
+        return cls(*arrays)
+
+    @property
+    def classes(self) -> np.ndarray:
+        """Classes of all bodies `(B + C + E,)`, in the order in which rays count them."""
+        return np.concatenate([self.box_class, self.cylinder_class, self.ellipsoid_class])
+
+    def __add__(self, other: Bodies) -> Bodies:
+        return Bodies(*(np.concatenate([getattr(self, f), getattr(other, f)]) for f in self.__dataclass_fields__))
+
+    def near(self, center: np.ndarray, radius_m: float) -> Bodies:
+        """Those whose bounding circle comes within `radius_m` of `center (2,)` [m]."""
+        parts = []
+        for bodies, label, reach in (
+            (self.boxes, self.box_class, 0.5 * np.hypot(self.boxes[:, 3], self.boxes[:, 4])),
+            (self.cylinders, self.cylinder_class, self.cylinders[:, 4]),
+            (self.ellipsoids, self.ellipsoid_class, self.ellipsoids[:, 3]),
+        ):
+            keep = np.hypot(bodies[:, 0] - center[0], bodies[:, 1] - center[1]) <= radius_m + reach
+            parts += [bodies[keep], label[keep]]
+        return Bodies(*parts)
+
+    def seen_from(self, pose: np.ndarray) -> Bodies:
+        """The same bodies in the frame of `pose (3,)` x, y, yaw."""
+        T_ego_global = se2.inverse(np.asarray(pose, np.float64))
+        moved = []
+        for bodies in (self.boxes, self.cylinders, self.ellipsoids):
+            bodies = bodies.copy()
+            bodies[:, :2] = se2.transform_points(T_ego_global, bodies[:, :2])
+            moved.append(bodies)
+        moved[0][:, 6] += T_ego_global[2]
+        return Bodies(moved[0], self.box_class, moved[1], self.cylinder_class, moved[2], self.ellipsoid_class)
+
+    def turned_boxes(self) -> np.ndarray:
+        """Boxes `(B, 8)` as kernels want them: cosine and sine in place of the yaw."""
+        yaw = self.boxes[:, 6:]
+        return np.ascontiguousarray(np.hstack([self.boxes[:, :6], np.cos(yaw), np.sin(yaw)]))

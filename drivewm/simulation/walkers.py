@@ -1,0 +1,118 @@
+"""People: they walk along sidewalks, wait at kerbs, and cross where vehicles can let them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from drivewm.geometry import se2
+from drivewm.simulation import chance
+from drivewm.simulation.kinds import KINDS, PEDESTRIAN, draw_sizes
+from drivewm.simulation.streets import LANE_WIDTH_M, ROAD_HALF_M
+from drivewm.simulation.walkways import CROSSING, CROSSING_WIDTH_M, WalkNet
+
+_CROSSING_HASTE = 1.25
+_CROSSING_SHARE = 0.45
+# Drivers stop for people who have been waiting this long [s].
+_PATIENCE_S = 2.0
+_COMFORTABLE_BRAKING = 2.2
+
+
+class Walkers:
+    """All people of an episode; arrays `(W,)`.
+
+    Attributes:
+        way, station: where they are.
+        plan: the crossing way that they will take when they come to it, -1 if none.
+        waiting_s: how long they have been waiting at the kerb [s], 0 if they walk.
+    """
+
+    def __init__(self, walks: WalkNet, seed: int, way: np.ndarray, station: np.ndarray, plan: np.ndarray) -> None:
+        rng = np.random.default_rng([seed, 3])
+        count = len(way)
+        self.walks, self.seed = walks, seed
+        self.way, self.station, self.plan = way.copy(), station.copy(), plan.copy()
+        self.size = draw_sizes(rng, np.full(count, PEDESTRIAN))
+        self.speed = rng.uniform(*KINDS[PEDESTRIAN].speed, count)
+        self.shift = rng.uniform(-0.75, 0.75, count)
+        self.waiting_s = np.zeros(count)
+        self._choices = np.zeros(count, np.int64)
+        self._next = np.full(count, -1, np.int64)
+
+    def __len__(self) -> int:
+        return len(self.way)
+
+    @property
+    def crossing(self) -> np.ndarray:
+        """Who is on a crossing: bool `(W,)`."""
+        return self.walks.kind[self.way] == CROSSING
+
+    def boxes(self) -> np.ndarray:
+        """Boxes `(W, 7)`, global frame."""
+        pose = self.walks.table.pose(self.way, self.station, self.shift)
+        middle = self.size[:, 2] / 2
+        return np.column_stack([pose[:, :2], middle, self.size, se2.wrap_angle(pose[:, 2])])
+
+    def velocity(self) -> np.ndarray:
+        """Velocities `(W, 2)` [m/s]."""
+        yaw = self.walks.table.pose(self.way, self.station)[:, 2]
+        speed = self._pace() * (self.waiting_s == 0.0)
+        return np.stack([speed * np.cos(yaw), speed * np.sin(yaw)], axis=-1)
+
+    def _pace(self):
+        return self.speed * np.where(self.crossing, _CROSSING_HASTE, 1.0)
+
+    def step(self, dt_s: float, vehicles: np.ndarray, speed: np.ndarray) -> None:
+        """Walk on for `dt_s`, among vehicles with boxes `(N, 7)` and speeds `(N,)` [m/s]."""
+        self.station += np.where(self.waiting_s == 0.0, self._pace() * dt_s, 0.0)
+        for i in np.flatnonzero(self.station >= self.walks.table.length[self.way]):
+            if self._next[i] < 0:
+                self._next[i] = self._choose(i)
+            following = self._next[i]
+            if self.walks.kind[following] == CROSSING and not self._may_cross(following, vehicles, speed):
+                self.station[i] = self.walks.table.length[self.way[i]]
+                self.waiting_s[i] += dt_s
+                continue
+            self.station[i] = max(self.station[i] - self.walks.table.length[self.way[i]], 0.0)
+            self.way[i], self._next[i], self.waiting_s[i] = following, -1, 0.0
+
+    def _choose(self, i):
+        options = self.walks.successors[self.way[i]]
+        if not options:
+            return int(self.way[i]) ^ 1
+        if self.plan[i] in options:
+            chosen, self.plan[i] = int(self.plan[i]), -1
+            return chosen
+        weight = np.array([_CROSSING_SHARE if self.walks.kind[o] == CROSSING else 1.0 for o in options])
+        self._choices[i] += 1
+        draw = chance.uniform(self.seed, 7, i, self._choices[i])
+        return options[int(np.searchsorted(np.cumsum(weight / weight.sum()), draw, side="right").clip(0, len(options) - 1))]
+
+    def _may_cross(self, way, vehicles, speed):
+        """Is every vehicle that comes towards the crossing able to stop, standing, or past it?"""
+        pose = self.walks.crossing_pose[self.walks.crossing[way]]
+        local = se2.transform_points(se2.inverse(vehicles[:, [0, 1, 6]]), pose[None, None, :2])[:, 0]
+        to_edge = local[:, 0] - vehicles[:, 3] / 2 - CROSSING_WIDTH_M / 2
+        coming = (np.abs(local[:, 1]) < 6.0) & (local[:, 0] > -vehicles[:, 3] / 2 - CROSSING_WIDTH_M / 2)
+        room = speed**2 / (2 * _COMFORTABLE_BRAKING) + 0.7 * speed + 0.6
+        return not bool((coming & (to_edge < room)).any())
+
+    def crossing_traffic(self) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
+        """Which lanes of which crossings people use or are about to: pairs (crossing, lane side).
+
+        The lane side is -1 for the lane right of the street's heading and 1 for the left one. First those where people
+        walk, then those where they wait and drivers should stop if they can.
+        """
+        walking, waiting = set(), set()
+        for i in np.flatnonzero(self.crossing):
+            way = self.way[i]
+            across = self.walks.crossing_half_m[self.walks.crossing[way]] - self.station[i]
+            direction = -1.0 if way % 2 == 0 else 1.0  # even ways lead from left to right
+            left = across if way % 2 == 0 else -across
+            for side in (-1, 1):
+                lane = side * LANE_WIDTH_M / 2
+                if (lane - left) * direction > -1.7 and abs(left) < ROAD_HALF_M + 1.5:
+                    walking.add((int(self.walks.crossing[way]), side))
+        for i in np.flatnonzero(self.waiting_s > _PATIENCE_S):
+            crossing = int(self.walks.crossing[self._next[i]])
+            waiting |= {(crossing, -1), (crossing, 1)}
+        return walking, waiting

@@ -1,0 +1,114 @@
+"""Generate a town data set: drive the simulator and write what its sensors and labels say, in nuScenes' format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+
+from drivewm.data.basemap import PIXEL_M, write_mask
+from drivewm.data.nuscenes_writer import NuScenesWriter
+from drivewm.data.town_plan import TownOptions, plan_scenes
+from drivewm.data.town_scene import town_at, write_scene
+from drivewm.geometry import VoxelGrid
+from drivewm.structures import RoadMap
+
+VERSION = "v1.0-town"
+
+
+def write_town(
+    out: str | Path,
+    scenes: int,
+    seed: int,
+    grid: VoxelGrid,
+    workers: int = 1,
+    overwrite: bool = False,
+    duration_s: float = 20.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Writes a data set of `scenes` scenes in the procedural town.
+
+    Same seed and options, same bytes, whatever the number of workers. A run that is killed leaves `OUT.incomplete`, and
+    the same call goes on from there.
+
+    Args:
+        out: the data set to be.
+        scenes: number of scenes; about 22 % become the val split, in a town of their own.
+        seed: of everything.
+        grid: of the occupancy labels.
+        workers: processes.
+        overwrite: replace what is there.
+        duration_s: of a scene [s].
+        progress: called with (scenes done, scenes) as it goes on.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ValueError: an option is out of range. DatasetExistsError: there is something at `out` already.
+    """
+    if workers < 1:
+        raise ValueError(f"workers must be >= 1, got {workers}")
+    options = TownOptions(scenes, seed, grid, duration_s)
+    plans = plan_scenes(scenes)
+    writer = NuScenesWriter(out, options.description(), VERSION, key=f"town/{seed}", overwrite=overwrite)
+    todo = [plan for plan in plans if not writer.has_scene(plan.name)]
+    done = scenes - len(todo)
+    report = progress or (lambda done, total: None)
+    report(done, scenes)
+    for _ in _in_processes(partial(write_scene, writer, options), todo, workers):
+        done += 1
+        report(done, scenes)
+    map_files = {}
+    for location in dict.fromkeys(plan.location for plan in plans):
+        map_files[location] = f"maps/{location}.png"
+        write_mask(writer.folder / map_files[location], _raster(town_at(seed, location).road_map()))
+    writer.finish([plan.name for plan in plans], map_files)
+    return Path(out)
+
+
+def _in_processes(function: Callable, items: list, workers: int) -> Iterator:
+    """Results of `function` on each item, as they come; one process runs in this one."""
+    if workers == 1 or len(items) < 2:
+        yield from map(function, items)
+        return
+    with _single_threaded(), ProcessPoolExecutor(min(workers, len(items)), mp_context=get_context("spawn")) as pool:
+        futures = [pool.submit(function, item) for item in items]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Processes started meanwhile use one thread each: more of them would only fight for the same cores."""
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _raster(road_map: RoadMap) -> np.ndarray:
+    """The drivable area `(W, H)` in pixels of the basemap mask, from global (0, 0)."""
+    cells = []
+    for origin, count in zip(road_map.origin_m, road_map.drivable.shape, strict=True):
+        pixels = int(np.ceil((origin + count * road_map.resolution_m) / PIXEL_M))
+        cell = np.floor(((np.arange(pixels) + 0.5) * PIXEL_M - origin) / road_map.resolution_m).astype(int)
+        cells.append(np.where((cell >= 0) & (cell < count), cell, count))  # one past the end: outside
+    padded = np.pad(road_map.drivable, ((0, 1), (0, 1)))
+    return padded[np.ix_(*cells)]

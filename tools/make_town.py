@@ -1,0 +1,47 @@
+"""Generate a data set of drives through the procedural town, in nuScenes' format, with its index."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tqdm import tqdm
+
+from drivewm.data import DataError, build_index
+from drivewm.data.town import write_town
+from drivewm.geometry import VoxelGrid
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True, help="the data set to be")
+    parser.add_argument("--scenes", type=int, default=50, help="number of scenes; about 22 %% become the val split")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1, help="processes; the result does not depend on it")
+    parser.add_argument("--duration", type=float, default=20.0, help="length of a scene [s]")
+    parser.add_argument("--grid-size", type=int, nargs=3, default=(64, 64, 8), metavar=("X", "Y", "Z"), help="voxels")
+    parser.add_argument("--voxel", type=float, default=0.8, help="edge of a voxel [m]")
+    parser.add_argument("--z-min", type=float, default=-1.0, help="lower end of the grid [m]")
+    parser.add_argument("--overwrite", action="store_true", help="replace what is at --out")
+    args = parser.parse_args()
+    try:
+        grid = VoxelGrid.centered(tuple(args.grid_size), args.voxel, args.z_min)
+        with tqdm(total=args.scenes, desc="town", unit="scene") as bar:
+
+            def progress(done: int, total: int) -> None:
+                if bar.n == 0 and done:
+                    bar.initial = done  # scenes of a run that was killed say nothing about the time left
+                bar.n = done
+                bar.refresh()
+
+            write_town(
+                args.out, args.scenes, args.seed, grid, args.workers, args.overwrite, args.duration, progress=progress
+            )
+        index = build_index(args.out)
+    except (DataError, ValueError) as error:
+        raise SystemExit(f"error: {error}") from None
+    print(f"{args.out}: {index.num_scenes} scenes, {index.num_frames} keyframes")
+
+
+if __name__ == "__main__":
+    main()

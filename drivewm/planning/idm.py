@@ -20,16 +20,19 @@ from drivewm.structures.planning import PlanningInput
 from drivewm.structures.trajectory import Trajectory
 
 _STEP_S = 0.1
-_OUTLINE = 5  # points along each side of a box that are tested against the corridor
+_OUTLINE = 4  # points along each side of a box that are tested against the corridor
+_LOOK_S = 0.5
+_MEET_S = 1.5  # two that pass a place closer in time than this are said to meet there
 
 
 class IDMPlanner:
-    """Follows the route behind the nearest box in its corridor.
+    """Follows the route, behind whatever is or will be in its corridor.
 
     Args:
         parameters: of the car-following model.
         margin_m: the corridor is the vehicle's width and this much more on each side.
         lateral_acceleration: comfortable in bends [m/s^2]; sets the speed for a curvature.
+        lookahead_s: how long boxes are expected to go straight on; 0 heeds only what is in the corridor already.
         vehicle: own size.
     """
 
@@ -40,11 +43,13 @@ class IDMPlanner:
         parameters: IDMParameters | None = None,
         margin_m: float = 0.3,
         lateral_acceleration: float = 2.0,
+        lookahead_s: float = 3.0,
         vehicle: VehicleParameters = PACIFICA,
     ):
         self.parameters = parameters or IDMParameters()
         self.margin_m = margin_m
         self.lateral_acceleration = lateral_acceleration
+        self.lookahead_s = lookahead_s
         self.vehicle = vehicle
 
     def plan(self, inputs: PlanningInput) -> Trajectory:
@@ -52,7 +57,7 @@ class IDMPlanner:
         that keeps its speed."""
         speed = inputs.ego_state.speed.clamp_min(0)
         path = RoutePath.along(inputs.route, speed)
-        lead_arc, lead_speed = (value.double().numpy() for value in self._leader(inputs, path))
+        lead_arc, lead_speed = self._leader(inputs, path, speed)
         limit_arc = torch.arange(0, 60, 1, dtype=speed.dtype).expand(len(speed), -1)
         limit = self._speed_limit(limit_arc, path.curvature(limit_arc)).double().numpy()
 
@@ -73,29 +78,37 @@ class IDMPlanner:
     def _front_m(self) -> float:
         return self.vehicle.rear_axle_to_center_m + self.vehicle.length_m / 2
 
-    def _leader(self, inputs: PlanningInput, path: RoutePath) -> tuple[Tensor, Tensor]:
-        """Arc length of the nearest point in the corridor [m], inf if it is free, and its speed along the route."""
-        batch = len(inputs.history)
-        boxes = inputs.history.boxes
+    def _leader(self, inputs: PlanningInput, path: RoutePath, speed: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """What the ego has to heed most: its arc length [m], inf if nothing, and its speed along the route, `(B,)`.
+
+        Boxes that are in the corridor, and boxes that straight on would be in it about when the ego gets there.
+        """
+        batch, boxes = len(speed), inputs.history.boxes
         if boxes is None:
             raise ValueError("IDM needs history.boxes, but the history has none")
         if boxes.valid.shape[2] == 0:
-            return torch.full((batch,), math.inf), torch.zeros(batch)
-        box, valid = boxes.boxes()[:, -1], boxes.valid[:, -1]
-        velocity = torch.nan_to_num(boxes.velocity[:, -1])
+            return np.full(batch, np.inf), np.zeros(batch)
+        outline = _outline(boxes.boxes()[:, -1])  # (B, M, K, 2)
+        velocity = torch.nan_to_num(boxes.velocity[:, -1])[:, None]  # (B, 1, M, 2)
+        times_s = torch.arange(0, self.lookahead_s + 1e-6, _LOOK_S, dtype=speed.dtype)
+        moved = outline[:, None] + times_s[:, None, None, None] * velocity[..., None, :]  # (B, T, M, K, 2)
 
-        outline = _outline(box)  # (B, M, K, 2)
-        slots, samples = outline.shape[1:3]
-        arc, left = (value.reshape(batch, slots, samples) for value in path.project(outline.flatten(1, 2)))
+        arc, left = (value.reshape(moved.shape[:-1]) for value in path.project(moved.flatten(1, 3)))
         inside = (left.abs() < self.vehicle.width_m / 2 + self.margin_m) & (arc > self._front_m - 1.0)
-        arc = torch.where(inside & valid[..., None], arc, math.inf).amin(-1)  # (B, M)
+        arc = torch.where(inside & boxes.valid[:, -1][:, None, :, None], arc, math.inf).amin(-1)  # (B, T, M)
+        yaw = path.poses(arc.flatten(1).nan_to_num(posinf=0.0))[..., 2].reshape(arc.shape)
+        along = velocity[..., 0] * torch.cos(yaw) + velocity[..., 1] * torch.sin(yaw)
 
-        nearest = arc.argmin(-1, keepdim=True)
-        lead_arc = arc.gather(1, nearest)
-        yaw = path.poses(lead_arc.nan_to_num(posinf=0.0))[..., 2]
-        direction = torch.stack([torch.cos(yaw), torch.sin(yaw)], dim=-1)
-        lead_velocity = velocity.gather(1, nearest[..., None].expand(-1, -1, 2))
-        return lead_arc[:, 0], (lead_velocity * direction).sum(-1)[:, 0].clamp_min(0)
+        arrival_s = (arc - self._front_m).clamp_min(0) / speed.clamp_min(1.0)[:, None, None]
+        oncoming = along < -0.5 * velocity.norm(dim=-1)  # keeps to its own lane, also where it bends
+        heeded = (arrival_s - times_s[:, None]).abs() < _MEET_S
+        heeded &= ~oncoming & arc[:, :1].isinf()
+        heeded[:, 0] = True
+        arc = torch.where(heeded, arc, math.inf).flatten(1).double().numpy()
+        along = along.clamp_min(0).flatten(1).double().numpy()
+        own = speed.double().numpy()[:, None]
+        worst = idm_acceleration(own, arc - self._front_m, along, self.parameters).argmin(1)[:, None]
+        return np.take_along_axis(arc, worst, 1)[:, 0], np.take_along_axis(along, worst, 1)[:, 0]
 
     def _speed_limit(self, arc: Tensor, curvature: Tensor) -> Tensor:
         """`(B, N)` desired speed at each station: the bend there, and the bends ahead at comfortable braking."""

@@ -1,0 +1,162 @@
+"""The town as an environment: LQR and bicycle carry out the plans, sensors and agents are simulated anew."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from drivewm.closed_loop.environment import REPLAN_S
+from drivewm.closed_loop.episodes import PlannerSpec
+from drivewm.closed_loop.recorder import RolloutRecorder
+from drivewm.dynamics.lqr import LQRTracker
+from drivewm.geometry import se2
+from drivewm.geometry.voxel_grid import VoxelGrid
+from drivewm.simulation import AgentBoxes, Scenario, Town, TownSimulator
+from drivewm.simulation.simulator import DT_S
+from drivewm.structures.boxes import BoxTracks
+from drivewm.structures.clip import History
+from drivewm.structures.planning import EgoState, PlanningInput, Rollout
+from drivewm.structures.road_map import RoadMap
+from drivewm.structures.route import Route
+from drivewm.structures.trajectory import Trajectory
+
+WARM_UP_S = 2.0
+AGENT_RADIUS_M = 60.0
+_STEPS = round(REPLAN_S / DT_S)
+
+
+class TownEnvironment:
+    """One episode of a scenario. The expert drives the first `WARM_UP_S` (longer if the history needs it).
+
+    The scored part lasts until the scenario's `duration_s`, the warm-up included.
+
+    Args:
+        simulator: of the scenario's town; not to be shared with an episode that is still going on.
+        road_map: of that town.
+        scenario: to drive.
+        grid: of the occupancy in the history; None renders none.
+        num_history: observed keyframes, `REPLAN_S` apart.
+    """
+
+    def __init__(
+        self, simulator: TownSimulator, road_map: RoadMap, scenario: Scenario, grid: VoxelGrid | None, num_history: int
+    ):
+        warm_up_s = max(WARM_UP_S, (num_history - 1) * REPLAN_S)
+        if scenario.duration_s <= warm_up_s:
+            raise ValueError(
+                f"scenario {scenario.name} lasts {scenario.duration_s} s, expected more than the {warm_up_s} s of warm-up"
+            )
+        self.simulator, self.road_map, self.scenario, self.grid = simulator, road_map, scenario, grid
+        self.tracker = LQRTracker(simulator.vehicle)
+        simulator.reset(scenario)
+        self.recorder = RolloutRecorder(DT_S, simulator.vehicle, road_map, simulator.route_points())
+        self._keyframes: deque[_Keyframe] = deque(maxlen=num_history)
+        self._sense()
+        for _ in range(round(warm_up_s / REPLAN_S)):
+            self._drive_expert(record=False)
+        self._record()
+
+    @property
+    def done(self) -> bool:
+        """Is the scenario's time over?"""
+        return self.simulator.done
+
+    def observe(self) -> PlanningInput:
+        """History, ego state, map and route at this keyframe, B = 1."""
+        ego = self.simulator.ego
+        route = Route.ahead(self.simulator.route_points(), ego.pose)
+        frames = self._keyframes
+        history = History(
+            timestamp_us=torch.tensor([[frame.timestamp_us for frame in frames]]),
+            T_global_ego=torch.from_numpy(np.stack([frame.T_global_ego for frame in frames]))[None],
+            scene=(self.scenario.name,),
+            sample_token=(f"{self.scenario.name}-{frames[-1].timestamp_us}",),
+            grid=self.grid,
+            occupancy=None if self.grid is None else torch.from_numpy(np.stack([f.occupancy for f in frames]))[None],
+            boxes=_box_tracks(frames),
+            route=route,
+            command=route.command(),
+        )
+        motion = (ego.speed, ego.acceleration, ego.yaw_rate(self.simulator.vehicle))
+        return PlanningInput(history, EgoState(*(torch.tensor([v]) for v in motion)), (self.road_map,), route)
+
+    def step(self, plan: Trajectory) -> None:
+        """Track the plan for `REPLAN_S` at the simulator's 10 Hz."""
+        start = self.simulator.ego.pose
+        planned = se2.compose(start, plan.poses[0].double().numpy())
+        reference = self.tracker.reference(np.concatenate([start[None], planned]), plan.dt_s)
+        for step in range(_STEPS):
+            self.simulator.step(self.tracker.control(self.simulator.ego, reference, step * DT_S))
+            self._record()
+        self._sense()
+
+    def step_reference(self) -> None:
+        """The expert drives for `REPLAN_S`."""
+        self._drive_expert(record=True)
+
+    def rollout(self) -> Rollout:
+        """The scored steps so far."""
+        return self.recorder.rollout()
+
+    def _drive_expert(self, record: bool) -> None:
+        for _ in range(_STEPS):
+            self.simulator.step(self.simulator.expert_control())
+            if record:
+                self._record()
+        self._sense()
+
+    def _record(self) -> None:
+        self.recorder.add(self.simulator.ego, self.simulator.boxes(AGENT_RADIUS_M))
+
+    def _sense(self) -> None:
+        occupancy = None if self.grid is None else self.simulator.occupancy(self.grid)
+        sim = self.simulator
+        agents = sim.boxes(AGENT_RADIUS_M)
+        self._keyframes.append(_Keyframe(sim.timestamp_us, sim.T_global_ego(), sim.ego.pose, agents, occupancy))
+
+
+def town_environment(scenario: Scenario, spec: PlannerSpec) -> TownEnvironment:
+    """An episode in the scenario's town; each process generates a town once."""
+    town, road_map = _town(scenario.town_seed, scenario.town)
+    return TownEnvironment(TownSimulator(town), road_map, scenario, spec.grid, spec.num_history)
+
+
+@lru_cache(maxsize=8)
+def _town(seed: int, location: str) -> tuple[Town, RoadMap]:
+    town = Town.generate(seed, location)
+    return town, town.road_map()
+
+
+@dataclass(frozen=True)
+class _Keyframe:
+    timestamp_us: int
+    T_global_ego: np.ndarray
+    pose: np.ndarray
+    agents: AgentBoxes
+    occupancy: np.ndarray | None
+
+
+def _box_tracks(frames: deque[_Keyframe]) -> BoxTracks:
+    """Boxes of each frame in its own ego frame, B = 1; one slot a track."""
+    tracks = np.unique(np.concatenate([frame.agents.track for frame in frames]))
+    result = BoxTracks.empty(1, len(frames), len(tracks))
+    result.track[:] = torch.from_numpy(tracks)
+    for number, frame in enumerate(frames):
+        agents, yaw = frame.agents, frame.pose[2]
+        slot = torch.from_numpy(np.searchsorted(tracks, agents.track))
+        pose = se2.relative(frame.pose, agents.boxes[:, [0, 1, 6]])
+        cos, sin = math.cos(yaw), math.sin(yaw)
+        velocity = agents.velocity @ np.array([[cos, -sin], [sin, cos]])
+        center = np.column_stack([pose[:, :2], agents.boxes[:, 2]])
+        for field, value in (
+            (result.center, center), (result.size, agents.boxes[:, 3:6]), (result.yaw, pose[:, 2]),
+            (result.velocity, velocity), (result.label, agents.label),
+        ):
+            field[0, number, slot] = torch.from_numpy(np.ascontiguousarray(value)).to(field.dtype)
+        result.valid[0, number, slot] = True
+    return result

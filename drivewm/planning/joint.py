@@ -1,0 +1,98 @@
+"""DrivingModel: the world model and a planner on its state, trained together."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from drivewm.geometry import se2
+from drivewm.planning.constant_velocity import ConstantVelocityPlanner
+from drivewm.planning.head import TrajectoryHead, planning_loss
+from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
+from drivewm.structures import EgoState, History, PlanningInput, Route, SceneClip, Trajectory
+from drivewm.world_model import WorldModel
+from drivewm.world_model.objective import world_model_losses
+
+_STEP_TOLERANCE_S = 0.1
+
+
+class DrivingModel(WorldModel):
+    """A world model whose action-free state a trajectory head turns into a plan; the plan's gradient reaches the trunk.
+
+    Args:
+        head: keyword arguments of `TrajectoryHead`.
+        plan_weight: of the planning losses.
+        (the others as for `WorldModel`)
+    """
+
+    def __init__(
+        self,
+        tokenizer: dict,
+        world_model: dict,
+        head: dict | None = None,
+        plan_weight: float = 0.5,
+        data_preprocessor: dict | None = None,
+    ) -> None:
+        super().__init__(tokenizer, **world_model, data_preprocessor=data_preprocessor)
+        self.head = TrajectoryHead(self.denoiser.dim, self.grid, **(head or {}))
+        self.plan_weight = plan_weight
+
+    def plan(self, history: History, route: Route | None, tokens: Tensor | None = None) -> Trajectory:
+        """Where to go: poses `(B, 8, 3)` in the ego frame at t0.
+
+        `tokens (B, T, H, W)` are those of the observed frames, if they are known already.
+        """
+        return self.head(self.planner_state(history, tokens), route, EgoState.from_history(history))
+
+    def losses(self, clip: SceneClip) -> dict[str, Tensor]:
+        """Those of the world model and, from the same observed frames, of the plan."""
+        losses = world_model_losses(self, clip)
+        history = clip.history()
+        plan = self.plan(history, clip.route, self.memo.encode(self.tokenizer, clip)[:, : clip.num_history])
+        for name, value in planning_loss(plan, driven(clip)).items():
+            losses[name] = self.plan_weight * value
+        return losses
+
+    def predictions(self, clip: SceneClip) -> list[dict]:
+        """Those of the world model, and under "planning" what `OpenLoopPlanningMetric` takes."""
+        history, truth = clip.history(), driven(clip)
+        inputs = PlanningInput(history, EgoState.from_history(history), (None,) * len(clip), clip.route)
+        plans = {
+            "learned": self.plan(history, clip.route).poses.float(),
+            "constant_velocity": ConstantVelocityPlanner().plan(inputs).poses,
+        }
+        samples = super().predictions(clip)
+        boxes, boxes_valid = _future_boxes(clip)
+        for b, sample in enumerate(samples):
+            sample["planning"] = {
+                "plans": {name: poses[b] for name, poses in plans.items()},
+                "truth": truth.poses[b],
+                "valid": truth.valid[b],
+                "dt_s": truth.dt_s,
+                "boxes": None if boxes is None else boxes[b],
+                "boxes_valid": None if boxes is None else boxes_valid[b],
+                "scene": clip.scene[b],
+            }
+        return samples
+
+
+def driven(clip: SceneClip) -> Trajectory:
+    """The path that was driven after t0, at the plan's steps; steps without a keyframe at that time are not valid."""
+    T, times_s = clip.future_poses()[:, :PLAN_STEPS], clip.future_times_s()[:, :PLAN_STEPS]
+    poses = torch.zeros(len(clip), PLAN_STEPS, 3, device=T.device)
+    valid = torch.zeros(len(clip), PLAN_STEPS, dtype=torch.bool, device=T.device)
+    poses[:, : T.shape[1]] = torch.stack([T[..., 0, 3], T[..., 1, 3], torch.atan2(T[..., 1, 0], T[..., 0, 0])], -1)
+    wanted = PLAN_DT_S * torch.arange(1, T.shape[1] + 1, device=T.device)
+    valid[:, : T.shape[1]] = (times_s - wanted).abs() < _STEP_TOLERANCE_S
+    return Trajectory(poses, valid, PLAN_DT_S)
+
+
+def _future_boxes(clip: SceneClip) -> tuple[Tensor | None, Tensor | None]:
+    """Boxes `(B, F, M, 7)` of the future frames, brought into the ego frame at t0, and which are valid."""
+    if clip.boxes is None:
+        return None, None
+    future = slice(clip.num_history, clip.num_history + PLAN_STEPS)
+    boxes, T = clip.boxes.boxes()[:, future].clone(), clip.future_poses()[:, :PLAN_STEPS]
+    pose = torch.stack([T[..., 0, 3], T[..., 1, 3], torch.atan2(T[..., 1, 0], T[..., 0, 0])], -1)[:, :, None]
+    boxes[..., [0, 1, 6]] = se2.compose(pose.expand(*boxes.shape[:3], 3), boxes[..., [0, 1, 6]])
+    return boxes, clip.boxes.valid[:, future]

@@ -49,7 +49,7 @@ class TownEnvironment:
         warm_up_s = max(WARM_UP_S, (num_history - 1) * REPLAN_S)
         if scenario.duration_s <= warm_up_s:
             raise ValueError(
-                f"scenario {scenario.name} lasts {scenario.duration_s} s, expected more than the {warm_up_s} s of warm-up"
+                f"scenario {scenario.name} lasts {scenario.duration_s} s, expected more than {warm_up_s} s of warm-up"
             )
         self.simulator, self.road_map, self.scenario, self.grid = simulator, road_map, scenario, grid
         self.tracker = LQRTracker(simulator.vehicle)

@@ -19,6 +19,8 @@ from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
 from drivewm.structures.planning import PlanningInput
 from drivewm.structures.trajectory import Trajectory
 
+EGO_IDM = IDMParameters(desired_speed=11.0, min_gap=3.0, headway=1.4, acceleration=1.4, deceleration=1.8)
+"""More reserved than nuPlan's traffic: 1 m of gap leaves a tracked ego no room for error."""
 _STEP_S = 0.1
 _OUTLINE = 4  # points along each side of a box that are tested against the corridor
 _LOOK_S = 0.5
@@ -40,13 +42,13 @@ class IDMPlanner:
 
     def __init__(
         self,
-        parameters: IDMParameters | None = None,
+        parameters: IDMParameters = EGO_IDM,
         margin_m: float = 0.3,
         lateral_acceleration: float = 2.0,
         lookahead_s: float = 3.0,
         vehicle: VehicleParameters = PACIFICA,
     ):
-        self.parameters = parameters or IDMParameters()
+        self.parameters = parameters
         self.margin_m = margin_m
         self.lateral_acceleration = lateral_acceleration
         self.lookahead_s = lookahead_s

@@ -25,7 +25,7 @@ def cast_rays(
         none), and index `(R, 3)` int64 of that voxel (-1 where none).
 
     Raises:
-        ValueError: if shapes disagree.
+        ValueError: if shapes disagree, or an origin or direction is not finite.
     """
     depth, index, _ = _traverse(occupied, grid, origins, directions, max_range_m)
     return depth, index
@@ -55,7 +55,10 @@ def _traverse(occupied, grid, origins, directions, ranges_m):
     directions = np.ascontiguousarray(directions, np.float64)
     if directions.ndim != 2 or directions.shape[1] != 3:
         raise ValueError(f"directions must have shape (R, 3), got {directions.shape}")
-    origins = np.ascontiguousarray(np.broadcast_to(np.asarray(origins, np.float64), directions.shape))
+    origins = np.asarray(origins, np.float64)
+    if not np.isfinite(directions.sum() + origins.sum()):
+        raise ValueError("origins and directions of rays must be finite, but there is NaN or infinity among them")
+    origins = np.ascontiguousarray(np.broadcast_to(origins, directions.shape))
     ranges = np.ascontiguousarray(np.broadcast_to(np.asarray(ranges_m, np.float64), len(directions)))
     depth, index = np.empty(len(directions)), np.empty((len(directions), 3), np.int64)
     visited = np.zeros(grid.shape, bool)

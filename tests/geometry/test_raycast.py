@@ -121,3 +121,17 @@ def test_shapes_that_disagree_are_named():
         cast_rays(np.zeros((3, 3, 3), bool), GRID, np.zeros(3), np.eye(3))
     with pytest.raises(ValueError, match=r"\(R, 3\).*\(3,\)"):
         cast_rays(np.zeros(GRID.shape, bool), GRID, np.zeros(3), np.ones(3))
+
+
+def test_a_ray_without_direction_ends():
+    depth, _ = cast_rays(np.zeros(GRID.shape, bool), GRID, np.zeros(3), np.zeros((2, 3)))
+    assert np.isinf(depth).all()
+    point = np.array([[0.1, 0.1, 0.1]])
+    np.testing.assert_array_equal(np.argwhere(carve(GRID, point, point)), GRID.to_index(point)[0])
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_rays_that_are_not_finite_are_refused(wrong):
+    for origin, direction in (([wrong, 0, 0], [[1.0, 0, 0]]), ([0.0, 0, 0], [[1.0, wrong, 0]])):
+        with pytest.raises(ValueError, match="finite"):
+            cast_rays(np.zeros(GRID.shape, bool), GRID, np.array(origin), np.array(direction))

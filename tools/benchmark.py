@@ -1,0 +1,58 @@
+"""Compare parts of drivewm with other ways to the same result: seconds, their ratio, and the goal.
+
+    python tools/benchmark.py                          every comparison
+    python tools/benchmark.py --only raycast_open3d    one of them (may be repeated)
+    python tools/benchmark.py --json rows.json         also as a list of rows, in seconds
+
+Both sides are timed in turns in one process on the same inputs, and only after their results were found equal. The
+ratio is against / ours: higher is better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+import torch
+
+from benchmarks import BENCHMARKS
+from benchmarks.measure import NotInstalled
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", action="append", choices=sorted(BENCHMARKS), metavar="NAME",
+                        help=f"one of {', '.join(BENCHMARKS)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
+    parser.add_argument("--threads", type=int, help="threads of torch (default: its own choice)")
+    args = parser.parse_args()
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
+
+    rows = []
+    print(f"{'name':28} {'ours':>10} {'against':>10} {'ratio':>8} {'min':>8} {'max':>8} {'goal':>6}")
+    for name in args.only or BENCHMARKS:
+        try:
+            row = BENCHMARKS[name]().as_dict(name)
+        except NotInstalled as missing:
+            print(f"{name:28} left out: {missing}", file=sys.stderr)
+            continue
+        rows.append(row)
+        ratio, goal = row["ratio"], "-" if row["goal"] is None else f"{row['goal']:g}"
+        print(f"{name:28} {_readable(row['ours']):>10} {_readable(row['against']):>10} {ratio['median']:8.1f} "
+              f"{ratio['min']:8.1f} {ratio['max']:8.1f} {goal:>6}", flush=True)
+    if args.json is not None:
+        partial = args.json.with_name(args.json.name + ".part")
+        partial.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+        os.replace(partial, args.json)
+
+
+def _readable(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+if __name__ == "__main__":
+    main()

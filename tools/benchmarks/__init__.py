@@ -1,0 +1,16 @@
+"""Benchmarks: each compares one part of drivewm with another way to the same result.
+
+A benchmark is a function without arguments that returns a `measure.Row`; `BENCHMARKS` names them all.
+"""
+
+from benchmarks import counts, rays
+
+BENCHMARKS = {
+    "raycast_open3d": rays.against_open3d,
+    "raycast_sampling": rays.against_sampling,
+    "confusion_counts": counts.against_class_loops,
+    "confusion_counts_uint8_loops": counts.against_uint8_loops,
+    "confusion_counts_bincount": counts.against_torch_bincount,
+    "confusion_counts_noise": counts.on_noise,
+}
+"""Name on the command line and in the result -> benchmark."""

@@ -1,0 +1,69 @@
+"""How a comparison is measured: interleaved, on the same inputs, in one process, after equal results were seen."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+class NotInstalled(Exception):
+    """The other side of a comparison needs a package that is not here."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison.
+
+    Attributes:
+        ours, against: median seconds of one call.
+        ratios: against / ours of each round; higher is better.
+        goal: the ratio to reach; None where the row only informs.
+    """
+
+    ours: float
+    against: float
+    ratios: tuple[float, ...]
+    goal: float | None
+
+    def as_dict(self, name: str) -> dict[str, Any]:
+        """The row as `--json` writes it."""
+        ratio = {"median": statistics.median(self.ratios), "min": min(self.ratios), "max": max(self.ratios)}
+        return {"name": name, "ours": self.ours, "against": self.against, "ratio": ratio, "goal": self.goal}
+
+
+def compare(
+    ours: Callable[[], Any],
+    against: Callable[[], Any],
+    check_equal: Callable[[Any, Any], None],
+    goal: float | None,
+    rounds: int = 7,
+    block_s: float = 0.05,
+) -> Row:
+    """Time two ways to the same result, in turns.
+
+    Args:
+        ours, against: do the work and return the result.
+        check_equal: raises if the results of `ours` and `against` differ. It sees those of the first calls, which also
+            serve to compile and to fill caches, and are not timed.
+        rounds: how often both are timed.
+        block_s: fast calls are repeated within a round until they last about this long [s].
+    """
+    check_equal(ours(), against())
+    ours_calls, against_calls = (max(1, round(block_s / max(_seconds(f, 1), 1e-7))) for f in (ours, against))
+    pairs = [(_seconds(ours, ours_calls), _seconds(against, against_calls)) for _ in range(rounds)]
+    return Row(
+        ours=statistics.median(own for own, _ in pairs),
+        against=statistics.median(other for _, other in pairs),
+        ratios=tuple(other / own for own, other in pairs),
+        goal=goal,
+    )
+
+
+def _seconds(function: Callable[[], Any], calls: int) -> float:
+    start = time.perf_counter()
+    for _ in range(calls):
+        function()
+    return (time.perf_counter() - start) / calls

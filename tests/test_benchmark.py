@@ -27,7 +27,9 @@ def test_unequal_results_are_not_timed():
 
 
 def test_the_ratio_is_against_over_ours():
-    row = compare(lambda: sum(range(10)), lambda: sum(range(3000)), lambda a, b: None, goal=2.0, rounds=3, block_s=0.001)
+    row = compare(
+        lambda: sum(range(10)), lambda: sum(range(3000)), lambda a, b: None, goal=2.0, rounds=3, block_s=0.001
+    )
     as_written = row.as_dict("sums")
     assert set(as_written) == {"name", "ours", "against", "ratio", "goal"}
     assert as_written["ratio"]["min"] <= as_written["ratio"]["median"] <= as_written["ratio"]["max"]
@@ -51,7 +53,6 @@ def test_the_tool_writes_rows(tmp_path):
 
 
 def test_an_unknown_name_is_refused():
-    done = subprocess.run(
-        [sys.executable, "tools/benchmark.py", "--only", "nothing"], cwd=ROOT, capture_output=True, text=True, timeout=120
-    )
+    command = [sys.executable, "tools/benchmark.py", "--only", "nothing"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and all(name in done.stderr for name in BENCHMARKS)

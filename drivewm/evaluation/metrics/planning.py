@@ -24,7 +24,7 @@ from drivewm.evaluation.metrics.occupancy import to_numpy
 class OpenLoopPlanningMetric(BaseMetric):
     """Distance from the driven path and collision with recorded boxes (a diagnostic: the world does not react).
 
-    Each data sample is a dict of
+    Each data sample has under `planning` a dict of
 
     - `plans`: planner name -> `(F, 3)` rear-axle poses in the ego frame at t0 [m, rad];
     - `truth`: `(F, 3)` the driven poses, with `valid (F,)` bool;
@@ -65,7 +65,7 @@ class OpenLoopPlanningMetric(BaseMetric):
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep errors and collisions by step, a few numbers a sample."""
-        for sample in data_samples:
+        for sample in (data_sample["planning"] for data_sample in data_samples):
             truth, valid = to_numpy(sample["truth"]), to_numpy(sample["valid"])
             plans = {name: to_numpy(plan)[: len(truth)] for name, plan in sample["plans"].items()}
             paths = {"ground_truth": truth} | plans

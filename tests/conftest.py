@@ -1,0 +1,31 @@
+"""One small town data set, generated once a test run and read by every test that needs data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from drivewm.data import Index, build_index
+from drivewm.data.town import write_town
+from drivewm.geometry import VoxelGrid
+
+TOWN_SEED = 3
+
+
+@pytest.fixture(scope="session")
+def town_grid() -> VoxelGrid:
+    """The town data set's grid: 32 x 32 x 8 voxels of 0.8 m."""
+    return VoxelGrid.centered((32, 32, 8), 0.8)
+
+
+@pytest.fixture(scope="session")
+def town_root(tmp_path_factory, town_grid) -> Path:
+    """A town data set of 4 scenes (3 train, 1 val) of 6 s, 13 keyframes each. Do not write into it."""
+    return write_town(tmp_path_factory.mktemp("town") / "set", scenes=4, seed=TOWN_SEED, grid=town_grid, duration_s=6.0)
+
+
+@pytest.fixture(scope="session")
+def town_index(town_root) -> Index:
+    """Its index, with decoded labels."""
+    return build_index(town_root)

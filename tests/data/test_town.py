@@ -1,0 +1,208 @@
+"""The generated town data set: format, agreement with the simulator, determinism, interruption."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from nuscenes.can_bus.can_bus_api import NuScenesCanBus
+from nuscenes.nuscenes import NuScenes
+from nuscenes.utils.data_classes import LidarPointCloud
+from nuscenes.utils.geometry_utils import points_in_box
+
+from drivewm.data import DatasetExistsError, Index, NuScenesClips, build_index, town, town_scene
+from drivewm.data.nuscenes_schema import LOCATIONS, TABLES
+from drivewm.data.town_plan import TownOptions, plan_scenes
+from drivewm.geometry import VoxelGrid, boxes, se3
+from drivewm.simulation import Town, TownSimulator, make_scenarios
+from drivewm.structures import OCC3D, Command
+from tests.conftest import TOWN_SEED
+from tests.data.test_devkit import compare
+
+TINY = VoxelGrid.centered((16, 16, 8), 0.8)
+
+
+@pytest.fixture(scope="module")
+def devkit(town_root) -> NuScenes:
+    return NuScenes("v1.0-town", str(town_root), verbose=False)
+
+
+def digests(root: Path) -> dict[str, str]:
+    files = (path for path in sorted(root.rglob("*")) if path.is_file())
+    return {path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_layout(town_root, town_grid):
+    assert [path.name for path in town_root.glob("v1.0-*")] == ["v1.0-town"]
+    assert {path.stem for path in (town_root / "v1.0-town").iterdir()} == set(TABLES)
+    description = json.loads((town_root / "dataset.json").read_text())
+    assert VoxelGrid(**description["grid"]) == town_grid and description["seed"] == TOWN_SEED
+    assert not list(town_root.rglob("*.partial")) and not list(town_root.parent.glob("*.incomplete"))
+    splits = json.loads((town_root / "splits.json").read_text())
+    assert {name: len(scenes) for name, scenes in splits.items()} == {"train": 3, "val": 1}
+
+
+def test_the_devkit_reads_it_and_agrees_with_our_reader(devkit, town_index, capsys):
+    devkit.list_scenes()
+    assert capsys.readouterr().out.count("scene-20") == 4
+    assert len(devkit.sample) == 4 * 13
+    compare(devkit, town_index)
+
+
+def test_lidar_counts_are_those_of_the_devkit(devkit):
+    for sample in devkit.sample[::11]:
+        path, found, _ = devkit.get_sample_data(sample["data"]["LIDAR_TOP"])
+        points = LidarPointCloud.from_file(path).points[:3]
+        for box in found:
+            counted = int(points_in_box(box, points).sum())
+            # Rounding of a box to 0.1 mm may move a return across a face, most of all on the ground.
+            assert abs(counted - devkit.get("sample_annotation", box.token)["num_lidar_pts"]) <= 2 + 0.02 * counted
+
+
+def test_boxes_hold_the_movable_returns(town_index):
+    """Occupied voxels of cars near the ego are where the boxes are, in the frame that clips give them."""
+    clips = NuScenesClips(town_index, "train", 1, 0, load_points=True)
+    car, checked = OCC3D.index("car"), 0
+    for item in range(0, len(clips), 4):
+        clip = clips[item]["clip"]
+        cells = np.argwhere(clip.occupancy[0, 0].numpy() == car)
+        own = clip.boxes.boxes()[0, 0][clip.boxes.valid[0, 0] & (clip.boxes.label[0, 0] == car)].numpy()
+        centers = clip.grid.to_center(cells)
+        assert not len(cells) or boxes.points_in_boxes(centers, own, margin_m=0.8).any(axis=1).all()
+        checked += len(cells)
+    assert checked > 100
+
+
+def test_returns_lie_in_occupied_visible_voxels(town_index):
+    clip = NuScenesClips(town_index, "val", 4, 0, load_points=True)[0]["clip"]
+    for k in range(4):
+        points = clip.points[0, k][clip.points_valid[0, k]].numpy()
+        index, inside = clip.grid.to_index(points)
+        cell = tuple(index[inside].T)
+        occupied = clip.occupancy[0, k].numpy()[cell] != OCC3D.free
+        assert inside.sum() > 1000 and occupied.mean() > 0.99  # the rest is range noise across a face
+        assert clip.visible[0, k].numpy()[cell].mean() > 0.99
+
+
+def test_keyframes_are_the_simulation(town_index, town_grid):
+    """An independent run of the simulator gives the poses, labels and boxes that clips hold."""
+    plan = plan_scenes(4)[3]
+    place = Town.generate(TOWN_SEED, plan.location)
+    simulator = TownSimulator(place)
+    simulator.reset(make_scenarios(place, 1, TOWN_SEED, 6.0)[0])
+    clip = NuScenesClips(town_index, "val", 3, 10)[0]["clip"]
+    assert clip.scene == (plan.name,)
+    for k in range(13):
+        np.testing.assert_allclose(clip.T_global_ego[0, k].numpy(), simulator.T_global_ego(), atol=1e-9)
+        np.testing.assert_array_equal(clip.occupancy[0, k].numpy(), simulator.occupancy(town_grid))
+        agents = simulator.boxes(town_scene.ANNOTATION_RADIUS_M)
+        valid = clip.boxes.valid[0, k].numpy()
+        assert valid.sum() == len(agents)
+        centers = se3.transform_points(clip.T_global_ego[0, k].numpy(), clip.boxes.center[0, k].numpy()[valid])
+        distance = np.linalg.norm(centers[:, None] - agents.boxes[None, :, :3], axis=-1)
+        assert distance.min(axis=1).max() < 1e-3
+        for _ in range(5):
+            simulator.step(simulator.expert_control())
+
+
+def test_splits_share_no_location(town_index):
+    places = {
+        split: {town_index["scene_location"][s] for s in town_index.scenes_of(split)} for split in ("train", "val")
+    }
+    assert not places["train"] & places["val"]
+    for count in (1, 2, 5, 40, 100):
+        plans = plan_scenes(count)
+        assert len({plan.name for plan in plans}) == count
+        assert all(plan.location in LOCATIONS for plan in plans)
+        val = {plan.location for plan in plans if plan.split == "val"}
+        assert not val & {plan.location for plan in plans if plan.split == "train"}
+        if count >= 5:
+            assert 0.18 <= sum(plan.split == "val" for plan in plans) / count <= 0.26
+
+
+def test_the_ego_is_on_its_route_and_on_the_basemap(devkit, town_root, town_index):
+    bus = NuScenesCanBus(str(town_root))
+    for scene in devkit.scene:
+        route = np.array(bus.get_messages(scene["name"], "route", print_warnings=False))
+        mask = devkit.get("map", devkit.get("log", scene["log_token"])["map_token"])["mask"]
+        token = scene["first_sample_token"]
+        while token:
+            sample = devkit.get("sample", token)
+            pose = devkit.get("ego_pose", devkit.get("sample_data", sample["data"]["LIDAR_TOP"])["ego_pose_token"])
+            x, y, _ = pose["translation"]
+            assert np.linalg.norm(route - [x, y], axis=1).min() < 2.0
+            assert mask.is_on_mask(x, y).all()
+            token = sample["next"]
+    for split in ("train", "val"):
+        for clip in (sample["clip"] for sample in NuScenesClips(town_index, split, 2, 6)):
+            assert clip.command.item() != Command.NONE and clip.route.valid.all()
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> dict[str, str]:
+    """Digests of a data set of two short scenes, written by one process."""
+    return digests(town.write_town(tmp_path_factory.mktemp("tiny") / "set", 2, 5, TINY, workers=1, duration_s=1.0))
+
+
+def test_same_seed_same_bytes_for_any_workers(tiny, tmp_path, town_root):
+    two = town.write_town(tmp_path / "elsewhere" / "two", 2, 5, TINY, workers=2, duration_s=1.0)
+    assert digests(two) == tiny
+    assert digests(town_root)["maps/boston-seaport.png"] not in tiny.values()  # another seed, another town
+
+
+def test_interrupted_generation_resumes_to_the_same_bytes(tiny, tmp_path, monkeypatch):
+    real, left = town.write_scene, [1]
+
+    def dies(writer, options, plan):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        real(writer, options, plan)
+
+    out = tmp_path / "set"
+    monkeypatch.setattr(town, "write_scene", dies)
+    with pytest.raises(KeyboardInterrupt):
+        town.write_town(out, 2, 5, TINY, duration_s=1.0)
+    assert not out.exists()
+    with pytest.raises(DatasetExistsError, match="unfinished generation with other options"):
+        town.write_town(out, 2, 6, TINY, duration_s=1.0)
+    written = []
+    monkeypatch.setattr(town, "write_scene", lambda *args: (written.append(args[2].name), real(*args)))
+    steps = []
+    town.write_town(out, 2, 5, TINY, duration_s=1.0, progress=lambda done, total: steps.append((done, total)))
+    assert written == ["scene-2002"] and steps == [(1, 2), (2, 2)]
+    assert digests(out) == tiny
+
+
+def test_existing_data_is_kept(town_root, tmp_path):
+    before = digests(town_root)
+    with pytest.raises(DatasetExistsError, match="--overwrite"):
+        town.write_town(town_root, 1, 0, TINY, duration_s=1.0)
+    assert digests(town_root) == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [({"scenes": 0}, "scenes must be"), ({"seed": -1}, "seed must be"), ({"duration_s": 0.1}, "duration_s must be")],
+)
+def test_impossible_options(changed, words):
+    with pytest.raises(ValueError, match=words):
+        TownOptions(**{"scenes": 2, "seed": 0, "grid": TINY, **changed})
+
+
+def test_no_workers_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="workers must be >= 1"):
+        town.write_town(tmp_path / "set", 1, 0, TINY, workers=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_index_is_small_and_opens_again(town_index, tmp_path):
+    again = Index.open(town_index.folder)
+    assert again.num_frames == 52 and again.split_names == ("train", "val")
+    elsewhere = build_index(town_index.data_root, out=tmp_path / "index")
+    for name in town_index.columns:
+        np.testing.assert_array_equal(elsewhere[name], town_index[name])
+    np.testing.assert_array_equal(elsewhere.occupancy, town_index.occupancy)

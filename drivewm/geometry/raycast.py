@@ -32,7 +32,11 @@ def cast_rays(
 
 
 def visible_voxels(
-    occupied: np.ndarray, grid: VoxelGrid, origins: np.ndarray, directions: np.ndarray, ranges_m: np.ndarray | float = np.inf
+    occupied: np.ndarray,
+    grid: VoxelGrid,
+    origins: np.ndarray,
+    directions: np.ndarray,
+    ranges_m: np.ndarray | float = np.inf,
 ) -> np.ndarray:
     """Voxels that rays pass through up to and including the first occupied one: `(X, Y, Z)` bool.
 
@@ -63,7 +67,14 @@ def _traverse(occupied, grid, origins, directions, ranges_m):
     depth, index = np.empty(len(directions)), np.empty((len(directions), 3), np.int64)
     visited = np.zeros(grid.shape, bool)
     _kernels.traverse(
-        np.ascontiguousarray(occupied, bool), grid.origin_m, grid.voxel_m, origins, directions, ranges, depth, index,
+        np.ascontiguousarray(occupied, bool),
+        grid.origin_m,
+        grid.voxel_m,
+        origins,
+        directions,
+        ranges,
+        depth,
+        index,
         visited,
     )
     return depth, index, visited

@@ -30,14 +30,16 @@ class VoxelGrid:
         object.__setattr__(self, "range_m", tuple(float(v) for v in self.range_m))
         object.__setattr__(self, "voxel_m", float(self.voxel_m))
         if len(self.range_m) != 6 or not np.isfinite(self.range_m).all():
-            raise ValueError(f"VoxelGrid.range_m must be 6 finite numbers (lower x, y, z, upper x, y, z), got {self.range_m}")
+            raise ValueError(
+                f"VoxelGrid.range_m must be 6 finite numbers (lower x, y, z, upper x, y, z), got {self.range_m}"
+            )
         if not self.voxel_m > 0 or not np.isfinite(self.voxel_m):
             raise ValueError(f"VoxelGrid.voxel_m must be a positive length in metres, got {self.voxel_m}")
         cells = self.extent_m / self.voxel_m
         if np.any(self.extent_m <= 0) or np.any(np.abs(cells - np.round(cells)) > 1e-4):
             raise ValueError(
-                f"VoxelGrid.range_m {self.range_m} spans {self.extent_m.tolist()} m, which is not a positive whole number "
-                f"of voxels of {self.voxel_m} m"
+                f"VoxelGrid.range_m {self.range_m} spans {self.extent_m.tolist()} m, which is not a positive whole "
+                f"number of voxels of {self.voxel_m} m"
             )
 
     @classmethod

@@ -16,7 +16,10 @@ from drivewm.geometry.voxel_grid import VoxelGrid
 def _cell_centers(grid: VoxelGrid, shape: tuple[int, ...], device: torch.device) -> list[Tensor]:
     """Centre coordinates [m] along each axis when the grid's box is split into `shape` cells."""
     return [
-        torch.arange(n, device=device, dtype=torch.float32).add_(0.5).mul_(grid.extent_m[axis] / n).add_(grid.origin_m[axis])
+        torch.arange(n, device=device, dtype=torch.float32)
+        .add_(0.5)
+        .mul_(grid.extent_m[axis] / n)
+        .add_(grid.origin_m[axis])
         for axis, n in enumerate(shape)
     ]
 
@@ -40,13 +43,17 @@ def warp_voxels(voxels: Tensor, T_dst_src: Tensor, grid: VoxelGrid, fill: int) -
     T_src_dst = torch.linalg.inv(T_dst_src.double()).float()
     source = centers @ T_src_dst[:, :3, :3].transpose(1, 2) + T_src_dst[:, None, :3, 3]
     # The tiny shift keeps an identity warp exact although cell centres are rounded to float32.
-    cell = torch.floor((source - torch.as_tensor(grid.origin_m, dtype=torch.float32, device=voxels.device)) / grid.voxel_m + 1e-4)
+    cell = torch.floor(
+        (source - torch.as_tensor(grid.origin_m, dtype=torch.float32, device=voxels.device)) / grid.voxel_m + 1e-4
+    )
     shape = torch.tensor(grid.shape, device=voxels.device)
     inside = ((cell >= 0) & (cell < shape)).all(-1)
     cell = cell.long().clamp_min_(0).minimum(shape - 1)
     flat = (cell[..., 0] * grid.shape[1] + cell[..., 1]) * grid.shape[2] + cell[..., 2]
     moved = voxels.reshape(len(voxels), -1).gather(1, flat)
-    return torch.where(inside, moved, torch.as_tensor(fill, dtype=voxels.dtype, device=voxels.device)).reshape(voxels.shape)
+    return torch.where(inside, moved, torch.as_tensor(fill, dtype=voxels.dtype, device=voxels.device)).reshape(
+        voxels.shape
+    )
 
 
 def warp_bev(features: Tensor, T_dst_src: Tensor, grid: VoxelGrid) -> tuple[Tensor, Tensor]:
@@ -66,7 +73,9 @@ def warp_bev(features: Tensor, T_dst_src: Tensor, grid: VoxelGrid) -> tuple[Tens
     centers = torch.stack(torch.meshgrid(x, y, indexing="ij"), dim=-1).reshape(-1, 2)
     T_src_dst = torch.linalg.inv(T_dst_src.double()).float()
     source = centers @ T_src_dst[:, :2, :2].transpose(1, 2) + T_src_dst[:, None, :2, 3]
-    low, extent = (torch.as_tensor(v[:2], dtype=torch.float32, device=features.device) for v in (grid.origin_m, grid.extent_m))
+    low, extent = (
+        torch.as_tensor(v[:2], dtype=torch.float32, device=features.device) for v in (grid.origin_m, grid.extent_m)
+    )
     normalized = (2 * (source - low) / extent - 1).reshape(batch, height, width, 2)
     # grid_sample wants (last axis, second-last axis), that is (y, x).
     sampling = normalized.flip(-1).to(features.dtype)

@@ -22,7 +22,8 @@ class SpatialAttention(nn.Module):
 
 
 class TemporalAttention(nn.Module):
-    """Each cell looks at the same place in earlier frames, which were warped into this one, and at a learned null entry.
+    """Each cell looks at the same place in earlier frames, which were warped into this one, and at a learned null
+    entry.
 
     The null entry is what remains where nothing was observed: outside of every earlier frame, or without any history.
     """
@@ -34,7 +35,10 @@ class TemporalAttention(nn.Module):
         self.null = nn.Parameter(torch.randn(2, dim) * 0.02)
 
     def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values `(B, N, M + 1, heads, C / heads)` of memory `(B, N, M, C)`; once per frame, not per denoising step."""
+        """Keys and values `(B, N, M + 1, heads, C / heads)` of memory `(B, N, M, C)`.
+
+        They are computed once per frame to predict, not in every denoising step.
+        """
         keys, values = self.kv(memory).chunk(2, dim=-1)
         null = self.null.to(keys.dtype)[:, None, None, None].expand(-1, *keys.shape[:2], 1, -1)
         keys, values = torch.cat([keys, null[0]], dim=2), torch.cat([values, null[1]], dim=2)
@@ -55,7 +59,8 @@ class TemporalAttention(nn.Module):
 class Block(nn.Module):
     """Spatial attention, temporal attention and MLP, each with adaptive layer norm and a gate.
 
-    Adaptive norm as in DiT (Peebles and Xie, 2023), whose gates start closed; ours start half open, since it learns faster.
+    Adaptive norm as in DiT (Peebles and Xie, 2023), whose gates start closed; ours start half open, since it learns
+    faster.
     """
 
     def __init__(self, dim: int, heads: int, condition_dim: int, expansion: int = 3) -> None:

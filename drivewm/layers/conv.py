@@ -6,13 +6,18 @@ from torch import Tensor, nn
 
 
 class ResBlock(nn.Module):
-    """Pre-activation residual block (He et al., 2016) with group norm: two 3x3 convolutions, the second zero at start."""
+    """Pre-activation residual block (He et al., 2016) with group norm: two 3x3 convolutions, the second zero at
+    start."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.net = nn.Sequential(
-            nn.GroupNorm(8, channels), nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1),
-            nn.GroupNorm(8, channels), nn.SiLU(), nn.Conv2d(channels, channels, 3, padding=1),
+            nn.GroupNorm(8, channels),
+            nn.SiLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.GroupNorm(8, channels),
+            nn.SiLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
         )
         nn.init.zeros_(self.net[-1].weight)
         nn.init.zeros_(self.net[-1].bias)

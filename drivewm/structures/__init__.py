@@ -10,6 +10,20 @@ from drivewm.structures.tokens import TokenGrid, TokenSpec
 from drivewm.structures.trajectory import Trajectory
 
 __all__ = [
-    "OCC3D", "AgentTracks", "BoxTracks", "Command", "EgoState", "History", "LabelSet", "Lane", "PlanningInput", "RoadMap",
-    "Rollout", "Route", "SceneClip", "TokenGrid", "TokenSpec", "Trajectory",
+    "OCC3D",
+    "AgentTracks",
+    "BoxTracks",
+    "Command",
+    "EgoState",
+    "History",
+    "LabelSet",
+    "Lane",
+    "PlanningInput",
+    "RoadMap",
+    "Rollout",
+    "Route",
+    "SceneClip",
+    "TokenGrid",
+    "TokenSpec",
+    "Trajectory",
 ]

@@ -32,9 +32,19 @@ class BoxTracks:
 
     def __post_init__(self) -> None:
         lead = tuple(self.valid.shape)
-        for name, tail in (("center", (3,)), ("size", (3,)), ("yaw", ()), ("velocity", (2,)), ("label", ()), ("track", ())):
+        for name, tail in (
+            ("center", (3,)),
+            ("size", (3,)),
+            ("yaw", ()),
+            ("velocity", (2,)),
+            ("label", ()),
+            ("track", ()),
+        ):
             if tuple(getattr(self, name).shape) != lead + tail:
-                raise ValueError(f"BoxTracks.{name} must have shape {lead + tail} (as valid says), got {tuple(getattr(self, name).shape)}")
+                raise ValueError(
+                    f"BoxTracks.{name} must have shape {lead + tail} (as valid says), "
+                    f"got {tuple(getattr(self, name).shape)}"
+                )
 
     @classmethod
     def empty(cls, batch: int, frames: int, slots: int = 0) -> BoxTracks:
@@ -42,8 +52,13 @@ class BoxTracks:
         lead = (batch, frames, slots)
         zeros = torch.zeros
         return cls(
-            zeros(*lead, 3), zeros(*lead, 3), zeros(lead), zeros(*lead, 2), zeros(lead, dtype=torch.int64),
-            zeros(lead, dtype=torch.int64), zeros(lead, dtype=torch.bool),
+            zeros(*lead, 3),
+            zeros(*lead, 3),
+            zeros(lead),
+            zeros(*lead, 2),
+            zeros(lead, dtype=torch.int64),
+            zeros(lead, dtype=torch.int64),
+            zeros(lead, dtype=torch.bool),
         )
 
     def boxes(self) -> Tensor:

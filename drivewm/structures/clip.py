@@ -77,9 +77,14 @@ class _Frames:
     def __post_init__(self) -> None:
         batch, frames = lead = tuple(self.timestamp_us.shape)
         if tuple(self.T_global_ego.shape) != (*lead, 4, 4):
-            raise ValueError(f"T_global_ego must have shape {(*lead, 4, 4)}, as timestamp_us says, got {tuple(self.T_global_ego.shape)}")
+            raise ValueError(
+                f"T_global_ego must have shape {(*lead, 4, 4)}, as timestamp_us says, "
+                f"got {tuple(self.T_global_ego.shape)}"
+            )
         if self.T_global_ego.dtype != torch.float64:
-            raise ValueError(f"T_global_ego must be float64 (global coordinates reach kilometres), got {self.T_global_ego.dtype}")
+            raise ValueError(
+                f"T_global_ego must be float64 (global coordinates reach kilometres), got {self.T_global_ego.dtype}"
+            )
         for name in ("scene", "sample_token"):
             if len(getattr(self, name)) != batch:
                 raise ValueError(f"{name} has {len(getattr(self, name))} entries for a batch of {batch}")
@@ -91,7 +96,8 @@ class _Frames:
             value = getattr(self, name)
             if value is not None and (tuple(value.shape) != (*lead, *self.grid.shape) or value.dtype != dtype):
                 raise ValueError(
-                    f"{name} must be {dtype} of shape {(*lead, *self.grid.shape)}, got {value.dtype} of shape {tuple(value.shape)}"
+                    f"{name} must be {dtype} of shape {(*lead, *self.grid.shape)}, "
+                    f"got {value.dtype} of shape {tuple(value.shape)}"
                 )
         sizes: dict[str, int] = {}
         for name, tail in _FRAME_SHAPES.items():
@@ -99,9 +105,17 @@ class _Frames:
             if value is None:
                 continue
             shape = tuple(value.shape)
-            expected = (*lead, *(sizes.setdefault(n, shape[i + 2]) if isinstance(n, str) and i + 2 < len(shape) else n for i, n in enumerate(tail)))
+            expected = (
+                *lead,
+                *(
+                    sizes.setdefault(n, shape[i + 2]) if isinstance(n, str) and i + 2 < len(shape) else n
+                    for i, n in enumerate(tail)
+                ),
+            )
             if shape != expected:
-                raise ValueError(f"{name} must have shape (B, T, {', '.join(map(str, tail))}) = {expected}, got {shape}")
+                raise ValueError(
+                    f"{name} must have shape (B, T, {', '.join(map(str, tail))}) = {expected}, got {shape}"
+                )
         if self.boxes is not None and tuple(self.boxes.valid.shape[:2]) != lead:
             raise ValueError(f"boxes are of {tuple(self.boxes.valid.shape[:2])} clips and frames, expected {lead}")
         if self.route is not None and len(self.route.points) != batch:
@@ -132,7 +146,9 @@ class _Frames:
             lambda tensor: tensor[rows],
             scene=tuple(self.scene[i] for i in rows.tolist()),
             sample_token=tuple(self.sample_token[i] for i in rows.tolist()),
-            route=None if self.route is None else Route(self.route.points[rows], self.route.valid[rows], self.route.spacing_m),
+            route=None
+            if self.route is None
+            else Route(self.route.points[rows], self.route.valid[rows], self.route.spacing_m),
             command=None if self.command is None else self.command[rows],
         )
 
@@ -152,7 +168,8 @@ class History(_Frames):
     def motion(self) -> tuple[Tensor, Tensor, Tensor]:
         """Forward speed [m/s], yaw rate [rad/s] and forward acceleration [m/s^2] at t0, each `(B,)` float32.
 
-        By finite differences of the last poses; all 0 where one frame was observed, the acceleration also where two were.
+        By finite differences of the last poses; all 0 where one frame was observed, the acceleration also where two
+        were.
         """
         zero = torch.zeros(len(self), device=self.T_global_ego.device)
         if self.num_frames < 2:
@@ -181,7 +198,9 @@ class SceneClip(_Frames):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 1 <= self.num_history <= self.num_frames:
-            raise ValueError(f"num_history must lie in 1..{self.num_frames} (the clip's frames), got {self.num_history}")
+            raise ValueError(
+                f"num_history must lie in 1..{self.num_frames} (the clip's frames), got {self.num_history}"
+            )
 
     @property
     def num_future(self) -> int:
@@ -194,7 +213,7 @@ class SceneClip(_Frames):
         return History(**{f.name: getattr(seen, f.name) for f in fields(History)})
 
     def future_poses(self) -> Tensor:
-        """`T_t0_ego (B, F, 4, 4)` float32: where the ego goes, seen from t0. The motion that forecasts are asked for."""
+        """`T_t0_ego (B, F, 4, 4)` float32: where the ego goes, seen from t0. Forecasts are asked for this motion."""
         t0 = self.num_history - 1
         return _poses_in(self.T_global_ego[:, t0 + 1 :], self.T_global_ego[:, t0 : t0 + 1])
 

@@ -73,7 +73,9 @@ class AgentTracks:
         expected = {"boxes": (steps, count, 7), "velocity": (steps, count, 2), "label": (count,), "track": (count,)}
         for field, shape in expected.items():
             if getattr(self, field).shape != shape:
-                raise ValueError(f"AgentTracks.{field} must have shape {shape} (as valid says), got {getattr(self, field).shape}")
+                raise ValueError(
+                    f"AgentTracks.{field} must have shape {shape} (as valid says), got {getattr(self, field).shape}"
+                )
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,9 @@ class Lane:
 
     def __post_init__(self) -> None:
         if self.centerline.ndim != 2 or self.centerline.shape[1] != 2 or len(self.centerline) < 2:
-            raise ValueError(f"lane {self.lane_id}: centerline must have shape (N >= 2, 2), got {self.centerline.shape}")
+            raise ValueError(
+                f"lane {self.lane_id}: centerline must have shape (N >= 2, 2), got {self.centerline.shape}"
+            )
 
 
 @dataclass(frozen=True)

@@ -47,11 +47,14 @@ class Route:
     def __post_init__(self) -> None:
         if self.points.ndim != 3 or self.points.shape[-1] != 2 or self.valid.shape != self.points.shape[:2]:
             raise ValueError(
-                f"Route needs points (B, P, 2) and valid (B, P), got {tuple(self.points.shape)} and {tuple(self.valid.shape)}"
+                f"Route needs points (B, P, 2) and valid (B, P), "
+                f"got {tuple(self.points.shape)} and {tuple(self.valid.shape)}"
             )
 
     @classmethod
-    def ahead(cls, polyline: np.ndarray, pose: np.ndarray, count: int = ROUTE_POINTS, spacing_m: float = ROUTE_SPACING_M) -> Route:
+    def ahead(
+        cls, polyline: np.ndarray, pose: np.ndarray, count: int = ROUTE_POINTS, spacing_m: float = ROUTE_SPACING_M
+    ) -> Route:
         """Cut the part ahead of the ego out of a route and resample it.
 
         Args:
@@ -59,8 +62,8 @@ class Route:
             pose: `(3,)` the ego's global x, y, yaw.
 
         Returns:
-            a Route with B = 1; points behind the end repeat the last one and are not valid. If the ego has left the route
-            by more than `MAX_ROUTE_DISTANCE_M`, `Route.nowhere`.
+            a Route with B = 1; points behind the end repeat the last one and are not valid. If the ego has left the
+            route by more than `MAX_ROUTE_DISTANCE_M`, `Route.nowhere`.
         """
         polyline = np.asarray(polyline, np.float64)
         if polyline.ndim != 2 or polyline.shape[1] != 2 or len(polyline) < 2:
@@ -71,7 +74,9 @@ class Route:
         local = se2.transform_points(se2.inverse(np.asarray(pose, np.float64)), points)
         if np.linalg.norm(local[0]) > MAX_ROUTE_DISTANCE_M:
             return cls.nowhere(count, spacing_m)
-        return cls(torch.from_numpy(local).float()[None], torch.from_numpy(stations <= along[-1] + 1e-6)[None], spacing_m)
+        return cls(
+            torch.from_numpy(local).float()[None], torch.from_numpy(stations <= along[-1] + 1e-6)[None], spacing_m
+        )
 
     @classmethod
     def nowhere(cls, count: int = ROUTE_POINTS, spacing_m: float = ROUTE_SPACING_M) -> Route:
@@ -79,9 +84,12 @@ class Route:
         return cls(torch.zeros(1, count, 2), torch.zeros(1, count, dtype=torch.bool), spacing_m)
 
     def command(self) -> Tensor:
-        """`(B,)` int64: `Command.LEFT`, `STRAIGHT` or `RIGHT` by how far the route turns within 30 m; NONE without route."""
+        """`(B,)` int64: `Command.LEFT`, `STRAIGHT` or `RIGHT` by how far the route turns within 30 m; NONE without
+        route."""
         steps = self.points[:, 1:] - self.points[:, :-1]
-        ahead = self.valid[:, 1:] & (torch.arange(1, self.points.shape[1], device=steps.device) * self.spacing_m <= _COMMAND_HORIZON_M)
+        ahead = self.valid[:, 1:] & (
+            torch.arange(1, self.points.shape[1], device=steps.device) * self.spacing_m <= _COMMAND_HORIZON_M
+        )
         heading = torch.atan2(steps[..., 1], steps[..., 0])
         last = (ahead.long().sum(1) - 1).clamp_min(0)
         turn = se2.wrap_angle(heading.gather(1, last[:, None])[:, 0] - heading[:, 0])

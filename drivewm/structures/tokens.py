@@ -57,8 +57,12 @@ class TokenGrid:
         if self.indices.dtype != torch.int64:
             raise ValueError(f"TokenGrid.indices must be int64, got {self.indices.dtype}")
         if tuple(self.indices.shape[2:]) != self.spec.shape or self.indices.ndim != 2 + len(self.spec.shape):
-            raise ValueError(f"TokenGrid.indices have shape {tuple(self.indices.shape)}, expected (B, T, *{self.spec.shape})")
+            raise ValueError(
+                f"TokenGrid.indices have shape {tuple(self.indices.shape)}, expected (B, T, *{self.spec.shape})"
+            )
         if self.indices.numel():
             low, high = self.indices.min().item(), self.indices.max().item()
             if low < 0 or high > self.spec.mask_id:
-                raise ValueError(f"TokenGrid.indices reach from {low} to {high}, allowed are 0 to {self.spec.mask_id} (mask)")
+                raise ValueError(
+                    f"TokenGrid.indices reach from {low} to {high}, allowed are 0 to {self.spec.mask_id} (mask)"
+                )

@@ -30,8 +30,8 @@ class Trajectory:
             raise ValueError(f"Trajectory.poses must have shape (B, F, 3), got {tuple(self.poses.shape)}")
         if self.valid.shape != self.poses.shape[:2] or self.valid.dtype != torch.bool:
             raise ValueError(
-                f"Trajectory.valid must be bool of shape {tuple(self.poses.shape[:2])}, got {self.valid.dtype} of shape "
-                f"{tuple(self.valid.shape)}"
+                f"Trajectory.valid must be bool of shape {tuple(self.poses.shape[:2])}, got {self.valid.dtype} "
+                f"of shape {tuple(self.valid.shape)}"
             )
         if not self.dt_s > 0:
             raise ValueError(f"Trajectory.dt_s must be positive, got {self.dt_s}")

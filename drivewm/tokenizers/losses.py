@@ -30,7 +30,9 @@ def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> Tensor:
     return (errors * jaccard).sum(0).mean()
 
 
-def voxel_losses(logits: Tensor, labels: Tensor, class_weight: Tensor, lovasz_voxels: int, generator=None) -> dict[str, Tensor]:
+def voxel_losses(
+    logits: Tensor, labels: Tensor, class_weight: Tensor, lovasz_voxels: int, generator=None
+) -> dict[str, Tensor]:
     """Weighted cross-entropy on all voxels and Lovasz-softmax on a random subset (sorting is what it costs).
 
     Args:

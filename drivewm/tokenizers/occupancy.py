@@ -86,7 +86,9 @@ class OccupancyTokenizer(BaseModel):
         warped = warp_voxels(frames.flatten(0, 1), T_dst_src.flatten(0, 1), self.grid, fill=NOT_COVERED)
         return DecoderContext(warped.unflatten(0, frames.shape[:2]))
 
-    def loss(self, frames: Tensor, context: DecoderContext, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def loss(
+        self, frames: Tensor, context: DecoderContext, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
         """Reconstruction and commitment losses of frames `(B, T, X, Y, Z)`, and the use of the codebook."""
         latents = self.encoder(frames.flatten(0, 1)).movedim(1, -1)
         quantized = self.quantizer(latents, generator)
@@ -96,7 +98,9 @@ class OccupancyTokenizer(BaseModel):
         losses["perplexity"] = perplexity(quantized.indices, self.quantizer.vocab_size)
         return losses
 
-    def voxel_losses(self, logits: Tensor, labels: Tensor, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+    def voxel_losses(
+        self, logits: Tensor, labels: Tensor, generator: torch.Generator | None = None
+    ) -> dict[str, Tensor]:
         """Weighted losses of class logits `(B, C, X, Y, Z)` against labels `(B, X, Y, Z)` uint8."""
         losses = voxel_losses(logits, labels, self.class_weight, self.lovasz_voxels, generator)
         losses["loss_lovasz"] = self.lovasz_weight * losses["loss_lovasz"]
@@ -105,8 +109,8 @@ class OccupancyTokenizer(BaseModel):
     def forward(self, clip: SceneClip, mode: str = "tensor"):
         """mmengine's entry: losses of one random frame of each clip, or the reconstruction of all frames.
 
-        `mode="predict"` gives one dict a clip with "prediction" and "truth" `(T, X, Y, Z)` uint8, decoded without context,
-        so that the figures are those of the tokens alone.
+        `mode="predict"` gives one dict a clip with "reconstruction" and "truth" `(T, X, Y, Z)` uint8, decoded without
+        context, so that the figures are those of the tokens alone.
         """
         if clip.grid != self.grid:
             raise ValueError(f"the tokenizer is made for the grid {self.grid}, but the clip's is {clip.grid}")
@@ -116,9 +120,12 @@ class OccupancyTokenizer(BaseModel):
         if mode == "tensor":
             return logits
         prediction = logits.argmax(2).to(torch.uint8)
-        return [{"prediction": p, "truth": t} for p, t in zip(prediction, clip.occupancy, strict=True)]
+        samples = zip(prediction, clip.occupancy, clip.scene, strict=True)
+        return [{"reconstruction": p, "truth": t, "scene": s} for p, t, s in samples]
 
-    def _training_frames(self, clip: SceneClip, generator: torch.Generator | None = None) -> tuple[Tensor, DecoderContext]:
+    def _training_frames(
+        self, clip: SceneClip, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, DecoderContext]:
         """A random frame of each clip, with a random earlier one as context where there is one and it is not dropped.
 
         Half of the clips are mirrored left to right: driving on the other side of the road is as good a scene.

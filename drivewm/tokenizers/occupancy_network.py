@@ -37,7 +37,9 @@ class OccupancyEncoder(nn.Module):
         code_dim: D.
     """
 
-    def __init__(self, num_labels: int, height: int, label_dim: int, channels: tuple[int, ...], blocks: int, code_dim: int) -> None:
+    def __init__(
+        self, num_labels: int, height: int, label_dim: int, channels: tuple[int, ...], blocks: int, code_dim: int
+    ) -> None:
         super().__init__()
         self.embedding = VoxelEmbedding(num_labels, label_dim)
         stages, width = [], label_dim * height
@@ -59,7 +61,9 @@ class OccupancyDecoder(nn.Module):
     outline of a parked car. The arguments are those of the encoder.
     """
 
-    def __init__(self, num_classes: int, height: int, label_dim: int, channels: tuple[int, ...], blocks: int, code_dim: int) -> None:
+    def __init__(
+        self, num_classes: int, height: int, label_dim: int, channels: tuple[int, ...], blocks: int, code_dim: int
+    ) -> None:
         super().__init__()
         self.num_classes, self.height = num_classes, height
         self.context = VoxelEmbedding(num_classes + 1, label_dim)  # one more label: not covered
@@ -76,7 +80,8 @@ class OccupancyDecoder(nn.Module):
             self.stages.append(nn.Sequential(merge, *(ResBlock(stage_width) for _ in range(blocks))))
             self.rising.append(upsample(stage_width, next_width))
         self.head = nn.Sequential(
-            nn.Conv2d(channels[0] + label_dim * height, channels[0], 3, padding=1), nn.SiLU(),
+            nn.Conv2d(channels[0] + label_dim * height, channels[0], 3, padding=1),
+            nn.SiLU(),
             nn.Conv2d(channels[0], num_classes * height, 1),
         )
 

@@ -15,8 +15,9 @@ class DecoderContext:
     """What a decoder may see beside the tokens.
 
     Attributes:
-        previous: `(B, T, X, Y, Z)` uint8, for each frame an earlier one (observed or predicted, never a true future one)
-            warped into its ego frame; the label `num_classes` stands for voxels that the earlier frame does not cover.
+        previous: `(B, T, X, Y, Z)` uint8, for each frame an earlier one (observed or predicted, never a true future
+            one) warped into its ego frame; the label `num_classes` stands for voxels that the earlier frame does not
+            cover.
     """
 
     previous: Tensor | None = None

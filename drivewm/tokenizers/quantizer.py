@@ -13,7 +13,6 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
 
-
 @dataclass
 class Quantized:
     """What quantizing gives.

@@ -19,8 +19,8 @@ def copy_last(history: History, T_t0_ego: Tensor) -> Tensor:
 def ego_warped_copy(history: History, T_t0_ego: Tensor) -> Tensor:
     """What was observed, moved into each future ego frame: a world in which nothing else moves.
 
-    Each voxel copies the newest observed frame that covers it; voxels that no frame covers are free. Arguments and result
-    as in `copy_last`.
+    Each voxel copies the newest observed frame that covers it; voxels that no frame covers are free. Arguments and
+    result as in `copy_last`.
     """
     warped = warp_history(history, T_t0_ego)
     warped[warped == _NOT_COVERED] = OCC3D.free
@@ -33,7 +33,8 @@ def newly_seen(history: History, T_t0_ego: Tensor) -> Tensor:
 
 
 def warp_history(history: History, T_t0_ego: Tensor) -> Tensor:
-    """The newest observation of each voxel in the ego frames `T_t0_ego (B, F, 4, 4)`; `num_classes` where there is none."""
+    """The newest observation of each voxel in the ego frames `T_t0_ego (B, F, 4, 4)`; `num_classes` where there is
+    none."""
     future = T_t0_ego.shape[1]
     T_ego_t0 = torch.linalg.inv(T_t0_ego.double())
     merged = None

@@ -10,7 +10,12 @@ from drivewm.world_model.schedule import mask_count
 
 
 def corrupt(
-    indices: Tensor, spec: TokenSpec, u: Tensor, noise: Tensor, eta: float = 0.2, generator: torch.Generator | None = None
+    indices: Tensor,
+    spec: TokenSpec,
+    u: Tensor,
+    noise: Tensor,
+    eta: float = 0.2,
+    generator: torch.Generator | None = None,
 ) -> Tensor:
     """Copilot4D's corruption (Zhang et al., 2024, algorithm 1), for each frame by itself.
 

@@ -56,7 +56,7 @@ class Denoiser(nn.Module):
 
     def __init__(self, spec: TokenSpec, grid: VoxelGrid, dim: int, depth: int, heads: int, memory: dict) -> None:
         super().__init__()
-        self.spec = spec
+        self.spec, self.dim = spec, dim
         self.memory = FrameMemory(spec, grid, dim, **memory)
         self.embedding = nn.Embedding(spec.vocab_size + 1, dim)
         self.position = nn.Parameter(torch.randn(spec.num_tokens, dim) * 0.02)
@@ -70,7 +70,9 @@ class Denoiser(nn.Module):
     def condition(self, motion: Motion) -> Tensor:
         """Condition `(J, C)` of the adaptive norms."""
         x, y, yaw = motion.pose.unbind(-1)
-        code = fourier_features(torch.stack([x, y, yaw * _FARTHEST_M / torch.pi, motion.time_s], -1), _BANDS, _FARTHEST_M)
+        code = fourier_features(
+            torch.stack([x, y, yaw * _FARTHEST_M / torch.pi, motion.time_s], -1), _BANDS, _FARTHEST_M
+        )
         told = self.motion(torch.cat([code, yaw.cos()[:, None], yaw.sin()[:, None]], dim=-1))
         told = torch.where(motion.given[:, None], told, self.null_motion.to(told.dtype))
         return told + self.time(fourier_features(motion.time_s[:, None], _BANDS, _LATEST_S))

@@ -47,7 +47,9 @@ class FrameMemory(nn.Module):
         warp: false leaves features where they were, to measure what the warp brings.
     """
 
-    def __init__(self, spec: TokenSpec, grid: VoxelGrid, dim: int, upscale: int = 4, fine_dim: int = 16, warp: bool = True) -> None:
+    def __init__(
+        self, spec: TokenSpec, grid: VoxelGrid, dim: int, upscale: int = 4, fine_dim: int = 16, warp: bool = True
+    ) -> None:
         super().__init__()
         self.grid, self.upscale, self.warp = grid, upscale, warp
         self.embedding = nn.Embedding(spec.vocab_size + 1, dim)
@@ -56,12 +58,14 @@ class FrameMemory(nn.Module):
         self.time = nn.Linear(2 * _TIME_BANDS, dim)
 
     def encode(self, indices: Tensor) -> Tensor:
-        """Tokens `(..., H, W)` -> fine features `(..., fine_dim, upscale * H, upscale * W)`, each frame in its own frame."""
+        """Tokens `(..., H, W)` -> fine features `(..., fine_dim, upscale * H, upscale * W)`, each frame in its own
+        frame."""
         features = self.trunk(self.embedding(indices.flatten(0, -3)).movedim(-1, 1).contiguous())
         return features.unflatten(0, indices.shape[:-2])
 
     def gather(self, features: Tensor, sources: Sources) -> tuple[Tensor, Tensor]:
-        """Fine features `(J, M, ...)` of the sources -> memory `(J, N, M, C)` and visible `(J, N, M)` bool in the targets."""
+        """Fine features `(J, M, ...)` of the sources -> memory `(J, N, M, C)` and visible `(J, N, M)` bool in the
+        targets."""
         lead = features.shape[:2]
         flat = features.flatten(0, 1)
         if self.warp:

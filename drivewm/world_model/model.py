@@ -9,7 +9,7 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from drivewm.structures import History, SceneClip, TokenGrid
-from drivewm.tokenizers import DecoderContext, OccupancyTokenizer
+from drivewm.tokenizers import OccupancyTokenizer
 from drivewm.world_model.baselines import BASELINES, newly_seen, warp_history
 from drivewm.world_model.denoiser import Denoiser, Memory, Motion
 from drivewm.world_model.objective import world_model_losses
@@ -21,9 +21,9 @@ from drivewm.world_model.token_memo import TokenMemo
 class WorldModel(BaseModel):
     """Discrete diffusion over occupancy tokens, conditioned on the ego's motion and an ego-aligned memory.
 
-    `forecast` answers "what is where, most likely" for all future frames at once: from nothing but masks, one pass gives
-    the marginal distribution of each token, and a decoder trained on such soft tokens turns them into voxels. `imagine`
-    draws one coherent future, frame after frame.
+    `forecast` answers "what is where, most likely" for all future frames at once: from nothing but masks, one pass
+    gives the marginal distribution of each token, and a decoder trained on such soft tokens turns them into voxels.
+    `imagine` draws one coherent future, frame after frame.
 
     Args:
         tokenizer: keyword arguments of `OccupancyTokenizer`; its weights are frozen and come from its own training.
@@ -132,8 +132,8 @@ class WorldModel(BaseModel):
     def planner_state(self, history: History, tokens: Tensor | None = None, time_s: float = 2.0) -> Tensor:
         """The model's idea of an action-free future, as a map in the ego frame at t0: `(B, C, H, W)`, differentiable.
 
-        The denoiser is asked for the frame `time_s` after t0 without being told where the ego goes. `tokens (B, T, H, W)`
-        are those of the observed frames, if they are known already.
+        The denoiser is asked for the frame `time_s` after t0 without being told where the ego goes. `tokens (B, T, H,
+        W)` are those of the observed frames, if they are known already.
         """
         self._check(history)
         stay = torch.eye(4, device=history.T_global_ego.device).expand(len(history), 1, 4, 4)
@@ -185,19 +185,24 @@ class WorldModel(BaseModel):
         return sample(tokens_to_logits, self.spec, batch, self.imagine_steps, generator)
 
     def forward(self, clip: SceneClip, mode: str = "tensor"):
-        """mmengine's entry: losses, or forecasts of the future frames under the driven motion beside the baselines'.
-
-        `mode="predict"` gives one dict a clip: "forecasts" {name: `(F, X, Y, Z)` uint8}, "truth", "newly_seen" and
-        "visible" (if loaded) of the same shape, and "times_s" `(F,)`.
-        """
+        """mmengine's entry: `mode` is "loss", "predict" (see `losses`, `predictions`) or "tensor" (the forecast
+        alone)."""
         self._check(clip)
         if mode == "loss":
-            return world_model_losses(self, clip)
+            return self.losses(clip)
+        if mode == "predict":
+            return self.predictions(clip)
+        return self.forecast(clip.history(), clip.future_poses(), clip.future_times_s())
+
+    def losses(self, clip: SceneClip) -> dict[str, Tensor]:
+        """Training losses; the entries whose name holds "loss" are summed."""
+        return world_model_losses(self, clip)
+
+    def predictions(self, clip: SceneClip) -> list[dict]:
+        """One dict a clip, as `OccupancyForecastMetric` takes it: frames within the horizon, beside the baselines'."""
         history = clip.history()
         T_t0_ego, times_s = clip.future_poses()[:, : self.horizon], clip.future_times_s()[:, : self.horizon]
         forecasts = {"model": self.forecast(history, T_t0_ego, times_s)}
-        if mode == "tensor":
-            return forecasts["model"]
         forecasts |= {name: baseline(history, T_t0_ego) for name, baseline in BASELINES.items()}
         unseen = newly_seen(history, T_t0_ego)
         future = slice(clip.num_history, clip.num_history + T_t0_ego.shape[1])
@@ -208,6 +213,7 @@ class WorldModel(BaseModel):
                 "visible": None if clip.visible is None else clip.visible[b, future],
                 "newly_seen": unseen[b],
                 "times_s": times_s[b],
+                "scene": clip.scene[b],
             }
             for b in range(len(clip))
         ]
@@ -216,4 +222,6 @@ class WorldModel(BaseModel):
         if frames.grid != self.grid:
             raise ValueError(f"the world model is made for the grid {self.grid}, but the clip's is {frames.grid}")
         if frames.occupancy is None:
-            raise ValueError(f"the world model needs occupancy, but the clip of scene {frames.scene[0]} was loaded without")
+            raise ValueError(
+                f"the world model needs occupancy, but the clip of scene {frames.scene[0]} was loaded without"
+            )

@@ -23,7 +23,9 @@ _ALL_MASKED = 0.5
 _PAST_MIN_U = 0.5
 
 
-def world_model_losses(model: WorldModel, clip: SceneClip, generator: torch.Generator | None = None) -> dict[str, Tensor]:
+def world_model_losses(
+    model: WorldModel, clip: SceneClip, generator: torch.Generator | None = None
+) -> dict[str, Tensor]:
     """Token cross-entropy over the task mix, and voxel losses of soft tokens.
 
     Returns:
@@ -54,13 +56,15 @@ def _rows(tasks: Tasks) -> Tensor:
 def _condition(
     model: WorldModel, clip: SceneClip, tokens: Tensor, tasks: Tasks, generator: torch.Generator | None
 ) -> tuple[Memory, Motion]:
-    """What the B * J targets may look at: the observed frames and perhaps the one just before, warped; and the motion."""
+    """What the B * J targets may look at: the observed frames, perhaps the one just before, and the motion."""
     batch, targets = tasks.target.shape
     rows, device, observed = _rows(tasks), tokens.device, clip.num_history
     recent = _self_generated(model, clip, tokens, tasks, generator)
     past = torch.cat([tokens[:, :observed], recent], dim=1)
     u, noise = torch.rand(2, past.shape[0] * past.shape[1], generator=generator, device=device)
-    noisy = corrupt(past.flatten(0, 1), model.spec, _PAST_MIN_U + (1 - _PAST_MIN_U) * u, noise, model.mix.eta, generator)
+    noisy = corrupt(
+        past.flatten(0, 1), model.spec, _PAST_MIN_U + (1 - _PAST_MIN_U) * u, noise, model.mix.eta, generator
+    )
     past = torch.where(tasks.noisy_past[:, None, None, None], noisy.view_as(past), past)
 
     # Target j remembers the observed frames and its own recent one, which stands behind them.
@@ -69,9 +73,7 @@ def _condition(
     features = model.denoiser.memory.encode(past)[rows[..., None], torch.cat([slot_observed, slot_recent], dim=2)]
     frame = torch.cat([slot_observed, tasks.target[..., None] - 1], dim=2)
     known = torch.cat([torch.ones_like(slot_observed, dtype=torch.bool), tasks.has_recent[..., None]], dim=2)
-    sources = sources_of(
-        clip.T_global_ego, clip.times_s(), tasks.target, frame, known & ~tasks.alone[:, None, None]
-    )
+    sources = sources_of(clip.T_global_ego, clip.times_s(), tasks.target, frame, known & ~tasks.alone[:, None, None])
     return model.denoiser.remember(features.flatten(0, 1), sources), _motion(clip, rows, tasks.target)
 
 

@@ -1,7 +1,8 @@
 """Training tasks: which frame to predict, what to remember, and what is corrupted.
 
-The mix is Copilot4D's (Zhang et al., 2024, section 3.2): half predict the future from the past, most others denoise past
-and future jointly, and the rest are single frames without any past, which train the unconditional branch of guidance.
+The mix is Copilot4D's (Zhang et al., 2024, section 3.2): half predict the future from the past, most others denoise
+past and future jointly, and the rest are single frames without any past, which train the unconditional branch of
+guidance.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ class TaskMix:
     Attributes:
         predict: share that predicts from a clean past.
         denoise: share whose past is corrupted as well.
-        recent: share of targets that also remember the frame just before them (the others see the observed frames only).
+        recent: share of targets that also remember the frame just before them (the others see the observed frames
+            only).
         self_generated: share of these recent frames that the model draws itself, as it must when it imagines.
         eta: largest share of random codes among the tokens left unmasked.
     """
@@ -53,7 +55,8 @@ class Tasks:
 
 
 def draw_tasks(clip: SceneClip, horizon: int, targets: int, mix: TaskMix, generator: torch.Generator | None) -> Tasks:
-    """Draw J = `targets` different frames among the first `horizon` future ones of each clip, and what they may remember."""
+    """Draw J = `targets` different frames among the first `horizon` future ones of each clip, and what they may
+    remember."""
     device, batch = clip.timestamp_us.device, len(clip)
 
     def uniform(*shape: int) -> Tensor:

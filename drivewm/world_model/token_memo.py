@@ -31,6 +31,8 @@ class TokenMemo:
             missing = [t for t, key in enumerate(row) if key not in self._tokens]
             if missing:
                 indices = tokenizer.encode(clip.occupancy[b : b + 1, missing])[0].indices[0]
-                self._tokens.update({row[t]: tokens.to("cpu", torch.int16) for t, tokens in zip(missing, indices, strict=True)})
+                self._tokens.update(
+                    {row[t]: tokens.to("cpu", torch.int16) for t, tokens in zip(missing, indices, strict=True)}
+                )
         flat = torch.stack([self._tokens[key] for row in keys for key in row])
         return flat.to(clip.occupancy.device, torch.int64).unflatten(0, clip.timestamp_us.shape)

@@ -67,7 +67,7 @@ def test_the_ego_box_lies_ahead_of_the_rear_axle():
 
 def _sample(scene, speed, box_x, valid=None):
     boxes = np.tile([box_x, 0.0, 0.7, 4.0, 2.0, 1.5, 0.0], (6, 1, 1))
-    return {
+    planning = {
         "scene": scene,
         "plans": {"fast": _line(speed)},
         "truth": _line(4.0),
@@ -76,6 +76,7 @@ def _sample(scene, speed, box_x, valid=None):
         "boxes": boxes,
         "boxes_valid": np.ones((6, 1), bool),
     }
+    return {"planning": planning}
 
 
 def test_metric_of_a_constructed_case():
@@ -107,6 +108,7 @@ def test_metric_counts_what_is_missing():
     out = metric.evaluate(size=2)
     assert out["samples_instant/2s"] == 2 and out["samples_instant/3s"] == 1 and out["samples_mean/2s"] == 1
     assert out["fast/l2_instant_zero/3s"] == pytest.approx(out["fast/l2_instant/3s"] / 2)
-    metric.process(None, [_sample("a", 6.0, 9.0) | {"dt_s": 0.25}])
+    finer = _sample("a", 6.0, 9.0)["planning"] | {"dt_s": 0.25}
+    metric.process(None, [{"planning": finer}])
     with pytest.raises(ValueError, match="too few"):
         metric.evaluate(size=1)

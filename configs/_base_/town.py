@@ -1,0 +1,36 @@
+"""The generated town: 64 x 64 x 8 voxels of 0.8 m, 2 Hz, 1.5 s of history, up to 4 s of future."""
+
+from mmengine.dataset import DefaultSampler
+
+from drivewm.data import NuScenesClips, collate
+from drivewm.engine import ResumableSampler
+
+index = "data/town/index"
+grid = dict(range_m=(-25.6, -25.6, -1.0, 25.6, 25.6, 5.4), voxel_m=0.8)
+num_history = 3
+num_future = 8
+
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    sampler=dict(type=ResumableSampler),
+    dataset=dict(
+        type=NuScenesClips,
+        index=index,
+        split="train",
+        num_history=num_history,
+        num_future=num_future,
+        load_boxes=False,
+        load_visible=False,
+    ),
+    collate_fn=collate,
+)
+test_dataloader = dict(
+    batch_size=8,
+    num_workers=0,
+    sampler=dict(type=DefaultSampler, shuffle=False),
+    dataset=dict(
+        type=NuScenesClips, index=index, split="val", num_history=num_history, num_future=num_future, stride=2
+    ),
+    collate_fn=collate,
+)

@@ -1,0 +1,49 @@
+"""World model and planner of the town, trained together, sized for two CPU cores."""
+
+from mmengine.config import read_base
+from mmengine.optim import CosineAnnealingLR, LinearLR
+from mmengine.runner import TestLoop
+from torch.optim import AdamW
+
+with read_base():
+    from .._base_.runtime import *
+    from .._base_.town import *
+
+from drivewm.engine import Bfloat16OptimWrapper, ClipPreprocessor, ResumableTrainLoop
+from drivewm.evaluation.metrics import OccupancyForecastMetric, OpenLoopPlanningMetric
+from drivewm.planning.joint import DrivingModel
+
+tokenizer = dict(grid=grid, label_dim=8, channels=(64, 96), blocks=2, code_dim=32, vocab_size=512)
+tokenizer_checkpoint = "work_dirs/occupancy_town/last_checkpoint"
+model = dict(
+    type=DrivingModel,
+    tokenizer=tokenizer,
+    world_model=dict(
+        dim=128,
+        depth=4,
+        heads=4,
+        memory=dict(upscale=4, fine_dim=16, warp=True),
+        horizon=6,
+        targets_per_clip=2,
+        decoded_targets=4,
+        imagine_steps=8,
+        guidance=0.5,
+    ),
+    head=dict(hidden=96),
+    plan_weight=0.5,
+    data_preprocessor=dict(type=ClipPreprocessor),
+)
+
+max_iters = 300
+optim_wrapper = dict(
+    type=Bfloat16OptimWrapper,
+    optimizer=dict(type=AdamW, lr=1e-3, betas=(0.9, 0.95), weight_decay=1e-2),
+    clip_grad=dict(max_norm=1.0),
+)
+param_scheduler = [
+    dict(type=LinearLR, start_factor=0.05, by_epoch=False, begin=0, end=20),
+    dict(type=CosineAnnealingLR, by_epoch=False, begin=20, end=max_iters, T_max=max_iters - 20, eta_min=1e-5),
+]
+train_cfg = dict(type=ResumableTrainLoop, max_iters=max_iters)
+test_cfg = dict(type=TestLoop)
+test_evaluator = [dict(type=OccupancyForecastMetric, per_class=True), dict(type=OpenLoopPlanningMetric)]

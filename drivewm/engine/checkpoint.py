@@ -1,0 +1,74 @@
+"""Reading checkpoints: weights only, strictly, and only into the model that they are of."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from drivewm.world_model import WorldModel
+
+
+def describe_model(model: nn.Module) -> dict:
+    """What a checkpoint says about its model, in plain types: class, voxel grid and token specs."""
+    specs = model.specs if hasattr(model, "specs") else (model.spec,)
+    return {
+        "model": type(model).__name__,
+        "grid": {"range_m": list(model.grid.range_m), "voxel_m": model.grid.voxel_m},
+        "tokens": [{"modality": s.modality, "shape": list(s.shape), "vocab_size": s.vocab_size} for s in specs],
+    }
+
+
+def read_checkpoint(path: str | Path) -> dict:
+    """The content of a checkpoint file of ours, or of the one that a run's `last_checkpoint` file names.
+
+    Raises:
+        FileNotFoundError: if there is none.
+        ValueError: if it is cut short, holds anything but plain data and tensors, or was written by something else.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no checkpoint {path}")
+    if path.name == "last_checkpoint":
+        return read_checkpoint(path.parent / Path(path.read_text().strip()).name)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+        raise ValueError(f"{path} is not a complete checkpoint of tensors and plain data: {error}") from error
+    if not isinstance(content, dict) or "state_dict" not in content or "drivewm" not in content.get("meta", {}):
+        raise ValueError(f"{path} was not written by drivewm: it lacks state_dict or meta.drivewm")
+    return content
+
+
+def load_checkpoint(model: nn.Module, path: str | Path) -> None:
+    """Load all weights of `model` from a checkpoint of the same model.
+
+    Raises:
+        ValueError: naming the file, the field and both values, if the checkpoint is of another model, grid or tokens,
+            or if weights are missing, left over or of another shape.
+    """
+    content = read_checkpoint(path)
+    _compare(path, content["meta"]["drivewm"], describe_model(model))
+    _load(model.load_state_dict, content["state_dict"], path)
+
+
+def load_tokenizer(model: WorldModel, path: str | Path) -> None:
+    """Hand a trained tokenizer over to a world model. Raises as `load_checkpoint` does."""
+    content = read_checkpoint(path)
+    _compare(path, content["meta"]["drivewm"], describe_model(model.tokenizer))
+    _load(model.adopt_tokenizer, content["state_dict"], path)
+
+
+def _compare(path: str | Path, found: dict, expected: dict) -> None:
+    for field, value in expected.items():
+        if found.get(field) != value:
+            raise ValueError(f"{path}: {field} is {found.get(field)}, but the config's model has {value}")
+
+
+def _load(function, state_dict: dict, path: str | Path) -> None:
+    try:
+        function(state_dict)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit the config's model: {error}") from error

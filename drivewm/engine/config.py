@@ -1,0 +1,48 @@
+"""From a config file and command-line options to an mmengine Runner."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from mmengine.config import Config, ConfigDict
+from mmengine.runner import Runner
+
+
+def load_config(path: str | Path, options: dict | None = None) -> Config:
+    """Read a config and apply `--cfg-options`, whose keys must exist in it.
+
+    Raises:
+        FileNotFoundError: if there is no such config.
+        ValueError: for an option that the config does not have; mmengine itself would accept and ignore it.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no config {path}")
+    config = Config.fromfile(str(path))
+    for key in options or {}:
+        _require(config, key, path)
+    config.merge_from_dict(options or {})
+    return config
+
+
+def build_runner(config: Config, work_dir: str | Path, resume: bool = False, launcher: str = "none") -> Runner:
+    """The run that a config describes, in `work_dir`; `resume` goes on from its last complete checkpoint, if any."""
+    config.work_dir, config.launcher, config.resume = str(work_dir), launcher, resume
+    return Runner.from_cfg(config)
+
+
+def _require(config: Config, key: str, path: str | Path) -> None:
+    node = config
+    for depth, part in enumerate(key.split(".")):
+        if isinstance(node, (list, tuple)) and part.isdigit() and int(part) < len(node):
+            node = node[int(part)]
+            continue
+        known = list(node.keys()) if isinstance(node, (Config, ConfigDict, dict)) else []
+        if part not in known:
+            close = difflib.get_close_matches(part, known, n=1)
+            hint = (
+                f"; did you mean {close[0]}?" if close else f"; there are {', '.join(map(str, known)) or 'no fields'}"
+            )
+            where = ".".join(key.split(".")[:depth]) or "its top level"
+            raise ValueError(f"{path}: --cfg-options {key}: {part!r} does not exist at {where}{hint}")
+        node = node[part]

@@ -1,0 +1,118 @@
+"""Hooks: they observe a run, save it and check it; algorithms live in the models."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+from mmengine.dist import is_main_process, master_only
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from tqdm import tqdm
+
+from drivewm.engine.checkpoint import describe_model
+
+
+class SaveCheckpointHook(Hook):
+    """Saves the run every `interval` iterations and at its end, so that weights-only loading reads it.
+
+    A checkpoint is written under another name and renamed when complete, and `last_checkpoint` follows it: a killed run
+    resumes from the last complete one. mmengine's log buffers are pickled objects, so they stay out of the file.
+
+    Args:
+        interval: iterations between checkpoints.
+        keep: how many of the newest to keep.
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(self, interval: int, keep: int = 2) -> None:
+        self.interval, self.keep = interval, keep
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """Save if it is time."""
+        if self.every_n_train_iters(runner, self.interval) or self.is_last_train_iter(runner):
+            self._save(runner)
+
+    @master_only
+    def _save(self, runner: Runner) -> None:
+        folder, name = Path(runner.work_dir), f"iter_{runner.iter + 1}.pth"
+        hub = runner.message_hub
+        logs, hub._log_scalars = hub._log_scalars, OrderedDict()
+        for key, value in hub.runtime_info.items():
+            if isinstance(value, np.generic):
+                hub.runtime_info[key] = value.item()
+        try:
+            meta = {"iter": runner.iter + 1, "epoch": runner.epoch, "drivewm": describe_model(_bare(runner))}
+            runner.save_checkpoint(
+                str(folder), f"{name}.part", meta=meta, save_optimizer=True, save_param_scheduler=True
+            )
+        finally:
+            hub._log_scalars = logs
+        os.replace(folder / f"{name}.part", folder / name)
+        pointer = folder / "last_checkpoint.part"
+        pointer.write_text(str(folder / name))
+        os.replace(pointer, folder / "last_checkpoint")
+        saved = sorted(folder.glob("iter_*.pth"), key=lambda path: int(path.stem.split("_")[1]))
+        for old in saved[: -self.keep]:
+            old.unlink()
+
+
+class GridCheckHook(Hook):
+    """Stops a run whose dataset has another voxel grid than its model."""
+
+    def before_train(self, runner: Runner) -> None:
+        """Compare with the training set."""
+        self._check(runner, runner.train_dataloader.dataset)
+
+    def before_test(self, runner: Runner) -> None:
+        """Compare with the test set."""
+        self._check(runner, runner.test_dataloader.dataset)
+
+    def _check(self, runner: Runner, dataset) -> None:
+        grid = _bare(runner).grid
+        if dataset.grid != grid:
+            raise ValueError(
+                f"the dataset {dataset.index.folder} has the grid {dataset.grid}, but the config's model has {grid}"
+            )
+
+
+class ProgressHook(Hook):
+    """A progress bar with the time left and the newest loss."""
+
+    priority = "LOW"
+
+    def before_train(self, runner: Runner) -> None:
+        """Open the bar, at the iteration that a resumed run starts from."""
+        self.bar = tqdm(
+            total=runner.max_iters, initial=runner.iter, desc="train", disable=not is_main_process(), mininterval=1
+        )
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """One step further."""
+        self.bar.update()
+        if outputs is not None and (runner.iter + 1) % 10 == 0:
+            self.bar.set_postfix({"loss": f"{float(outputs['loss']):.3f}"}, refresh=False)
+
+    def after_train(self, runner: Runner) -> None:
+        """Close the bar."""
+        self.bar.close()
+
+    def before_test_epoch(self, runner: Runner) -> None:
+        """Open the bar."""
+        self.bar = tqdm(total=len(runner.test_dataloader), desc="test", disable=not is_main_process(), mininterval=1)
+
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None) -> None:
+        """One batch further."""
+        self.bar.update()
+
+    def after_test_epoch(self, runner: Runner, metrics=None) -> None:
+        """Close the bar."""
+        self.bar.close()
+
+
+def _bare(runner: Runner):
+    return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -1,0 +1,39 @@
+"""Evaluate a checkpoint on its config's test set, beside the baselines."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from drivewm.engine import build_runner, load_checkpoint, load_config
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="e.g. configs/world_models/driving_town.py")
+    parser.add_argument("checkpoint", help="a .pth file, or the last_checkpoint file of a work dir")
+    parser.add_argument("--work-dir", help="where logs go (default: work_dirs/CONFIG)")
+    parser.add_argument("--out", type=Path, help="write all figures to this JSON file")
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, default={}, help="KEY=VALUE that replace the config's"
+    )
+    args = parser.parse_args()
+    config = load_config(args.config, args.cfg_options)
+    work_dir = args.work_dir or Path("work_dirs") / Path(args.config).stem
+    runner = build_runner(config, work_dir, launcher=args.launcher)
+    load_checkpoint(runner.model, args.checkpoint)
+    metrics = runner.test()
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        part = args.out.with_name(args.out.name + ".part")
+        part.write_text(json.dumps(metrics, indent=1))
+        os.replace(part, args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""Train what a config describes: a tokenizer, or a world model with its planner."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+from drivewm.engine import build_runner, load_config, load_tokenizer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="e.g. configs/tokenizers/occupancy_town.py")
+    parser.add_argument("--work-dir", help="where logs and checkpoints go (default: work_dirs/CONFIG)")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on from the last checkpoint in the work dir, if there is one"
+    )
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, default={}, help="KEY=VALUE that replace the config's"
+    )
+    args = parser.parse_args()
+    config = load_config(args.config, args.cfg_options)
+    work_dir = args.work_dir or Path("work_dirs") / Path(args.config).stem
+    runner = build_runner(config, work_dir, args.resume, args.launcher)
+    if "tokenizer_checkpoint" in config:
+        load_tokenizer(runner.model, config.tokenizer_checkpoint)
+    runner.train()
+
+
+if __name__ == "__main__":
+    main()

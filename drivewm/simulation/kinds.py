@@ -43,7 +43,7 @@ KINDS = (
     Kind("vehicle.car", OCC3D.index("car"), ((3.9, 4.9), (1.7, 1.95), (1.45, 1.8)), 0.74, (5.5, 11.5), _CAR),
     Kind("vehicle.truck", OCC3D.index("truck"), ((6.2, 8.2), (2.2, 2.4), (2.7, 3.4)), 0.09, (5.0, 9.0), _TRUCK),
     Kind("vehicle.bus.rigid", OCC3D.index("bus"), ((9.5, 11.0), (2.4, 2.5), (3.0, 3.3)), 0.05, (5.0, 9.0), _BUS),
-    Kind("vehicle.bicycle", OCC3D.index("bicycle"), ((1.7, 1.9), (0.6, 0.7), (1.65, 1.8)), 0.12, (3.5, 5.5), _BICYCLE),
+    Kind("vehicle.bicycle", OCC3D.index("bicycle"), ((1.7, 1.9), (0.6, 0.7), (1.65, 1.8)), 0.09, (4.0, 6.0), _BICYCLE),
     Kind("human.pedestrian.adult", OCC3D.index("pedestrian"), ((0.5, 0.7), (0.5, 0.7), (1.55, 1.9)), 0.0, (0.9, 1.7), _PERSON),
 )
 CAR, TRUCK, BUS, BICYCLE, PEDESTRIAN = range(len(KINDS))

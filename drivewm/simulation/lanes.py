@@ -12,6 +12,7 @@ from drivewm.simulation.streets import LANE_WIDTH_M, Street
 
 # Centrelines that come closer than this cannot be driven at the same time: two cars and a hand's breadth [m].
 _CONFLICT_M = 2.9
+_JOINED_M = 3.0
 _LATERAL_ACCELERATION = 1.8
 SPEED_LIMIT = 13.0
 _TURN_RAD = np.deg2rad(30.0)
@@ -29,7 +30,8 @@ class LaneNet:
         street: `(L,)` int64 the street of a lane, -1 for connectors.
         forward: `(L,)` bool, does the lane run along its street's centreline (or against it)?
         turn: `(L,)` int64 of connectors: 1 left, -1 right, 0 straight.
-        conflicts: `(L, L)` bool between connectors that start in different lanes.
+        conflicts: `(L, L)` [m]: the station of connector a behind which it no longer comes close to connector b, which
+            starts in another lane; -1 where they never do.
         speed: `(P,)` speed [m/s] that curvature allows at each point of the table.
     """
 
@@ -98,7 +100,7 @@ def build_lanes(streets: list[Street], junctions: int) -> LaneNet:
         street=np.array(street_of, np.int64),
         forward=np.array(forward, bool),
         turn=np.array(turn, np.int64),
-        conflicts=_conflicts(table, is_connector, junction, predecessors),
+        conflicts=_conflicts(table, is_connector, junction, successors, predecessors),
         speed=_curve_speed(table),
     )
 
@@ -108,14 +110,20 @@ def _end_heading(line, end):
     return float(heading[end])
 
 
-def _conflicts(table, is_connector, junction, predecessors):
-    conflicts = np.zeros((len(table), len(table)), bool)
+def _conflicts(table, is_connector, junction, successors, predecessors):
+    until = np.full((len(table), len(table)), -1.0)
     for a in np.flatnonzero(is_connector):
         for b in np.flatnonzero(is_connector[:a]):
             if junction[a] == junction[b] and predecessors[a] != predecessors[b]:
-                gap = table.polyline(a)[::2, None] - table.polyline(b)[None, ::2]
-                conflicts[a, b] = conflicts[b, a] = (gap**2).sum(-1).min() < _CONFLICT_M**2
-    return conflicts
+                gap = table.polyline(a)[:, None] - table.polyline(b)[None]
+                close = (gap**2).sum(-1) < _CONFLICT_M**2
+                for one, other, near in ((a, b, close.any(1)), (b, a, close.any(0))):
+                    if near.any():
+                        until[one, other] = np.flatnonzero(near)[-1] * table.step[one]
+                        if successors[a] == successors[b]:
+                            # Where two join, the second may follow once the first is on the common part.
+                            until[one, other] = np.flatnonzero(near)[0] * table.step[one] + _JOINED_M
+    return until
 
 
 def _curve_speed(table):

@@ -15,9 +15,9 @@ from drivewm.simulation.walkways import CROSSING, SIDEWALK
 
 _AROUND_M = 85.0
 _EGO_HEIGHT_M = 1.75
-_SPACING_M, _ROUTE_SPACING_M = (14.0, 55.0), (11.0, 42.0)
+_SPACING_M, _ROUTE_SPACING_M = (25.0, 85.0), (14.0, 55.0)
 _PEOPLE_PER_M = 1 / 55.0
-_CROSSERS = 4
+_CROSSERS = 3
 
 
 def populate(town: Town, scenario: Scenario, vehicle: VehicleParameters) -> tuple[Traffic, Walkers]:
@@ -101,7 +101,7 @@ def _crossers(rng, town, scenario):
     for lane in scenario.route:
         for station, crossing in walks.lane_crossings[lane]:
             arrival = (begin + station) / (0.7 * scenario.desired_speed)
-            if not 2.0 < arrival < scenario.duration_s or rng.random() < 0.35:
+            if not 2.0 < arrival < scenario.duration_s or rng.random() < 0.5:
                 continue
             over = int(rng.choice(np.flatnonzero((walks.kind == CROSSING) & (walks.crossing == crossing))))
             leading = [w for w in range(len(walks.table)) if over in walks.successors[w] and walks.kind[w] == SIDEWALK]

@@ -8,8 +8,7 @@ import numpy as np
 
 from drivewm.simulation.lanes import LaneNet
 
-REQUEST_M = 28.0
-_EXIT_ROOM_M = 4.0
+_EXIT_ROOM_M = 3.0
 
 
 @dataclass
@@ -20,7 +19,7 @@ class Approach:
         vehicle: its number.
         connector: the one that it wants to take.
         to_entry_m: from its front bumper to the junction [m]; negative when inside.
-        cleared: has its rear left the junction?
+        asks: is it near enough to ask for the connector?
         committed: can it no longer stop before the junction?
         length_m: its length.
     """
@@ -28,7 +27,7 @@ class Approach:
     vehicle: int
     connector: int
     to_entry_m: float
-    cleared: bool
+    asks: bool
     committed: bool
     length_m: float
 
@@ -57,13 +56,14 @@ class RightOfWay:
         present = {a.vehicle: a for a in approaches}
         for vehicle in list(self.holders):
             approach = present.get(vehicle)
-            if approach is None or approach.cleared or approach.connector != self.holders[vehicle]:
+            if approach is None or approach.connector != self.holders[vehicle]:
                 del self.holders[vehicle]
-        waiting = [a for a in approaches if not a.cleared and a.to_entry_m < REQUEST_M]
+        waiting = [a for a in approaches if a.asks]
         self._asked = {key: self._asked.get(key, self._clock) for key in ((a.vehicle, a.connector) for a in waiting)}
         for approach in waiting:
             if approach.committed:
                 self.holders[approach.vehicle] = approach.connector
+        first_without = self._heads(approaches)
         blocked: list[int] = []
         # Those that already are in the lane behind the junction are counted in its room.
         promised = {
@@ -75,17 +75,36 @@ class RightOfWay:
             if approach.vehicle in self.holders:
                 continue
             wanted = approach.connector
+            if approach.vehicle not in first_without:
+                continue
             exit_lane = self.lanes.successors[wanted][0]
             taken = sum(need for v, need in promised.items() if self.lanes.successors[self.holders[v]][0] == exit_lane)
             if room_m[exit_lane] - taken < approach.length_m + _EXIT_ROOM_M or crossing_busy[exit_lane]:
                 continue
-            conflicts = self.lanes.conflicts[wanted]
-            if any(conflicts[c] for c in self.holders.values()) or any(conflicts[c] for c in blocked):
+            if any(self._in_way(present[v], wanted) for v in self.holders) or any(
+                self.lanes.conflicts[c, wanted] >= 0 for c in blocked
+            ):
                 # Later ones must not overtake it for ever.
                 blocked.append(wanted)
                 continue
             self.holders[approach.vehicle] = wanted
             promised[approach.vehicle] = approach.length_m + _EXIT_ROOM_M
+
+    def _heads(self, approaches: list[Approach]) -> set[int]:
+        """The first vehicle of each lane that does not hold its connector: those behind it could not use theirs."""
+        heads: dict[int, Approach] = {}
+        for approach in approaches:
+            if approach.vehicle not in self.holders:
+                lane = self.lanes.predecessors[approach.connector][0]
+                if lane not in heads or approach.to_entry_m < heads[lane].to_entry_m:
+                    heads[lane] = approach
+        return {a.vehicle for a in heads.values()}
+
+    def _in_way(self, holder: Approach, connector: int) -> bool:
+        """Is the holder's rear still before the place where its connector leaves the other one?"""
+        until = self.lanes.conflicts[holder.connector, connector]
+        rear = -holder.to_entry_m - holder.length_m
+        return bool(until >= 0.0 and rear < until)
 
     def may_enter(self, vehicle: int, connector: int) -> bool:
         """Does this vehicle hold that connector?"""

@@ -15,11 +15,12 @@ from drivewm.simulation.walkers import Walkers
 EGO = 0
 PATH_LANES = 7
 REACH_M = 55.0
-TRAFFIC_IDM = IDMParameters(min_gap=2.0, headway=1.1, acceleration=1.5, deceleration=2.0, max_braking=7.0)
-EXPERT_IDM = IDMParameters(min_gap=2.5, headway=1.3, acceleration=1.4, deceleration=1.8, max_braking=7.0)
+TRAFFIC_IDM = IDMParameters(min_gap=2.0, headway=1.1, acceleration=2.0, deceleration=2.0, max_braking=7.0)
+EXPERT_IDM = IDMParameters(min_gap=2.5, headway=1.3, acceleration=1.8, deceleration=1.8, max_braking=7.0)
 _CROSSING_STOP_M = 2.3
 _CURVE_BRAKING = 1.3
-_STOP_SHARE, _STOP_SPAN_S = 0.35, 26.0
+_STOP_SHARE, _STOP_SPAN_S = 0.25, 26.0
+_ASK_M = 6.0
 
 
 class Traffic:
@@ -185,15 +186,16 @@ class Traffic:
                 continue
             half = self.size[i, 0] / 2
             if lanes.is_connector[current]:
-                approaches.append(Approach(i, int(current), -self.station[i] - half, False, True, self.size[i, 0]))
+                approaches.append(Approach(i, int(current), -self.station[i] - half, True, True, self.size[i, 0]))
             elif lanes.is_connector[previous] and self.station[i] < half:
                 inside = -self.station[i] - half - lanes.table.length[previous]
-                approaches.append(Approach(i, int(previous), inside, False, True, self.size[i, 0]))
+                approaches.append(Approach(i, int(previous), inside, True, True, self.size[i, 0]))
             else:
                 to_entry = lanes.table.length[current] - self.station[i] - half
                 to_line = to_entry - self._stop_line_m[current]
                 committed = to_line < -1.0 or self.speed[i] ** 2 > 2 * 4.5 * max(to_line, 0.0) + 0.3
-                approaches.append(Approach(i, int(following), to_entry, False, bool(committed), self.size[i, 0]))
+                asks = to_line < _ASK_M + 1.0 * self.speed[i] + self.speed[i] ** 2 / (2 * 2.2)
+                approaches.append(Approach(i, int(following), to_entry, bool(asks), bool(committed), self.size[i, 0]))
                 lines[i] = (int(following), to_line)
         self.rights.update(approaches, room, busy)
         gap = np.full(len(self), np.inf)

@@ -34,7 +34,7 @@ def top_classes(occupancy: np.ndarray, labels: LabelSet = OCC3D) -> tuple[np.nda
 
 
 def bev_colors(occupancy: np.ndarray, labels: LabelSet = OCC3D) -> np.ndarray:
-    """Colours `(X, Y, 3)` uint8 of the columns of `occupancy (X, Y, Z)`: their class's, darker if low; empty is pale."""
+    """Colours `(X, Y, 3)` uint8 of the columns of `occupancy (X, Y, Z)`: by class, darker if low; empty is pale."""
     classes, height = top_classes(occupancy, labels)
     shade = 0.8 + 0.2 * height / max(1, occupancy.shape[-1] - 1)
     # Ground and movable things keep their plain colour: they are to be recognised, not measured.
@@ -92,7 +92,7 @@ def draw_bev(
     if route is not None:
         canvas.polyline(route, (*ROUTE, 170), 4)
     for box in np.empty((0, 7)) if boxes is None else boxes:
-        canvas.box(box, INK)
+        canvas.box(box, INK, width_px=1)
     for name, poses in (trajectories or {}).items():
         draw_trajectory(canvas, poses, TRUTH if name == "truth" else PLAN)
     if show_ego:

@@ -76,7 +76,7 @@ def write_bytes(path: str | Path, data: bytes) -> Path:
 
 def _palette(images: Sequence[Image.Image]) -> Image.Image:
     """255 colours for all images. Colours count by the root of their number, or a red pedestrian turns grey."""
-    coarse = np.concatenate([np.asarray(image)[::2, ::2].reshape(-1, 3) & 0xFC for image in images])
+    coarse = np.concatenate([np.asarray(image)[::2, ::2].reshape(-1, 3) | 0x03 for image in images])
     colors, counts = np.unique(coarse, axis=0, return_counts=True)
     sample = np.repeat(colors, np.ceil(np.sqrt(counts)).astype(np.int64), axis=0)
     return Image.fromarray(sample[None]).quantize(255, method=Image.Quantize.MEDIANCUT)

@@ -31,7 +31,7 @@ class Camera:
     def behind_ego(cls, grid: VoxelGrid) -> Camera:
         """Behind and above the ego, a little to its left, so that most of the grid is in the picture."""
         reach = grid.range_m[3]
-        return cls((-1.30 * reach, 0.42 * reach, 0.98 * reach), (0.10 * reach, -0.02 * reach, 0.0))
+        return cls((-1.25 * reach, 0.40 * reach, 1.10 * reach), (0.08 * reach, -0.02 * reach, 0.0))
 
     def rays(self, width: int, height: int) -> np.ndarray:
         """Unit directions `(height * width, 3)` through the pixels' centres, row by row."""

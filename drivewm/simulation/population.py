@@ -45,8 +45,8 @@ def _vehicles(rng, town, scenario, vehicle, corridor):
         on_route = lane in scenario.route[:4]
         low, high = (v / scenario.density for v in (_ROUTE_SPACING_M if on_route else _SPACING_M))
         if lane == ego_lane:
-            station = scenario.start_m + vehicle.length_m / 2 + rng.uniform(9.0, 28.0)
-            _fill(rng, rows, lane, station, lanes.table.length[lane], low, high, shares, 0.65)
+            station = scenario.start_m + vehicle.length_m / 2 + rng.uniform(7.0, 22.0)
+            _fill(rng, rows, lane, station, lanes.table.length[lane], low, high, shares, 0.8)
             _fill(rng, rows, lane, rng.uniform(6.0, 14.0), scenario.start_m - 16.0, low, high, shares, 0.3)
         else:
             _fill(rng, rows, lane, rng.uniform(6.0, high), lanes.table.length[lane], low, high, shares, 0.6 if on_route else 0.2)

@@ -14,6 +14,7 @@ STRAIGHT_RAD = float(np.deg2rad(10.0))
 _SPEEDS = (6.0, 12.0)
 # Beyond what can be driven in the time: the route must be seen ahead, and the warm-up takes some.
 _SPARE_M = 140.0
+_ATTEMPTS = 120
 _SHARES = {"straight": 0.4, "turn": 0.35, "curve": 0.25}
 
 
@@ -67,11 +68,11 @@ def make_scenarios(
     for number in range(count):
         wish = names[rng.choice(len(names), p=list(_SHARES.values()))]
         # The town may not have such a route for that speed: after some attempts any will do.
-        for attempt in range(60):
+        for attempt in range(_ATTEMPTS):
             speed = float(rng.uniform(*_SPEEDS))
             route, start = _random_route(rng, town, wish, _SPEEDS[1] * (duration_s + warm_up_s) + _SPARE_M)
             found = _describe(town, route, start, speed * (duration_s + warm_up_s))
-            if found == wish or attempt == 59:
+            if found == wish or attempt == _ATTEMPTS - 1:
                 break
         scenarios.append(
             Scenario(
@@ -95,7 +96,7 @@ def _random_route(rng, town, wish, length_m):
     lanes = town.lanes
     starts = np.flatnonzero(~lanes.is_connector & (lanes.table.length > 35.0))
     lane = int(starts[rng.integers(len(starts))])
-    start = float(rng.uniform(5.0, 0.6 * lanes.table.length[lane]))
+    start = float(rng.uniform(5.0, 0.7 * lanes.table.length[lane]))
     route, total = [lane], lanes.table.length[lane] - start
     while total < length_m:
         options = lanes.successors[route[-1]]

@@ -19,7 +19,7 @@ TRAFFIC_IDM = IDMParameters(min_gap=2.0, headway=1.1, acceleration=2.0, decelera
 EXPERT_IDM = IDMParameters(min_gap=2.5, headway=1.3, acceleration=1.8, deceleration=1.8, max_braking=7.0)
 _CROSSING_STOP_M = 2.3
 _CURVE_BRAKING = 1.3
-_STOP_SHARE, _STOP_SPAN_S = 0.25, 26.0
+_STOP_SHARE, _STOP_SHARE_ON_ROUTE, _STOP_SPAN_S = 0.15, 0.45, 20.0
 _ASK_M = 6.0
 
 
@@ -56,8 +56,10 @@ class Traffic:
                 self.paths[i, k] = self._choose(i, self.paths[i, k - 1])
         numbers = np.arange(len(lane))
         self._stop_at_s = chance.uniform(seed, 11, numbers) * _STOP_SPAN_S
-        self._stop_for_s = np.where(chance.uniform(seed, 12, numbers) < _STOP_SHARE, 2.5 + 4.0 * chance.uniform(seed, 13, numbers), 0)
-        self._stop_braking = 1.5 + 2.5 * chance.uniform(seed, 14, numbers)
+        # Vehicles on the ego's route stop more often: for its leaders, that is what makes driving a matter of looking.
+        share = np.where(np.isin(lane, route[:6]), _STOP_SHARE_ON_ROUTE, _STOP_SHARE)
+        self._stop_for_s = np.where(chance.uniform(seed, 12, numbers) < share, 2.0 + 3.5 * chance.uniform(seed, 13, numbers), 0.0)
+        self._stop_braking = 1.5 + 3.0 * chance.uniform(seed, 14, numbers)
         lanes = town.lanes
         self._lane_crossings = [
             (lane, station, crossing, -1 if lanes.forward[lane] else 1)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -78,13 +79,24 @@ def _in_processes(function: Callable, items: list, workers: int) -> Iterator:
     if workers == 1 or len(items) < 2:
         yield from map(function, items)
         return
-    with _single_threaded(), ProcessPoolExecutor(min(workers, len(items)), mp_context=get_context("spawn")) as pool:
+    pool = ProcessPoolExecutor(min(workers, len(items)), mp_context=get_context("spawn"), initializer=_die_with_parent)
+    with _single_threaded(), pool:
         futures = [pool.submit(function, item) for item in items]
         try:
             for future in as_completed(futures):
                 yield future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _die_with_parent() -> None:
+    """Ends this worker when the main process was killed: nobody writes into the folder of the run that resumes."""
+
+    def watch() -> None:
+        parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
@@ -111,4 +123,5 @@ def _raster(road_map: RoadMap) -> np.ndarray:
         cell = np.floor(((np.arange(pixels) + 0.5) * PIXEL_M - origin) / road_map.resolution_m).astype(int)
         cells.append(np.where((cell >= 0) & (cell < count), cell, count))  # one past the end: outside
     padded = np.pad(road_map.drivable, ((0, 1), (0, 1)))
-    return padded[np.ix_(*cells)]
+    # Picked in the order in which the picture is stored, rows along y.
+    return np.ascontiguousarray(padded.T)[np.ix_(*cells[::-1])].T

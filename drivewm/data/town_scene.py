@@ -35,7 +35,7 @@ def write_scene(writer: NuScenesWriter, options: TownOptions, plan: ScenePlan) -
     rng = np.random.default_rng([options.seed, plan.number])
     simulator = TownSimulator(town)
     simulator.reset(scenario)
-    begin_m, frames = simulator.progress_m, []
+    begin_m, frames, elevations = simulator.progress_m, [], None
     for number in range(options.keyframes):
         for _ in range(PHYSICS_HZ // KEYFRAME_HZ if number else 0):
             simulator.step(simulator.expert_control())
@@ -44,7 +44,8 @@ def write_scene(writer: NuScenesWriter, options: TownOptions, plan: ScenePlan) -
         labels = simulator.occupancy(options.grid), simulator.mask_lidar(sweep, options.grid)
         lidar_file = writer.write_frame(plan.name, number, stamp, sweep.points, *labels)
         agents = simulator.boxes(ANNOTATION_RADIUS_M)
-        boxes = _annotate(agents, sweep, simulator.T_global_ego())
+        elevations = np.sort(np.arcsin(sweep.ray_directions[:, 2])) if elevations is None else elevations
+        boxes = _annotate(agents, sweep, elevations, simulator.T_global_ego())
         frames.append(FrameRecord(stamp, *pose_fields(simulator.T_global_ego()), lidar_file, boxes))
     ahead = np.arange(begin_m - _ROUTE_BEHIND_M, simulator.progress_m + _ROUTE_AHEAD_M, 0.5)
     writer.finish_scene(
@@ -68,11 +69,14 @@ def _at_stations(polyline: np.ndarray, stations: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(stations, along, polyline[:, axis]) for axis in range(2)], axis=-1)
 
 
-def _annotate(agents: AgentBoxes, sweep: LidarSweep, T_global_ego: np.ndarray) -> list[BoxRecord]:
+def _annotate(
+    agents: AgentBoxes, sweep: LidarSweep, elevations: np.ndarray, T_global_ego: np.ndarray
+) -> list[BoxRecord]:
+    """Boxes of all road users around the ego; `elevations (R,)` [rad] of the sweep's rays, sorted."""
     ego_boxes = agents.boxes.copy()
     ego_boxes[:, [0, 1, 6]] = se2.relative(se3.to_se2(T_global_ego), agents.boxes[:, [0, 1, 6]])
     inside = count_points(sweep.points_ego(), ego_boxes)
-    share = inside / np.maximum(_FILL * _rays_towards(ego_boxes, sweep), 1.0)
+    share = inside / np.maximum(_FILL * _rays_towards(ego_boxes, sweep.T_ego_lidar[:3, 3], elevations), 1.0)
     records = []
     for i, box in enumerate(agents.boxes):
         records.append(
@@ -100,16 +104,15 @@ def count_points(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _rays_towards(boxes: np.ndarray, sweep: LidarSweep) -> np.ndarray:
-    """About how many rays of a sweep go towards each box `(M, 7)`, were it alone: by solid angle of its rectangle."""
-    origin = sweep.T_ego_lidar[:3, 3]
+def _rays_towards(boxes: np.ndarray, origin: np.ndarray, elevations: np.ndarray) -> np.ndarray:
+    """About how many rays from `origin (3,)` go towards each box `(M, 7)`, were it alone: those of its rectangle."""
+    offset = boxes[:, :2] - origin[:2]
+    distance = np.maximum(np.linalg.norm(offset, axis=1), 0.1)
     corners = box_geometry.bev_corners(boxes) - origin[:2]
-    distance = np.linalg.norm(boxes[:, :2] - origin[:2], axis=1)
-    azimuth = np.arctan2(corners[..., 1], corners[..., 0])
-    turned = se2.wrap_angle(azimuth - np.arctan2(*(boxes[:, :2] - origin[:2]).T[::-1])[:, None])
-    low, high = ((boxes[:, 2] + s * boxes[:, 5] / 2 - origin[2]) / np.maximum(distance, 0.1) for s in (-1, 1))
-    elevation = np.sort(np.arcsin(sweep.ray_directions[:, 2]))
-    in_height = np.searchsorted(elevation, np.arctan(high)) - np.searchsorted(elevation, np.arctan(low))
+    center = np.arctan2(offset[:, 1], offset[:, 0])
+    turned = se2.wrap_angle(np.arctan2(corners[..., 1], corners[..., 0]) - center[:, None])
+    low, high = (np.arctan((boxes[:, 2] + s * boxes[:, 5] / 2 - origin[2]) / distance) for s in (-1, 1))
+    in_height = np.searchsorted(elevations, high) - np.searchsorted(elevations, low)
     return in_height * np.ptp(turned, axis=1) / (2 * np.pi)
 
 

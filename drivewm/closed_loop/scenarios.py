@@ -8,7 +8,7 @@ from drivewm.simulation import Scenario, Town, make_scenarios
 EPISODES_PER_TOWN = 8
 
 
-def held_out_scenarios(count: int, seed: int, scored_s: float = 15.0) -> list[Scenario]:
+def held_out_scenarios(count: int, seed: int, scored_s: float = 20.0) -> list[Scenario]:
     """`count` episodes of `scored_s` seconds behind the warm-up, at locations that no data set uses.
 
     The first n of a longer list are the list of n, up to the towns' share.

@@ -1,0 +1,39 @@
+"""A trained planner for the closed loop: from a config and a checkpoint to a `PlannerSpec`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from functools import lru_cache, partial
+from pathlib import Path
+
+from mmengine.registry import MODELS
+
+from drivewm.closed_loop.episodes import PlannerSpec
+from drivewm.engine.checkpoint import load_checkpoint
+from drivewm.engine.config import load_config
+from drivewm.planning.learned import LearnedPlanner
+
+
+def learned_spec(config: str | Path, checkpoint: str | Path, options: dict | None = None) -> PlannerSpec:
+    """How to drive a checkpoint; the config, with options as of `--cfg-options`, must be that of its training.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_config` and `load_checkpoint` do; here and not in a worker process.
+    """
+    checkpoint = Path(checkpoint)
+    if checkpoint.name == "last_checkpoint" and checkpoint.is_file():
+        checkpoint = checkpoint.parent / Path(checkpoint.read_text().strip()).name
+    build = partial(_planner, str(config), str(checkpoint), json.dumps(options or {}, sort_keys=True))
+    grid = build().model.grid
+    num_history = load_config(config, options).test_dataloader.dataset.num_history
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
+    return PlannerSpec("learned", build, digest, grid, num_history)
+
+
+@lru_cache(maxsize=2)
+def _planner(config: str, checkpoint: str, options: str) -> LearnedPlanner:
+    """One model a process, however many tasks it drives."""
+    model = MODELS.build(load_config(config, json.loads(options)).model)
+    load_checkpoint(model, checkpoint)
+    return LearnedPlanner(model.eval())

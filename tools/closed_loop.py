@@ -1,0 +1,79 @@
+"""Drive planners in closed loop, and print how they did. A killed run goes on where it stopped."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from pathlib import Path
+
+from tqdm import tqdm
+
+from drivewm.closed_loop.episodes import PlannerSpec
+from drivewm.closed_loop.runner import run
+from drivewm.closed_loop.scenarios import held_out_scenarios
+from drivewm.closed_loop.summary import summarize, summary_table
+from drivewm.closed_loop.town import town_environment
+from drivewm.planning.constant_velocity import ConstantVelocityPlanner
+from drivewm.planning.idm import IDMPlanner
+from drivewm.planning.stop import StopPlanner
+
+BASELINES = {planner.name: planner for planner in (ConstantVelocityPlanner, IDMPlanner, StopPlanner)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--env", choices=["sim"], default="sim", help="sim: the town, sensors and agents simulated")
+    parser.add_argument("--planner", nargs="+", choices=[*BASELINES, "learned"], required=True)
+    parser.add_argument("--checkpoint", type=Path, help="of the learned planner: a .pth file or last_checkpoint")
+    parser.add_argument("--config", default="configs/world_models/driving_town.py", help="that it was trained with")
+    parser.add_argument("--scenarios", type=int, default=32, help="number of episodes, in towns of their own")
+    parser.add_argument("--seed", type=int, default=0, help="of the towns and episodes")
+    parser.add_argument("--duration", type=float, default=20.0, help="scored part of an episode [s]")
+    parser.add_argument("--workers", type=int, default=0, help="processes; 0 drives in this one")
+    parser.add_argument("--batch", type=int, default=8, help="episodes that a worker drives side by side")
+    parser.add_argument("--rollouts", action="store_true", help="also write what happened in each episode as .npz")
+    parser.add_argument("--out", type=Path, required=True, help="folder: episodes.jsonl, summary.json, summary.md")
+    args = parser.parse_args()
+    if ("learned" in args.planner) != (args.checkpoint is not None):
+        parser.error("--planner learned and --checkpoint need each other")
+    try:
+        drive(args)
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+def drive(args: argparse.Namespace) -> None:
+    specs = [planner_spec(name, args) for name in args.planner]
+    scenarios = held_out_scenarios(args.scenarios, args.seed, args.duration)
+    with tqdm(total=(len(specs) + 1) * len(scenarios), desc="closed loop", unit="episode") as bar:
+        records = run(
+            specs, scenarios, town_environment, args.out, args.workers, args.batch, args.rollouts, progress=bar.update
+        )
+        bar.total = bar.n  # episodes of an earlier run were not driven again
+    summary = summarize(records)
+    table = summary_table(summary)
+    write(args.out / "summary.json", json.dumps(summary, indent=1))
+    write(args.out / "summary.md", table + "\n")
+    print(table)
+    for record in records:
+        if record["status"] != "ok":
+            print(f"failed: {record['planner']} in {record['scenario']}: {record['reason']}")
+
+
+def planner_spec(name: str, args: argparse.Namespace) -> PlannerSpec:
+    if name != "learned":
+        return PlannerSpec(name, BASELINES[name])
+    from drivewm.engine.planners import learned_spec
+
+    return learned_spec(args.config, args.checkpoint)
+
+
+def write(path: Path, text: str) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
+
+
+if __name__ == "__main__":
+    main()

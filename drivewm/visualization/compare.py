@@ -36,6 +36,7 @@ def compare_forecasts(
     captions: Mapping[str, Sequence[str]] | None = None,
     title: str = "",
     panel_px: int = 300,
+    supersampling: int = 2,
     labels: LabelSet = OCC3D,
 ) -> np.ndarray:
     """Truth in the first row, then one row per forecast; columns are the horizons.
@@ -48,6 +49,7 @@ def compare_forecasts(
         perspective: 3-D pictures instead of bird's-eye ones.
         captions: name ("truth" too) -> a line for each horizon.
         panel_px: width of a panel [pixel].
+        supersampling: rays a pixel along each axis, in perspective.
 
     Returns:
         `(H, W, 3)` uint8.
@@ -60,7 +62,8 @@ def compare_forecasts(
 
     def panel(occupancy: np.ndarray) -> np.ndarray:
         if perspective:
-            return draw_voxels(occupancy, grid, size=(panel_px, round(panel_px * 0.66)), labels=labels)
+            size = (panel_px, round(panel_px * 0.66))
+            return draw_voxels(occupancy, grid, size=size, supersampling=supersampling, labels=labels)
         return draw_bev(occupancy, grid, pixels_per_voxel=max(1, panel_px // grid.shape[1]), labels=labels)
 
     rows = [[panel(occupancy[f]) for f in frames] for occupancy in named.values()]

@@ -22,8 +22,8 @@ def summarize_episodes(
 
     Returns:
         `score` (mean `episode_pdms`), `collision_rate` (any collision), `at_fault_rate`, `off_road_rate` (episodes that
-        left the drivable area), `progress` and `ep` (see `EpisodeScore`), `ttc`, `comfort`, `comfortable_share` of steps
-        and `mean_speed`.
+        left the drivable area), `progress` and `ep` (see `EpisodeScore`), `ttc`, `comfort`, `comfortable_share` of
+        steps and `mean_speed`.
     """
     columns = {
         "score": [s.episode_pdms for s in scores],

@@ -1,0 +1,48 @@
+"""The command-line tools of this package, called as scripts are."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from drivewm.data import Index
+from tests.data import handmade
+
+TOOLS = Path(__file__).parents[2] / "tools"
+
+
+def call(monkeypatch, tool: str, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", [tool, *map(str, arguments)])
+    runpy.run_path(str(TOOLS / tool), run_name="__main__")
+
+
+def test_make_town_writes_data_and_index(monkeypatch, tmp_path, capsys):
+    options = ("--out", tmp_path / "town", "--scenes", 1, "--duration", 1, "--grid-size", 16, 16, 8, "--seed", 5)
+    call(monkeypatch, "make_town.py", *options)
+    assert "1 scenes, 3 keyframes" in capsys.readouterr().out
+    index = Index.open(tmp_path / "town" / "index")
+    assert index.grid.shape == (16, 16, 8) and index.grid.voxel_m == 0.8
+    with pytest.raises(SystemExit, match="error: .*existing data, expected a new folder, or --overwrite"):
+        call(monkeypatch, "make_town.py", *options)
+
+
+@pytest.mark.parametrize("wrong", [("--voxel", -0.4), ("--grid-size", 0, 64, 8), ("--scenes", 0), ("--workers", 0)])
+def test_make_town_refuses_impossible_options(monkeypatch, tmp_path, wrong):
+    with pytest.raises(SystemExit, match="error: .*(positive|must be)"):
+        call(monkeypatch, "make_town.py", "--out", tmp_path / "town", *wrong)
+    assert not list(tmp_path.iterdir())
+
+
+def test_create_index(monkeypatch, tmp_path, capsys):
+    root = handmade.write(tmp_path / "set")
+    call(monkeypatch, "create_index.py", "--root", root)
+    assert "20 keyframes of 3 scenes, splits train, val" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="--overwrite"):
+        call(monkeypatch, "create_index.py", "--root", root)
+    call(monkeypatch, "create_index.py", "--root", root, "--overwrite", "--no-cache-occupancy")
+    assert Index.open(root / "index").occupancy is None
+    with pytest.raises(SystemExit, match="error: .*nowhere"):
+        call(monkeypatch, "create_index.py", "--root", tmp_path / "nowhere")

@@ -9,10 +9,8 @@ from drivewm.evaluation.functional.occupancy import (
     confusion_counts_reference,
     iou_per_class,
     miou,
-    newly_seen,
     occupied_iou,
 )
-from drivewm.geometry import VoxelGrid, se3
 from drivewm.structures import OCC3D
 
 C = OCC3D.num_classes
@@ -114,14 +112,3 @@ def test_bad_labels_are_refused(prediction, truth, message):
         confusion_counts(prediction, truth, C)
     with pytest.raises(ValueError, match="mask"):
         confusion_counts(np.zeros(3, np.uint8), np.zeros(3, np.uint8), C, np.zeros(4, bool))
-
-
-def test_newly_seen_is_what_the_ego_drove_into():
-    grid = VoxelGrid.centered((10, 8, 3), 1.0)
-    ahead = se3.from_xyzyaw(np.array([0.0, 3.0]), 0.0, 0.0, 0.0)
-    seen_from = np.eye(4)[None]
-    mask = newly_seen(grid, ahead, seen_from)
-    assert not mask[0].any()
-    assert mask[1, -3:].all() and not mask[1, :-3].any()
-    # A second observed frame that had been there leaves nothing new.
-    assert not newly_seen(grid, ahead, np.concatenate([seen_from, ahead[1:]])).any()

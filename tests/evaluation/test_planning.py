@@ -108,6 +108,13 @@ def test_metric_counts_what_is_missing():
     out = metric.evaluate(size=2)
     assert out["samples_instant/2s"] == 2 and out["samples_instant/3s"] == 1 and out["samples_mean/2s"] == 1
     assert out["fast/l2_instant_zero/3s"] == pytest.approx(out["fast/l2_instant/3s"] / 2)
+    # Truth that ends behind the last horizon is complete, and boxes need not reach farther either.
+    longer = _sample("a", 6.0, 200.0)["planning"]
+    for key in ("truth", "valid"):
+        longer[key] = np.concatenate([longer[key], np.zeros_like(longer[key][:2])])
+    longer["plans"] = {"fast": _line(6.0, steps=8)}
+    metric.process(None, [{"planning": longer}])
+    assert metric.evaluate(size=1)["samples_mean/3s"] == 1
     finer = _sample("a", 6.0, 9.0)["planning"] | {"dt_s": 0.25}
     metric.process(None, [{"planning": finer}])
     with pytest.raises(ValueError, match="too few"):

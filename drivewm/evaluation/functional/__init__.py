@@ -7,7 +7,6 @@ from drivewm.evaluation.functional.bootstrap import (
     paired_difference_interval,
 )
 from drivewm.evaluation.functional.closed_loop import EpisodeScore, score_episode
-from drivewm.evaluation.functional.episodes import summarize_episodes
 from drivewm.evaluation.functional.occupancy import confusion_counts, iou_per_class, miou, occupied_iou
 
 __all__ = [
@@ -21,5 +20,4 @@ __all__ = [
     "occupied_iou",
     "paired_difference_interval",
     "score_episode",
-    "summarize_episodes",
 ]

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 import numpy as np
 
 from drivewm.evaluation.functional import _kernels
-from drivewm.geometry import se3
-from drivewm.geometry.voxel_grid import VoxelGrid
 
 
 def confusion_counts(
@@ -102,22 +100,3 @@ def occupied_iou(counts: np.ndarray, free: int) -> np.ndarray:
     hit = counts[..., occupied, :][..., occupied].sum((-2, -1)).astype(np.float64)
     union = counts.sum((-2, -1)) - counts[..., free, free]
     return np.divide(hit, union, out=np.full(hit.shape, np.nan), where=union > 0)[()]
-
-
-def newly_seen(grid: VoxelGrid, T_t0_target: np.ndarray, T_t0_history: np.ndarray) -> np.ndarray:
-    """Voxels of target frames that were outside of every history frame's grid: nothing there can be copied.
-
-    Args:
-        grid: the same in all frames' own ego frames.
-        T_t0_target: `(F, 4, 4)` where the ego is in the target frames, seen from t0.
-        T_t0_history: `(H, 4, 4)` where it was in the observed frames, seen from t0.
-
-    Returns:
-        bool `(F, X, Y, Z)`.
-    """
-    centers = grid.centers().reshape(-1, 3)
-    unseen = np.ones((len(T_t0_target), len(centers)), bool)
-    for T_history_t0 in se3.inverse(np.asarray(T_t0_history, np.float64)):
-        for f, T_target in enumerate(np.asarray(T_t0_target, np.float64)):
-            unseen[f] &= ~grid.to_index(se3.transform_points(T_history_t0 @ T_target, centers))[1]
-    return unseen.reshape(len(T_t0_target), *grid.shape)

@@ -27,7 +27,7 @@ class OpenLoopPlanningMetric(BaseMetric):
     Each data sample has under `planning` a dict of
 
     - `plans`: planner name -> `(F, 3)` rear-axle poses in the ego frame at t0 [m, rad];
-    - `truth`: `(F, 3)` the driven poses, with `valid (F,)` bool;
+    - `truth`: `(F, 3)` the driven poses, with `valid (F,)` bool; steps behind the last horizon are not looked at;
     - `dt_s`: time between poses [s];
     - `scene`: scene name;
     - `boxes` (optional): `(F, M, 7)` recorded boxes in the ego frame *at t0*, with `boxes_valid (F, M)` bool.
@@ -66,7 +66,9 @@ class OpenLoopPlanningMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep errors and collisions by step, a few numbers a sample."""
         for sample in (data_sample["planning"] for data_sample in data_samples):
-            truth, valid = to_numpy(sample["truth"]), to_numpy(sample["valid"])
+            # Steps behind the last horizon are nobody's concern: a sample may lack truth there.
+            last = round(max(self.horizons_s) / float(sample["dt_s"]))
+            truth, valid = to_numpy(sample["truth"])[:last], to_numpy(sample["valid"])[:last]
             plans = {name: to_numpy(plan)[: len(truth)] for name, plan in sample["plans"].items()}
             paths = {"ground_truth": truth} | plans
             record = {

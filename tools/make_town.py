@@ -8,7 +8,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from drivewm.data import DataError, build_index
+from drivewm.data.files import read_json
 from drivewm.data.town import write_town
+from drivewm.data.town_plan import TownOptions
 from drivewm.geometry import VoxelGrid
 
 
@@ -34,13 +36,31 @@ def main() -> None:
                 bar.n = done
                 bar.refresh()
 
-            write_town(
-                args.out, args.scenes, args.seed, grid, args.workers, args.overwrite, args.duration, progress=progress
-            )
+            if args.overwrite or not _lacks_only_its_index(
+                args.out, TownOptions(args.scenes, args.seed, grid, args.duration)
+            ):
+                write_town(
+                    args.out,
+                    args.scenes,
+                    args.seed,
+                    grid,
+                    args.workers,
+                    args.overwrite,
+                    args.duration,
+                    progress=progress,
+                )
         index = build_index(args.out)
     except (DataError, ValueError) as error:
         raise SystemExit(f"error: {error}") from None
     print(f"{args.out}: {index.num_scenes} scenes, {index.num_frames} keyframes")
+
+
+def _lacks_only_its_index(out: Path, options: TownOptions) -> bool:
+    """Was an earlier run with these options killed between data and index?"""
+    description = out / "dataset.json"
+    return (
+        description.exists() and not (out / "index").exists() and read_json(description, dict) == options.description()
+    )
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -27,6 +28,9 @@ def test_make_town_writes_data_and_index(monkeypatch, tmp_path, capsys):
     assert index.grid.shape == (16, 16, 8) and index.grid.voxel_m == 0.8
     with pytest.raises(SystemExit, match="error: .*existing data, expected a new folder, or --overwrite"):
         call(monkeypatch, "make_town.py", *options)
+    shutil.rmtree(tmp_path / "town" / "index")  # as if killed just before it was there
+    call(monkeypatch, "make_town.py", *options)
+    assert Index.open(tmp_path / "town" / "index").num_frames == 3
 
 
 @pytest.mark.parametrize("wrong", [("--voxel", -0.4), ("--grid-size", 0, 64, 8), ("--scenes", 0), ("--workers", 0)])

@@ -20,7 +20,7 @@ def make(name: str, calls: list, **options) -> Stage:
         calls.append((name, sorted(p.name for p in folder.iterdir())))
         (folder / "result").write_text("done")
 
-    return Stage(name, options, ("result",), run)
+    return Stage(name, name, options, ("result",), run)
 
 
 def test_finished_stages_are_reused_at_their_measured_time(tmp_path):
@@ -44,17 +44,20 @@ def test_a_changed_stage_and_those_behind_it_start_anew(tmp_path):
     assert calls == [("a", []), ("b", []), ("c", []), ("b", []), ("c", [])]
 
 
-def test_a_stage_whose_output_is_gone_runs_again(tmp_path):
+def test_a_stage_whose_output_is_gone_runs_again_and_so_do_those_behind_it(tmp_path, monkeypatch):
     calls = []
-    StageRunner(tmp_path, lambda line: None).run(make("a", calls))
-    (tmp_path / "a/result").unlink()
-    StageRunner(tmp_path, lambda line: None).run(make("a", calls))
-    assert len(calls) == 2
+    for clock in (1.0, 2.0):
+        monkeypatch.setattr("demo_stages.stage._Clock.seconds", lambda self, clock=clock: clock)
+        runner = StageRunner(tmp_path, lambda line: None)
+        runner.run(make("a", calls))
+        runner.run(make("b", calls))
+        (tmp_path / "a/result").unlink()
+    assert [name for name, _ in calls] == ["a", "b", "a", "b"]
 
 
 def test_a_stage_that_leaves_nothing_is_not_finished(tmp_path):
     with pytest.raises(RuntimeError, match="result"):
-        StageRunner(tmp_path, lambda line: None).run(Stage("a", {}, ("result",), lambda folder: None))
+        StageRunner(tmp_path, lambda line: None).run(Stage("a", "a", {}, ("result",), lambda folder: None))
     assert not (tmp_path / "stages/a.json").exists()
 
 
@@ -66,7 +69,7 @@ stage._Clock.__init__.__defaults__ = (0.05,)
 def run(folder):
     (folder / "half").write_text("")
     time.sleep(60)
-stage.StageRunner(pathlib.Path(sys.argv[1])).run(stage.Stage("a", {"seed": 1}, ("result",), run))
+stage.StageRunner(pathlib.Path(sys.argv[1])).run(stage.Stage("a", "a", {"seed": 1}, ("result",), run))
 """
     environment = {**os.environ, "PYTHONPATH": str(TOOLS)}
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], env=environment)

@@ -14,9 +14,10 @@ BASELINE = "constant_velocity"
 SUBSETS = ("all", "straight")
 _RATES = {
     "score": lambda score: score[SCORE_NAME],
-    "collision_rate": lambda score: float(score["at_fault"]),
+    "collision_rate": lambda score: float(score["collided"]),
+    "at_fault_rate": lambda score: float(score["at_fault"]),
     "off_road_rate": lambda score: 1.0 - score["dac"],
-    "progress": lambda score: score["ep"],
+    "progress": lambda score: score["progress"],
     "comfort": lambda score: score["comfort"],
     "ttc": lambda score: score["ttc"],
 }
@@ -48,7 +49,8 @@ def summarize(records: Iterable[dict], seed: int = 0) -> dict[str, dict[str, dic
 
 def summary_table(summary: dict[str, dict[str, dict]]) -> str:
     """The summary as Markdown, values in percent with their intervals."""
-    headers = ["planner", "episodes of", "score", "collision", "off road", "progress", "comfort", "TTC", "n", "failed"]
+    rates = ["score", "collision", "at fault", "off road", "progress", "comfort", "TTC"]
+    headers = ["planner", "episodes of", *rates, "n", "failed"]
     rows = []
     for subset in SUBSETS:
         for planner, subsets in summary.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from drivewm.geometry import se2
 from drivewm.planning.constant_velocity import ConstantVelocityPlanner
@@ -88,11 +89,15 @@ def driven(clip: SceneClip) -> Trajectory:
 
 
 def _future_boxes(clip: SceneClip) -> tuple[Tensor | None, Tensor | None]:
-    """Boxes `(B, F, M, 7)` of the future frames, brought into the ego frame at t0, and which are valid."""
+    """Boxes `(B, PLAN_STEPS, M, 7)` of the future frames, brought into the ego frame at t0, and which are valid.
+
+    Steps that the clip does not reach have no valid box.
+    """
     if clip.boxes is None:
         return None, None
     future = slice(clip.num_history, clip.num_history + PLAN_STEPS)
     boxes, T = clip.boxes.boxes()[:, future].clone(), clip.future_poses()[:, :PLAN_STEPS]
     pose = torch.stack([T[..., 0, 3], T[..., 1, 3], torch.atan2(T[..., 1, 0], T[..., 0, 0])], -1)[:, :, None]
     boxes[..., [0, 1, 6]] = se2.compose(pose.expand(*boxes.shape[:3], 3), boxes[..., [0, 1, 6]])
-    return boxes, clip.boxes.valid[:, future]
+    missing = PLAN_STEPS - boxes.shape[1]
+    return pad(boxes, (0, 0, 0, 0, 0, missing)), pad(clip.boxes.valid[:, future], (0, 0, 0, missing))

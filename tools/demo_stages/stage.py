@@ -20,12 +20,14 @@ class Stage:
 
     Attributes:
         name: of the stage, its folder and its marker.
+        title: what it does, for people.
         options: all that decides its result, as JSON; those of the stages before are taken in by themselves.
         outputs: what it leaves, relative to its folder; a stage is reused only if all are there.
         run: does it, in the folder given. The folder keeps what a killed run left, for the stage to go on from.
     """
 
     name: str
+    title: str
     options: Mapping[str, Any]
     outputs: tuple[str, ...]
     run: Callable[[Path], None]
@@ -34,7 +36,8 @@ class Stage:
 class StageRunner:
     """Runs stages in order, each in a folder of its own, with markers in `stages/`.
 
-    `stages/NAME.json` says that a stage is finished, with its seconds and a digest of its options and those before.
+    `stages/NAME.json` says that a stage is finished, with its seconds and a digest of its options and of the finished
+    stages before it: whatever follows a stage that ran again, runs again.
     `stages/NAME.running.json` counts the seconds of one that is not: those spent before a kill are not lost.
 
     Args:
@@ -56,8 +59,8 @@ class StageRunner:
         done = _read(marker)
         missing = [name for name in stage.outputs if not (folder / name).exists()]
         if done is not None and done["options"] == self._digest and not missing:
-            self.seconds[stage.name] = done["seconds"]
-            self.report(f"{stage.name}: finished before in {done['seconds']:.0f} s, reused")
+            self._finish(stage, done["seconds"])
+            self.report(f"finished before in {done['seconds']:.0f} s, reused")
             return False
         begun = _read(running)
         if begun is None or begun["options"] != self._digest:
@@ -65,18 +68,23 @@ class StageRunner:
             shutil.rmtree(folder, ignore_errors=True)
             begun = {"options": self._digest, "seconds": 0.0}
         else:
-            self.report(f"{stage.name}: goes on after {begun['seconds']:.0f} s")
+            self.report(f"goes on after {begun['seconds']:.0f} s")
         folder.mkdir(parents=True, exist_ok=True)
         with _Clock(running, begun) as clock:
             stage.run(folder)
         missing = [name for name in stage.outputs if not (folder / name).exists()]
         if missing:
             raise RuntimeError(f"stage {stage.name} ended without {missing} in {folder}")
-        write_json(marker, {"options": self._digest, "seconds": round(clock.seconds(), 2)})
+        seconds = round(clock.seconds(), 2)
+        write_json(marker, {"options": self._digest, "seconds": seconds})
         running.unlink()
-        self.seconds[stage.name] = round(clock.seconds(), 2)
-        self.report(f"{stage.name}: {clock.seconds():.0f} s")
+        self._finish(stage, seconds)
+        self.report(f"{stage.name} took {seconds:.0f} s")
         return True
+
+    def _finish(self, stage: Stage, seconds: float) -> None:
+        self.seconds[stage.name] = seconds
+        self._digest = f"{self._digest}/{seconds}"
 
 
 class _Clock:

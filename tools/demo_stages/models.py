@@ -1,0 +1,35 @@
+"""The demo's trained models."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from demo_stages.command import ROOT
+from demo_stages.options import WORLD_MODEL_CONFIG
+
+
+def checkpoint_of(folder: Path) -> Path:
+    """The last checkpoint of a training folder."""
+    pointer = folder / "last_checkpoint"
+    return folder / Path(pointer.read_text(encoding="utf-8").strip()).name
+
+
+@lru_cache(maxsize=1)
+def load_driving_model(folder: Path):
+    """World model and planner from their training folder, in evaluation mode."""
+    from mmengine.registry import MODELS
+
+    from drivewm.engine import load_checkpoint, load_config
+
+    model = MODELS.build(load_config(ROOT / WORLD_MODEL_CONFIG).model)
+    load_checkpoint(model, checkpoint_of(folder))
+    return model.eval()
+
+
+@lru_cache(maxsize=1)
+def clip_history() -> int:
+    """Observed keyframes of the clips that the world model is tested on."""
+    from drivewm.engine import load_config
+
+    return load_config(ROOT / WORLD_MODEL_CONFIG).test_dataloader.dataset.num_history

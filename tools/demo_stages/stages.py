@@ -1,0 +1,147 @@
+"""What each stage of the demo does. Each is the call of a tool, printed as a user would type it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from demo_stages.command import run_tool
+from demo_stages.models import checkpoint_of
+from demo_stages.options import TOKENIZER_CONFIG, WORLD_MODEL_CONFIG, DemoOptions, digest_of
+from demo_stages.stage import Stage, write_json
+from demo_stages.summary import PLANNERS
+
+_QUIET = ["log_level=WARNING"]  # the progress bars say enough
+
+
+def town(options: DemoOptions) -> Stage:
+    """Generate the data set: drives through the town in nuScenes' format, and its index."""
+
+    def run(folder: Path) -> None:
+        run_tool(
+            "make_town",
+            "--out",
+            folder / "set",
+            "--scenes",
+            options.scenes,
+            "--seed",
+            options.seed,
+            "--duration",
+            options.duration_s,
+            "--workers",
+            options.workers,
+        )
+
+    made_of = {"scenes": options.scenes, "seed": options.seed, "duration_s": options.duration_s}
+    return Stage(
+        "town", "generate a data set: drives through the town, in nuScenes' format", made_of, ("set/index",), run
+    )
+
+
+def tokenizer(options: DemoOptions, out: Path) -> Stage:
+    """Train the occupancy tokenizer."""
+
+    def run(folder: Path) -> None:
+        changes = _data(out / "town/set/index") + _iterations(options.tokenizer_iters)
+        run_tool("train", TOKENIZER_CONFIG, "--work-dir", folder, "--resume", "--cfg-options", *changes)
+
+    made_of = {"config": digest_of("configs/_base_", TOKENIZER_CONFIG), "iters": options.tokenizer_iters}
+    return Stage("tokenizer", "train the tokenizer", made_of, ("last_checkpoint",), run)
+
+
+def world_model(options: DemoOptions, out: Path) -> Stage:
+    """Train the world model and, with it, the planner."""
+
+    def run(folder: Path) -> None:
+        changes = _data(out / "town/set/index") + _iterations(options.world_model_iters)
+        changes.append(f"tokenizer_checkpoint={checkpoint_of(out / 'tokenizer')}")
+        run_tool("train", WORLD_MODEL_CONFIG, "--work-dir", folder, "--resume", "--cfg-options", *changes)
+
+    made_of = {"config": digest_of(WORLD_MODEL_CONFIG), "iters": options.world_model_iters}
+    return Stage("world_model", "train the world model and its planner", made_of, ("last_checkpoint",), run)
+
+
+def evaluate(out: Path) -> Stage:
+    """Score reconstruction, forecasts beside their baselines, and open-loop plans on the held-out scenes."""
+
+    def run(folder: Path) -> None:
+        changes = _data(out / "town/set/index")
+        for name, config in (("tokenizer", TOKENIZER_CONFIG), ("world_model", WORLD_MODEL_CONFIG)):
+            run_tool(
+                "test",
+                config,
+                checkpoint_of(out / name),
+                "--work-dir",
+                folder / name,
+                "--out",
+                folder / f"{name}.json",
+                "--cfg-options",
+                *changes,
+            )
+
+    return Stage(
+        "evaluate",
+        "score them on held-out scenes, beside their baselines",
+        {},
+        ("tokenizer.json", "world_model.json"),
+        run,
+    )
+
+
+def closed_loop(options: DemoOptions, out: Path) -> Stage:
+    """Drive the planners in held-out towns."""
+
+    def run(folder: Path) -> None:
+        run_tool(
+            "closed_loop",
+            *("--planner", *PLANNERS, "--checkpoint", checkpoint_of(out / "world_model")),
+            *("--config", WORLD_MODEL_CONFIG, "--scenarios", options.episodes, "--seed", options.seed),
+            *("--duration", options.scored_s, "--workers", options.workers, "--rollouts", "--out", folder),
+        )
+
+    made_of = {"episodes": options.episodes, "scored_s": options.scored_s, "seed": options.seed}
+    return Stage("closed_loop", "drive in held-out towns", made_of, ("summary.json",), run)
+
+
+def recordings(out: Path, source: Path | None) -> Stage:
+    """Forecast on real recordings, with the models that only ever saw the town."""
+    files = [] if source is None else sorted(source.glob("nuscenes_scene-*.npz"))
+
+    def run(folder: Path) -> None:
+        if not files:
+            print("real recordings: skipped (DRIVEWM_REAL_DATA names no folder with nuscenes_scene-*.npz)")
+        results = []
+        for file in files:
+            data = folder / file.stem
+            if not (data / "index").exists():
+                run_tool("create_index", "--recording", file, "--out", data, "--overwrite")
+            run_tool(
+                "test",
+                WORLD_MODEL_CONFIG,
+                checkpoint_of(out / "world_model"),
+                "--work-dir",
+                folder / "logs",
+                "--out",
+                folder / f"{file.stem}.json",
+                "--cfg-options",
+                *_recording_data(data / "index"),
+            )
+            results.append(file.stem)
+        write_json(folder / "recordings.json", results)
+
+    return Stage(
+        "recordings", "forecast real recordings", {"files": [file.name for file in files]}, ("recordings.json",), run
+    )
+
+
+def _data(index: Path) -> list[str]:
+    return [f"{part}_dataloader.dataset.index={index}" for part in ("train", "test")] + _QUIET
+
+
+def _recording_data(index: Path) -> list[str]:
+    """A recording has few keyframes: every window of it, no longer than the forecast."""
+    dataset = "test_dataloader.dataset"
+    return [f"{dataset}.index={index}", f"{dataset}.num_future=6", f"{dataset}.stride=1", *_QUIET]
+
+
+def _iterations(count: int | None) -> list[str]:
+    return [] if count is None else [f"train_cfg.max_iters={count}"]

@@ -1,0 +1,43 @@
+"""summary.json: the demo's figures in percent and seconds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from demo_stages.stage import write_json
+
+PREDICTORS = ("model", "copy_last", "ego_warped_copy")
+SCORES = ("miou", "iou", "dynamic_miou")
+HORIZONS = ("1s", "2s", "3s")
+PLANNERS = ("learned", "idm", "constant_velocity")
+RATES = ("score", "collision_rate", "progress")
+
+
+def write_summary(out: Path, seconds: dict[str, float]) -> dict:
+    """Collect the figures of all stages into `summary.json`; returns its content.
+
+    The time of the real recordings counts to `evaluate`. `total` is the sum of all stages.
+    """
+    reconstruction, forecasts = (read_json(out / f"evaluate/{name}.json") for name in ("tokenizer", "world_model"))
+    driving = read_json(out / "closed_loop/summary.json")
+    times = {name: seconds[name] for name in ("town", "tokenizer", "world_model", "evaluate", "closed_loop", "render")}
+    times["evaluate"] += seconds["recordings"]
+    summary = {
+        "seconds": {name: round(value, 1) for name, value in (times | {"total": sum(times.values())}).items()},
+        "reconstruction": {score: reconstruction[score] for score in ("miou", "iou")},
+        "forecast": forecast_table(forecasts),
+        "closed_loop": {p: {rate: driving[p]["all"][rate]["value"] for rate in RATES} for p in PLANNERS},
+    }
+    write_json(out / "summary.json", summary)
+    return summary
+
+
+def forecast_table(flat: dict[str, float]) -> dict[str, dict[str, dict[str, float]]]:
+    """`{predictor: {score: {horizon: percent}}}` from the flat figures of `tools/test.py`."""
+    return {p: {s: {h: flat[f"{p}/{s}/{h}"] for h in HORIZONS} for s in SCORES} for p in PREDICTORS}
+
+
+def read_json(path: Path) -> dict:
+    """Content of a JSON file."""
+    return json.loads(path.read_text(encoding="utf-8"))

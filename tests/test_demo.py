@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 KEYS = {"town", "tokenizer", "world_model", "evaluate", "closed_loop", "render", "total"}
 
 
-def demo(out: Path, **environment: str) -> str:
+def demo(out: Path) -> str:
     """What one smoke run prints."""
-    env = {k: v for k, v in os.environ.items() if k != "DRIVEWM_REAL_DATA"} | environment
+    env = {k: v for k, v in os.environ.items() if k != "DRIVEWM_REAL_DATA"} | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "tools/demo.py", "--smoke", "--out", str(out), "--workers", "1"]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]

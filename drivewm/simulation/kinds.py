@@ -40,10 +40,10 @@ _BICYCLE = ((0.0, 0.0, 0.29, 1.0, 0.3, 0.58), (-0.05, 0.0, 0.76, 0.35, 0.9, 0.48
 _PERSON = ((0.0, 0.0, 0.5, 1.0, 1.0, 1.0),)
 
 KINDS = (
-    Kind("vehicle.car", OCC3D.index("car"), ((3.9, 4.9), (1.7, 1.95), (1.45, 1.8)), 0.74, (5.5, 11.5), _CAR),
-    Kind("vehicle.truck", OCC3D.index("truck"), ((6.2, 8.2), (2.2, 2.4), (2.7, 3.4)), 0.09, (5.0, 9.0), _TRUCK),
-    Kind("vehicle.bus.rigid", OCC3D.index("bus"), ((9.5, 11.0), (2.4, 2.5), (3.0, 3.3)), 0.05, (5.0, 9.0), _BUS),
-    Kind("vehicle.bicycle", OCC3D.index("bicycle"), ((1.7, 1.9), (0.6, 0.7), (1.65, 1.8)), 0.09, (4.0, 6.0), _BICYCLE),
+    Kind("vehicle.car", OCC3D.index("car"), ((3.9, 4.9), (1.7, 1.95), (1.45, 1.8)), 0.72, (6.0, 12.0), _CAR),
+    Kind("vehicle.truck", OCC3D.index("truck"), ((6.2, 8.2), (2.2, 2.4), (2.7, 3.4)), 0.12, (5.5, 9.5), _TRUCK),
+    Kind("vehicle.bus.rigid", OCC3D.index("bus"), ((9.5, 11.0), (2.4, 2.5), (3.0, 3.3)), 0.08, (5.5, 9.5), _BUS),
+    Kind("vehicle.bicycle", OCC3D.index("bicycle"), ((1.7, 1.9), (0.6, 0.7), (1.65, 1.8)), 0.08, (4.5, 6.5), _BICYCLE),
     Kind("human.pedestrian.adult", OCC3D.index("pedestrian"), ((0.5, 0.7), (0.5, 0.7), (1.55, 1.9)), 0.0, (0.9, 1.7), _PERSON),
 )
 CAR, TRUCK, BUS, BICYCLE, PEDESTRIAN = range(len(KINDS))

@@ -15,8 +15,8 @@ from drivewm.simulation.walkways import CROSSING, SIDEWALK
 
 _AROUND_M = 85.0
 _EGO_HEIGHT_M = 1.75
-_SPACING_M, _ROUTE_SPACING_M = (25.0, 85.0), (14.0, 55.0)
-_PEOPLE_PER_M = 1 / 55.0
+_SPACING_M, _ROUTE_SPACING_M = (30.0, 100.0), (7.0, 32.0)
+_PEOPLE_PER_M = 1 / 28.0
 _CROSSERS = 3
 
 
@@ -38,11 +38,13 @@ def _near(polyline: np.ndarray, corridor: np.ndarray) -> bool:
 def _vehicles(rng, town, scenario, vehicle, corridor):
     lanes, shares = town.lanes, np.array([k.share for k in KINDS])
     ego_lane, rows = scenario.route[0], []
+    streets = {int(lanes.street[lane]) for lane in scenario.route[:7:2]}
     for lane in np.flatnonzero(~lanes.is_connector):
         polyline = lanes.table.polyline(lane)
         if scenario.density == 0 or not _near(polyline, corridor):
             continue
-        on_route = lane in scenario.route[:4]
+        # The ego's streets are busy in both directions; side streets less, or junctions would clog.
+        on_route = lanes.street[lane] in streets
         low, high = (v / scenario.density for v in (_ROUTE_SPACING_M if on_route else _SPACING_M))
         if lane == ego_lane:
             station = scenario.start_m + vehicle.length_m / 2 + rng.uniform(7.0, 22.0)

@@ -11,7 +11,7 @@ from drivewm.simulation.streets import LANE_WIDTH_M, ROAD_HALF_M
 from drivewm.simulation.walkways import CROSSING, CROSSING_WIDTH_M, WalkNet
 
 _CROSSING_HASTE = 1.25
-_CROSSING_SHARE = 0.3
+_CROSSING_SHARE = 0.2
 # Drivers stop for people who have been waiting this long [s].
 _PATIENCE_S = 2.0
 _COMFORTABLE_BRAKING = 2.2

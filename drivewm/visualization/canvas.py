@@ -63,6 +63,10 @@ class BevCanvas:
         points = np.asarray(points, np.float64)[..., :2]
         return (np.array(self.range_m[2:]) - points)[..., ::-1] * self.scale
 
+    def _out_of_sight(self, pixels: np.ndarray) -> bool:
+        """Do all pixels `(N, 2)` lie beyond one and the same edge of the picture? Most of a map does."""
+        return bool((pixels.max(0) < 0).any() or (pixels.min(0) > self._image.size).any())
+
     def raster(self, colors: np.ndarray) -> None:
         """Fill the picture with cells `(X, Y, 3 | 4)` uint8, `[x, y]` as an occupancy grid is; 4: with opacity."""
         cells = Image.fromarray(np.ascontiguousarray(colors[::-1, ::-1]))
@@ -73,7 +77,10 @@ class BevCanvas:
         self, corners: np.ndarray, fill: Color | None = None, outline: Color | None = None, width_px: int = 1
     ) -> None:
         """A closed polygon `(N, 2)` [m]."""
-        pixels = [tuple(p) for p in self._to_pixel(corners)]
+        points = self._to_pixel(corners)
+        if self._out_of_sight(points):
+            return
+        pixels = [tuple(p) for p in points.tolist()]
         if fill is not None:
             self._draw.polygon(pixels, fill=fill)
         if outline is not None:
@@ -84,9 +91,10 @@ class BevCanvas:
     def polyline(self, points: np.ndarray, color: Color, width_px: float = 2.0) -> None:
         """A line through points `(N, 2)` [m]; NaN points are left out."""
         points = np.asarray(points, np.float64)[..., :2]
-        pixels = [tuple(p) for p in self._to_pixel(points[np.isfinite(points).all(-1)])]
-        if len(pixels) < 2:
+        points = self._to_pixel(points[np.isfinite(points).all(-1)])
+        if len(points) < 2 or self._out_of_sight(points):
             return
+        pixels = [tuple(p) for p in points.tolist()]
         width = max(1, round(width_px * _SUPERSAMPLING))
         if len(color) == 3:
             self._draw.line(pixels, fill=color, width=width, joint="curve")

@@ -13,6 +13,8 @@ from drivewm.visualization.panels import arrange
 
 _OFF_ROAD, _ROAD, _LANE = (233, 235, 230), (206, 208, 214), (243, 244, 246)
 
+_MARGIN_M = 20.0
+
 
 def draw_step(
     rollout: Rollout,
@@ -77,13 +79,12 @@ def draw_rollout(
 
 
 def draw_overview(rollout: Rollout, *, size_px: int = 640, title: str = "", marked: Sequence[int] = ()) -> np.ndarray:
-    """The whole driven path on the map, north (global y) up, with the agents at the last step. `(H, W, 3)` uint8."""
+    """The whole driven path on the map, global y up, with the agents at the last step. `(H, W, 3)` uint8."""
     # Turned by a quarter, the canvas (x up, y left) shows global y up and global x to the right.
     T_view_global = se2.inverse(np.array([0.0, 0.0, np.pi / 2]))
     path = se2.transform_points(T_view_global, rollout.poses[:, :2])
     route = se2.transform_points(T_view_global, np.asarray(rollout.route, np.float64))
-    everything = np.concatenate([path, route])
-    low, high = everything.min(0) - 12, everything.max(0) + 12
+    low, high = path.min(0) - _MARGIN_M, path.max(0) + _MARGIN_M
     side = float((high - low).max())
     middle = (low + high) / 2
     window = (*(middle - side / 2), *(middle + side / 2))

@@ -94,7 +94,10 @@ class BevCanvas:
         points = self._to_pixel(points[np.isfinite(points).all(-1)])
         if len(points) < 2 or self._out_of_sight(points):
             return
-        pixels = [tuple(p) for p in points.tolist()]
+        seen = np.flatnonzero(((points >= 0) & (points <= self._image.size)).all(-1))
+        if len(seen):  # the ends beyond the picture are cut off, but for the points next to it
+            points = points[max(seen[0] - 1, 0) : seen[-1] + 2]
+        pixels = [tuple(p) for p in _thinned(points).tolist()]
         width = max(1, round(width_px * _SUPERSAMPLING))
         if len(color) == 3:
             self._draw.line(pixels, fill=color, width=width, joint="curve")
@@ -160,3 +163,11 @@ class BevCanvas:
     def image(self) -> np.ndarray:
         """The finished picture `(H, W, 3)` uint8."""
         return np.array(self._image.reduce(_SUPERSAMPLING))
+
+
+def _thinned(pixels: np.ndarray, spacing: float = 6.0) -> np.ndarray:
+    """A line `(N, 2)` with about one point per `spacing` pixels of its length, its ends kept: fewer joints to draw."""
+    along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(pixels, axis=0), axis=-1))])
+    kept = np.diff(np.floor(along / spacing), prepend=-1) > 0
+    kept[-1] = True
+    return pixels[kept]

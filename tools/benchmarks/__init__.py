@@ -3,7 +3,7 @@
 A benchmark is a function without arguments that returns a `measure.Row`; `BENCHMARKS` names them all.
 """
 
-from benchmarks import counts, rays
+from benchmarks import counts, forecasts, opening, rays
 
 BENCHMARKS = {
     "raycast_open3d": rays.against_open3d,
@@ -12,5 +12,7 @@ BENCHMARKS = {
     "confusion_counts_uint8_loops": counts.against_uint8_loops,
     "confusion_counts_bincount": counts.against_torch_bincount,
     "confusion_counts_noise": counts.on_noise,
+    "open_index": opening.against_devkit,
+    "forecast_recomputed_history": forecasts.against_recomputed_history,
 }
 """Name on the command line and in the result -> benchmark."""

@@ -13,10 +13,13 @@ from drivewm.engine import Bfloat16OptimWrapper, ClipPreprocessor, ResumableTrai
 from drivewm.evaluation.metrics import ReconstructionMetric
 from drivewm.tokenizers import OccupancyTokenizer
 
-tokenizer = dict(grid=grid, label_dim=8, channels=(64, 96), blocks=2, code_dim=32, vocab_size=512)
+tokenizer = dict(grid=grid, label_dim=8, channels=(64, 128), blocks=2, code_dim=32, vocab_size=512)
 model = dict(type=OccupancyTokenizer, **tokenizer, data_preprocessor=dict(type=ClipPreprocessor))
 
-max_iters = 250
+# Each keyframe once: reconstruction looks at single frames.
+test_dataloader.merge(dict(batch_size=16, dataset=dict(num_history=1, num_future=0, stride=2)))
+
+max_iters = 400
 optim_wrapper = dict(
     type=Bfloat16OptimWrapper,
     optimizer=dict(type=AdamW, lr=2e-3, betas=(0.9, 0.95), weight_decay=1e-2),

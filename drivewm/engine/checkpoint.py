@@ -35,7 +35,7 @@ def read_checkpoint(path: str | Path) -> dict:
         return read_checkpoint(path.parent / Path(path.read_text().strip()).name)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except (UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:
         raise ValueError(f"{path} is not a complete checkpoint of tensors and plain data: {error}") from error
     if not isinstance(content, dict) or "state_dict" not in content or "drivewm" not in content.get("meta", {}):
         raise ValueError(f"{path} was not written by drivewm: it lacks state_dict or meta.drivewm")

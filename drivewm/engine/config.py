@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
+
+_USED = {*inspect.signature(Runner.__init__).parameters, "tokenizer_checkpoint"}
 
 
 def load_config(path: str | Path, options: dict | None = None) -> Config:
@@ -14,7 +17,8 @@ def load_config(path: str | Path, options: dict | None = None) -> Config:
 
     Raises:
         FileNotFoundError: if there is no such config.
-        ValueError: for an option that the config does not have; mmengine itself would accept and ignore it.
+        ValueError: for an option that the config does not have, or that would change nothing, since it is a variable of
+            which the config has already made use; mmengine itself would accept and ignore both.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no config {path}")
@@ -32,6 +36,9 @@ def build_runner(config: Config, work_dir: str | Path, resume: bool = False, lau
 
 
 def _require(config: Config, key: str, path: str | Path) -> None:
+    top = key.split(".")[0]
+    if top in config and top not in _USED:
+        raise ValueError(f"{path}: --cfg-options {key}: {top} is a variable of the config file; set the fields made from it")
     node = config
     for depth, part in enumerate(key.split(".")):
         if isinstance(node, (list, tuple)) and part.isdigit() and int(part) < len(node):

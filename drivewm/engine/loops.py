@@ -23,6 +23,10 @@ class ResumableSampler(Sampler[int]):
         self.size, self.seed, self.start = len(dataset), seed, start
         self.rank, self.world_size = get_dist_info()
 
+    def __len__(self) -> int:
+        """Samples of one pass in this process."""
+        return -(-self.size // self.world_size)
+
     def __iter__(self) -> Iterator[int]:
         position = self.start + self.rank
         epoch, order = -1, None

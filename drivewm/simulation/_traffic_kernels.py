@@ -53,8 +53,24 @@ def vehicle_poses(paths, station, size, shift, first, length, step, points, head
 
 @numba.njit(cache=True)
 def look_ahead(
-    paths, station, size, shift, braking, obstacles, velocity, first, length, step, points, heading, speed,
-    reach, margin, gap, lead_speed, allowed,
+    paths,
+    station,
+    size,
+    shift,
+    braking,
+    obstacles,
+    velocity,
+    first,
+    length,
+    step,
+    points,
+    heading,
+    speed,
+    reach,
+    margin,
+    gap,
+    lead_speed,
+    allowed,
 ):
     """What each vehicle meets along its path within `reach` [m] of its front bumper.
 

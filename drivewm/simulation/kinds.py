@@ -40,11 +40,18 @@ _BICYCLE = ((0.0, 0.0, 0.29, 1.0, 0.3, 0.58), (-0.05, 0.0, 0.76, 0.35, 0.9, 0.48
 _PERSON = ((0.0, 0.0, 0.5, 1.0, 1.0, 1.0),)
 
 KINDS = (
-    Kind("vehicle.car", OCC3D.index("car"), ((3.9, 4.9), (1.7, 1.95), (1.45, 1.8)), 0.72, (6.0, 12.0), _CAR),
-    Kind("vehicle.truck", OCC3D.index("truck"), ((6.2, 8.2), (2.2, 2.4), (2.7, 3.4)), 0.12, (5.5, 9.5), _TRUCK),
-    Kind("vehicle.bus.rigid", OCC3D.index("bus"), ((9.5, 11.0), (2.4, 2.5), (3.0, 3.3)), 0.08, (5.5, 9.5), _BUS),
+    Kind("vehicle.car", OCC3D.index("car"), ((3.9, 4.9), (1.7, 1.95), (1.45, 1.8)), 0.72, (7.0, 12.5), _CAR),
+    Kind("vehicle.truck", OCC3D.index("truck"), ((6.2, 8.2), (2.2, 2.4), (2.7, 3.4)), 0.12, (6.5, 10.5), _TRUCK),
+    Kind("vehicle.bus.rigid", OCC3D.index("bus"), ((9.5, 11.0), (2.4, 2.5), (3.0, 3.3)), 0.08, (6.5, 10.5), _BUS),
     Kind("vehicle.bicycle", OCC3D.index("bicycle"), ((1.7, 1.9), (0.6, 0.7), (1.65, 1.8)), 0.08, (4.5, 6.5), _BICYCLE),
-    Kind("human.pedestrian.adult", OCC3D.index("pedestrian"), ((0.5, 0.7), (0.5, 0.7), (1.55, 1.9)), 0.0, (0.9, 1.7), _PERSON),
+    Kind(
+        "human.pedestrian.adult",
+        OCC3D.index("pedestrian"),
+        ((0.5, 0.7), (0.5, 0.7), (1.55, 1.9)),
+        0.0,
+        (0.9, 1.7),
+        _PERSON,
+    ),
 )
 CAR, TRUCK, BUS, BICYCLE, PEDESTRIAN = range(len(KINDS))
 LABEL_OF_KIND = np.array([k.label for k in KINDS], np.int64)
@@ -74,6 +81,10 @@ def road_user_bodies(boxes: np.ndarray, kinds: np.ndarray) -> Bodies:
     radius = np.minimum(people[:, 3], people[:, 4]) / 2
     cylinders = np.stack([people[:, 0], people[:, 1], np.zeros(len(people)), people[:, 5], radius], axis=-1)
     return Bodies(
-        np.concatenate([np.zeros((0, 7)), *parts]), np.concatenate([np.zeros(0, np.uint8), *labels]),
-        cylinders, np.full(len(people), KINDS[PEDESTRIAN].label, np.uint8), np.zeros((0, 5)), np.zeros(0, np.uint8),
+        np.concatenate([np.zeros((0, 7)), *parts]),
+        np.concatenate([np.zeros(0, np.uint8), *labels]),
+        cylinders,
+        np.full(len(people), KINDS[PEDESTRIAN].label, np.uint8),
+        np.zeros((0, 5)),
+        np.zeros(0, np.uint8),
     )

@@ -12,6 +12,8 @@ from drivewm.simulation.streets import LANE_WIDTH_M, Street
 
 # Centrelines that come closer than this cannot be driven at the same time: two cars and a hand's breadth [m].
 _CONFLICT_M = 2.9
+_WIDE_CONFLICT_M = 5.2
+_BEND_RAD = np.deg2rad(20.0)
 _JOINED_M = 3.0
 _LATERAL_ACCELERATION = 1.8
 SPEED_LIMIT = 13.0
@@ -32,6 +34,7 @@ class LaneNet:
         turn: `(L,)` int64 of connectors: 1 left, -1 right, 0 straight.
         conflicts: `(L, L)` [m]: the station of connector a behind which it no longer comes close to connector b, which
             starts in another lane; -1 where they never do.
+        wide_conflicts: the same where one of the two vehicles is long and swings out.
         speed: `(P,)` speed [m/s] that curvature allows at each point of the table.
     """
 
@@ -44,6 +47,7 @@ class LaneNet:
     forward: np.ndarray
     turn: np.ndarray
     conflicts: np.ndarray
+    wide_conflicts: np.ndarray
     speed: np.ndarray
 
     def __len__(self) -> int:
@@ -100,7 +104,8 @@ def build_lanes(streets: list[Street], junctions: int) -> LaneNet:
         street=np.array(street_of, np.int64),
         forward=np.array(forward, bool),
         turn=np.array(turn, np.int64),
-        conflicts=_conflicts(table, is_connector, junction, successors, predecessors),
+        conflicts=_conflicts(table, is_connector, junction, successors, predecessors, _CONFLICT_M),
+        wide_conflicts=_conflicts(table, is_connector, junction, successors, predecessors, _WIDE_CONFLICT_M),
         speed=_curve_speed(table),
     )
 
@@ -110,13 +115,15 @@ def _end_heading(line, end):
     return float(heading[end])
 
 
-def _conflicts(table, is_connector, junction, successors, predecessors):
+def _conflicts(table, is_connector, junction, successors, predecessors, limit_m):
+    bends = np.array([np.ptp(headings) for headings in np.split(table.heading, table.first[1:-1])]) > _BEND_RAD
     until = np.full((len(table), len(table)), -1.0)
     for a in np.flatnonzero(is_connector):
         for b in np.flatnonzero(is_connector[:a]):
             if junction[a] == junction[b] and predecessors[a] != predecessors[b]:
                 gap = table.polyline(a)[:, None] - table.polyline(b)[None]
-                close = (gap**2).sum(-1) < _CONFLICT_M**2
+                # Straight on, neighbouring lanes never touch, however wide the vehicles.
+                close = (gap**2).sum(-1) < (limit_m if bends[a] or bends[b] else _CONFLICT_M) ** 2
                 for one, other, near in ((a, b, close.any(1)), (b, a, close.any(0))):
                     if near.any():
                         until[one, other] = np.flatnonzero(near)[-1] * table.step[one]

@@ -20,8 +20,17 @@ _R_EGO_LIDAR = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 # Share of light that comes back at right incidence, by class.
 _REFLECTIVITY = np.full(OCC3D.num_classes, 0.35)
 for _name, _value in {
-    "car": 0.55, "bus": 0.6, "truck": 0.55, "bicycle": 0.3, "pedestrian": 0.4, "driveable_surface": 0.12,
-    "other_flat": 0.2, "sidewalk": 0.28, "terrain": 0.25, "manmade": 0.45, "vegetation": 0.3,
+    "car": 0.55,
+    "bus": 0.6,
+    "truck": 0.55,
+    "bicycle": 0.3,
+    "pedestrian": 0.4,
+    "driveable_surface": 0.12,
+    "other_flat": 0.2,
+    "sidewalk": 0.28,
+    "terrain": 0.25,
+    "manmade": 0.45,
+    "vegetation": 0.3,
 }.items():
     _REFLECTIVITY[OCC3D.index(_name)] = _value
 
@@ -121,8 +130,16 @@ def cast(
     directions = np.ascontiguousarray(directions, np.float64)
     depth, body, cosine = np.empty(len(directions)), np.empty(len(directions), np.int64), np.empty(len(directions))
     _kernels.cast(
-        np.asarray(origin, np.float64), directions, bodies.turned_boxes(), np.ascontiguousarray(bodies.cylinders),
-        np.ascontiguousarray(bodies.ellipsoids), float(max_range_m), _SECTORS, depth, body, cosine,
+        np.asarray(origin, np.float64),
+        directions,
+        bodies.turned_boxes(),
+        np.ascontiguousarray(bodies.cylinders),
+        np.ascontiguousarray(bodies.ellipsoids),
+        float(max_range_m),
+        _SECTORS,
+        depth,
+        body,
+        cosine,
     )
     return depth, body, cosine
 

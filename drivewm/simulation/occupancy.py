@@ -28,7 +28,14 @@ def label_voxels(static: Bodies, agents: Bodies, ground: Ground, pose: np.ndarra
     labels = np.full(grid.shape, OCC3D.free, np.uint8)
     origin, voxel = grid.origin_m, grid.voxel_m
     _kernels.fill_ground(
-        labels, origin, voxel, np.asarray(pose, np.float64), ground.classes, ground.origin_m, ground.resolution_m, TERRAIN
+        labels,
+        origin,
+        voxel,
+        np.asarray(pose, np.float64),
+        ground.classes,
+        ground.origin_m,
+        ground.resolution_m,
+        TERRAIN,
     )
     for bodies in (static, agents):
         _kernels.fill_round(

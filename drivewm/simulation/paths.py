@@ -50,12 +50,14 @@ def bezier(start: np.ndarray, start_heading: float, end: np.ndarray, end_heading
     A stiffness of 0.37 of the distance nearly gives the arc of a circle for a quarter turn.
     """
     arm = stiffness * np.linalg.norm(end - start)
-    control = np.array([
-        start,
-        start + arm * np.array([np.cos(start_heading), np.sin(start_heading)]),
-        end - arm * np.array([np.cos(end_heading), np.sin(end_heading)]),
-        end,
-    ])
+    control = np.array(
+        [
+            start,
+            start + arm * np.array([np.cos(start_heading), np.sin(start_heading)]),
+            end - arm * np.array([np.cos(end_heading), np.sin(end_heading)]),
+            end,
+        ]
+    )
     t = np.linspace(0.0, 1.0, 65)[:, None]
     weights = np.hstack([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3])
     return resample(weights @ control)

@@ -15,7 +15,7 @@ from drivewm.simulation.walkways import CROSSING, SIDEWALK
 
 _AROUND_M = 85.0
 _EGO_HEIGHT_M = 1.75
-_SPACING_M, _ROUTE_SPACING_M = (30.0, 100.0), (7.0, 32.0)
+_SPACING_M, _ROUTE_SPACING_M = (40.0, 130.0), (9.0, 40.0)
 _PEOPLE_PER_M = 1 / 28.0
 _CROSSERS = 3
 
@@ -25,7 +25,9 @@ def populate(town: Town, scenario: Scenario, vehicle: VehicleParameters) -> tupl
     rng = np.random.default_rng([scenario.seed, 1])
     line = town.lanes.route_polyline(scenario.route)
     along = paths.arc_length(line)
-    ahead = (along > scenario.start_m - 40.0) & (along < scenario.start_m + scenario.desired_speed * scenario.duration_s)
+    ahead = (along > scenario.start_m - 40.0) & (
+        along < scenario.start_m + scenario.desired_speed * scenario.duration_s
+    )
     corridor = line[ahead][::8]
     return _vehicles(rng, town, scenario, vehicle, corridor), _people(rng, town, scenario, corridor)
 
@@ -47,17 +49,30 @@ def _vehicles(rng, town, scenario, vehicle, corridor):
         on_route = lanes.street[lane] in streets
         low, high = (v / scenario.density for v in (_ROUTE_SPACING_M if on_route else _SPACING_M))
         if lane == ego_lane:
-            station = scenario.start_m + vehicle.length_m / 2 + rng.uniform(7.0, 22.0)
+            lead_m = rng.uniform(7.0, 22.0) if rng.random() < 0.7 else rng.uniform(25.0, 60.0)
+            station = scenario.start_m + vehicle.length_m / 2 + lead_m
             _fill(rng, rows, lane, station, lanes.table.length[lane], low, high, shares, 0.8)
             _fill(rng, rows, lane, rng.uniform(6.0, 14.0), scenario.start_m - 16.0, low, high, shares, 0.3)
         else:
-            _fill(rng, rows, lane, rng.uniform(6.0, high), lanes.table.length[lane], low, high, shares, 0.6 if on_route else 0.2)
+            _fill(
+                rng,
+                rows,
+                lane,
+                rng.uniform(6.0, high),
+                lanes.table.length[lane],
+                low,
+                high,
+                shares,
+                0.6 if on_route else 0.2,
+            )
     spawned = np.array(rows, np.float64).reshape(-1, 6)
     kind = np.concatenate([[CAR], spawned[:, 2]]).astype(np.int64)
     size = draw_sizes(np.random.default_rng([scenario.seed, 2]), kind)
     size[0] = vehicle.length_m, vehicle.width_m, _EGO_HEIGHT_M
     return Traffic(
-        town, scenario.seed, scenario.route,
+        town,
+        scenario.seed,
+        scenario.route,
         lane=np.concatenate([[ego_lane], spawned[:, 0]]).astype(np.int64),
         station=np.concatenate([[scenario.start_m], spawned[:, 1]]),
         speed=np.concatenate([[scenario.initial_speed], spawned[:, 4]]),
@@ -73,7 +88,7 @@ def _fill(rng, rows, lane, station, end, low, high, shares, loyal_share):
     """Put vehicles on a lane: lane, station, kind, desired speed, speed, loyal."""
     while station < end - 9.0:
         kind = int(rng.choice(len(KINDS), p=shares / shares.sum()))
-        desired = rng.uniform(*KINDS[kind].speed) * (0.7 if rng.random() < 0.2 else 1.0)
+        desired = rng.uniform(*KINDS[kind].speed) * (0.7 if rng.random() < 0.12 else 1.0)
         rows.append((lane, station, kind, desired, desired * rng.uniform(0.4, 0.9), rng.random() < loyal_share))
         station += rng.uniform(low, high) + KINDS[kind].size_m[0][1]
 

@@ -9,6 +9,7 @@ import numpy as np
 from drivewm.simulation.lanes import LaneNet
 
 _EXIT_ROOM_M = 3.0
+_LONG_M = 6.0
 
 
 @dataclass
@@ -81,7 +82,7 @@ class RightOfWay:
             taken = sum(need for v, need in promised.items() if self.lanes.successors[self.holders[v]][0] == exit_lane)
             if room_m[exit_lane] - taken < approach.length_m + _EXIT_ROOM_M or crossing_busy[exit_lane]:
                 continue
-            if any(self._in_way(present[v], wanted) for v in self.holders) or any(
+            if any(self._in_way(present[v], approach) for v in self.holders) or any(
                 self.lanes.conflicts[c, wanted] >= 0 for c in blocked
             ):
                 # Later ones must not overtake it for ever.
@@ -100,9 +101,10 @@ class RightOfWay:
                     heads[lane] = approach
         return {a.vehicle for a in heads.values()}
 
-    def _in_way(self, holder: Approach, connector: int) -> bool:
+    def _in_way(self, holder: Approach, other: Approach) -> bool:
         """Is the holder's rear still before the place where its connector leaves the other one?"""
-        until = self.lanes.conflicts[holder.connector, connector]
+        wide = max(holder.length_m, other.length_m) > _LONG_M
+        until = (self.lanes.wide_conflicts if wide else self.lanes.conflicts)[holder.connector, other.connector]
         rear = -holder.to_entry_m - holder.length_m
         return bool(until >= 0.0 and rear < until)
 

@@ -69,7 +69,9 @@ class _Planner:
         step = self.ground.resolution_m * 0.7
         x, y = (np.linspace(-v / 2, v / 2, max(int(np.ceil(v / step)) + 1, 2)) for v in (length, width))
         local = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
-        cell = np.floor((se2.transform_points(pose, local) - self.ground.origin_m) / self.ground.resolution_m).astype(int)
+        cell = np.floor((se2.transform_points(pose, local) - self.ground.origin_m) / self.ground.resolution_m).astype(
+            int
+        )
         if (cell < 0).any() or (cell >= self.free.shape).any() or not self.free[cell[:, 0], cell[:, 1]].all():
             return False
         self.free[cell[:, 0], cell[:, 1]] = False
@@ -153,9 +155,13 @@ def _trees_and_lamps(planner: _Planner, street: Street, side: int, style: Style)
         planner.tree(_place(street, side, station, street.border_m(side) + away))
         if planner.rng.random() < 0.3:
             pose = _place(street, side, station + 2.5, street.border_m(side) + away)
-            planner.box(pose, planner.uniform((0.8, 2.5)), planner.uniform((0.8, 1.6)), planner.uniform((0.7, 1.6)), _VEGETATION)
+            planner.box(
+                pose, planner.uniform((0.8, 2.5)), planner.uniform((0.8, 1.6)), planner.uniform((0.7, 1.6)), _VEGETATION
+            )
     if side == 0 or planner.rng.random() < 0.4:
-        for station in np.arange(street.trim_m[0] + 6.0, street.length_m - street.trim_m[1] - 3.0, planner.uniform((24, 34))):
+        for station in np.arange(
+            street.trim_m[0] + 6.0, street.length_m - street.trim_m[1] - 3.0, planner.uniform((24, 34))
+        ):
             pose = _place(street, side, station, street.kerb_m(side) + 0.35)
             planner.cylinders.append(((pose[0], pose[1], 0.0, 5.5, 0.1), _MANMADE))
 
@@ -175,7 +181,12 @@ def _parked(rng: np.random.Generator, streets: list[Street], walks: WalkNet) -> 
                 away = ROAD_HALF_M + PARKING_WIDTH_M / 2 + rng.uniform(0.0, 0.15)
                 pose = _place(street, side, station + rng.uniform(-0.4, 0.4), away)
                 taken = rng.random() < share
-                if not taken or np.hypot(*(crossings - pose[:2]).T).min(initial=np.inf) < 8.5 or kind == TRUCK and length > 6.8:
+                if (
+                    not taken
+                    or np.hypot(*(crossings - pose[:2]).T).min(initial=np.inf) < 8.5
+                    or kind == TRUCK
+                    and length > 6.8
+                ):
                     continue
                 yaw = pose[2] + (np.pi if side == 0 else 0.0) + rng.normal(0.0, 0.015)
                 boxes.append([pose[0], pose[1], height / 2, length, width, height, yaw])

@@ -134,17 +134,27 @@ class TownSimulator:
         parked = self.town.scenery.parked_boxes
         moving = len(self.traffic) - 1
         boxes = np.concatenate([self.traffic.boxes()[EGO + 1 :], self.walkers.boxes(), parked])
-        velocity = np.concatenate([self.traffic.velocity()[EGO + 1 :], self.walkers.velocity(), np.zeros((len(parked), 2))])
-        kinds = np.concatenate([
-            self.traffic.kind[EGO + 1 :], np.full(len(self.walkers), PEDESTRIAN), self.town.scenery.parked_kinds
-        ])
-        track = np.concatenate([
-            np.arange(1, moving + 1), _WALKER_TRACKS + np.arange(len(self.walkers)), _PARKED_TRACKS + np.arange(len(parked))
-        ])
+        velocity = np.concatenate(
+            [self.traffic.velocity()[EGO + 1 :], self.walkers.velocity(), np.zeros((len(parked), 2))]
+        )
+        kinds = np.concatenate(
+            [self.traffic.kind[EGO + 1 :], np.full(len(self.walkers), PEDESTRIAN), self.town.scenery.parked_kinds]
+        )
+        track = np.concatenate(
+            [
+                np.arange(1, moving + 1),
+                _WALKER_TRACKS + np.arange(len(self.walkers)),
+                _PARKED_TRACKS + np.arange(len(parked)),
+            ]
+        )
         near = np.flatnonzero(np.hypot(boxes[:, 0] - self.ego.x, boxes[:, 1] - self.ego.y) <= radius_m)
         return AgentBoxes(
-            boxes[near], velocity[near], LABEL_OF_KIND[kinds[near]], track[near],
-            tuple(KINDS[k].category for k in kinds[near]), track[near] >= _PARKED_TRACKS,
+            boxes[near],
+            velocity[near],
+            LABEL_OF_KIND[kinds[near]],
+            track[near],
+            tuple(KINDS[k].category for k in kinds[near]),
+            track[near] >= _PARKED_TRACKS,
         )
 
     def occupancy(self, grid: VoxelGrid) -> np.ndarray:
@@ -181,7 +191,9 @@ class TownSimulator:
         self._progress = self._project(ego.x, ego.y, self._progress)
         center = np.array([ego.x + shift * math.cos(ego.yaw), ego.y + shift * math.sin(ego.yaw), ego.yaw])
         station = self._project(center[0], center[1], self._progress + shift)
-        index = int(np.clip(np.searchsorted(self._lane_begin, station, side="right") - 1, 0, len(self.scenario.route) - 1))
+        index = int(
+            np.clip(np.searchsorted(self._lane_begin, station, side="right") - 1, 0, len(self.scenario.route) - 1)
+        )
         self.traffic.place_ego(center, ego.speed, index, station - self._lane_begin[index])
         self.traffic.perceive(self.walkers, self.time_s)
 
@@ -194,5 +206,3 @@ class TownSimulator:
         share = np.clip(((x - start[:, 0]) * step[:, 0] + (y - start[:, 1]) * step[:, 1]) / length**2, 0.0, 1.0)
         near = np.argmin((start[:, 0] + share * step[:, 0] - x) ** 2 + (start[:, 1] + share * step[:, 1] - y) ** 2)
         return float(self._route_along[low + near] + share[near] * length[near])
-
-

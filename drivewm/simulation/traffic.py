@@ -19,7 +19,7 @@ TRAFFIC_IDM = IDMParameters(min_gap=2.0, headway=1.1, acceleration=2.0, decelera
 EXPERT_IDM = IDMParameters(min_gap=2.5, headway=1.3, acceleration=1.8, deceleration=1.8, max_braking=7.0)
 _CROSSING_STOP_M = 2.3
 _CURVE_BRAKING = 1.3
-_STOP_SHARE, _STOP_SHARE_ON_ROUTE, _STOP_SPAN_S = 0.15, 0.45, 20.0
+_STOP_SHARE, _STOP_SHARE_ON_ROUTE, _STOP_SPAN_S = 0.1, 0.35, 20.0
 _ASK_M = 6.0
 
 
@@ -39,7 +39,9 @@ class Traffic:
         poses: `(N, 3)` of the vehicle's centre, global frame.
     """
 
-    def __init__(self, town: Town, seed: int, route: tuple[int, ...], lane, station, speed, desired, size, kind, shift, loyal):
+    def __init__(
+        self, town: Town, seed: int, route: tuple[int, ...], lane, station, speed, desired, size, kind, shift, loyal
+    ):
         self.town, self.seed, self.route = town, seed, route
         self.station, self.speed, self.desired = station.copy(), speed.copy(), desired.copy()
         self.size, self.kind, self.shift = size.copy(), kind.copy(), shift.copy()
@@ -58,7 +60,9 @@ class Traffic:
         self._stop_at_s = chance.uniform(seed, 11, numbers) * _STOP_SPAN_S
         # Vehicles on the ego's route stop more often: for its leaders, that is what makes driving a matter of looking.
         share = np.where(np.isin(lane, route[:6]), _STOP_SHARE_ON_ROUTE, _STOP_SHARE)
-        self._stop_for_s = np.where(chance.uniform(seed, 12, numbers) < share, 2.0 + 3.5 * chance.uniform(seed, 13, numbers), 0.0)
+        self._stop_for_s = np.where(
+            chance.uniform(seed, 12, numbers) < share, 1.5 + 3.0 * chance.uniform(seed, 13, numbers), 0.0
+        )
         self._stop_braking = 1.5 + 3.0 * chance.uniform(seed, 14, numbers)
         lanes = town.lanes
         self._lane_crossings = [
@@ -93,7 +97,10 @@ class Traffic:
     def place_ego(self, center_pose: np.ndarray, speed: float, route_index: int, station: float) -> None:
         """Tell the traffic where the ego is: its centre's pose, and its place on its route."""
         self.poses[EGO], self.speed[EGO], self.station[EGO] = center_pose, speed, station
-        lanes = [self.route[k] if 0 <= k < len(self.route) else -1 for k in range(route_index - 1, route_index + PATH_LANES - 1)]
+        lanes = [
+            self.route[k] if 0 <= k < len(self.route) else -1
+            for k in range(route_index - 1, route_index + PATH_LANES - 1)
+        ]
         if lanes[0] < 0:
             lanes[0] = self.town.lanes.predecessors[lanes[1]][0]
         self.paths[EGO] = lanes
@@ -106,8 +113,19 @@ class Traffic:
         gap, lead_speed, allowed = np.empty(count), np.empty(count), np.empty(count)
         braking = np.full(count, _CURVE_BRAKING)
         kernels.look_ahead(
-            self.paths, self.station, self.size, self.shift, braking, obstacles, velocity, *self._lane_arrays(),
-            REACH_M, 0.3, gap, lead_speed, allowed,
+            self.paths,
+            self.station,
+            self.size,
+            self.shift,
+            braking,
+            obstacles,
+            velocity,
+            *self._lane_arrays(),
+            REACH_M,
+            0.3,
+            gap,
+            lead_speed,
+            allowed,
         )
         walking, waiting = walkers.crossing_traffic()
         stop_gap = np.minimum(self._crossing_gap(walking, waiting), self._junction_gap(walking))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from drivewm.geometry import se2
+from drivewm.geometry.boxes import points_in_boxes
 from drivewm.simulation import chance
 from drivewm.simulation.kinds import KINDS, PEDESTRIAN, draw_sizes
-from drivewm.simulation.streets import LANE_WIDTH_M, ROAD_HALF_M
+from drivewm.simulation.streets import LANE_WIDTH_M
 from drivewm.simulation.walkways import CROSSING, CROSSING_WIDTH_M, WalkNet
 
 _CROSSING_HASTE = 1.25
 _CROSSING_SHARE = 0.2
 # Drivers stop for people who have been waiting this long [s].
 _PATIENCE_S = 2.0
+_STEP_M = 0.7
 _COMFORTABLE_BRAKING = 2.2
 
 
@@ -35,6 +37,7 @@ class Walkers:
         self.speed = rng.uniform(*KINDS[PEDESTRIAN].speed, count)
         self.shift = rng.uniform(-0.75, 0.75, count)
         self.waiting_s = np.zeros(count)
+        self._halted = np.zeros(count, bool)
         self._choices = np.zeros(count, np.int64)
         self._next = np.full(count, -1, np.int64)
 
@@ -55,7 +58,7 @@ class Walkers:
     def velocity(self) -> np.ndarray:
         """Velocities `(W, 2)` [m/s]."""
         yaw = self.walks.table.pose(self.way, self.station)[:, 2]
-        speed = self._pace() * (self.waiting_s == 0.0)
+        speed = self._pace() * ~(self._halted | (self.waiting_s > 0.0))
         return np.stack([speed * np.cos(yaw), speed * np.sin(yaw)], axis=-1)
 
     def _pace(self):
@@ -63,7 +66,8 @@ class Walkers:
 
     def step(self, dt_s: float, vehicles: np.ndarray, speed: np.ndarray) -> None:
         """Walk on for `dt_s`, among vehicles with boxes `(N, 7)` and speeds `(N,)` [m/s]."""
-        self.station += np.where(self.waiting_s == 0.0, self._pace() * dt_s, 0.0)
+        self._halted = (self.waiting_s > 0.0) | self._blocked(vehicles)
+        self.station += np.where(self._halted, 0.0, self._pace() * dt_s)
         for i in np.flatnonzero(self.station >= self.walks.table.length[self.way]):
             if self._next[i] < 0:
                 self._next[i] = self._choose(i)
@@ -75,6 +79,17 @@ class Walkers:
             self.station[i] = max(self.station[i] - self.walks.table.length[self.way[i]], 0.0)
             self.way[i], self._next[i], self.waiting_s[i] = following, -1, 0.0
 
+    def _blocked(self, vehicles):
+        """Who on a crossing would walk into a vehicle with the next step?"""
+        blocked = self.crossing.copy()
+        on_road = np.flatnonzero(blocked)
+        ahead = self.walks.table.pose(self.way[on_road], self.station[on_road] + _STEP_M, self.shift[on_road])
+        boxes = vehicles.copy()
+        boxes[:, 2] = 0.0
+        points = np.column_stack([ahead[:, :2], np.zeros(len(on_road))])
+        blocked[on_road] = points_in_boxes(points, boxes, 0.3).any(1)
+        return blocked
+
     def _choose(self, i):
         options = self.walks.successors[self.way[i]]
         if not options:
@@ -85,7 +100,9 @@ class Walkers:
         weight = np.array([_CROSSING_SHARE if self.walks.kind[o] == CROSSING else 1.0 for o in options])
         self._choices[i] += 1
         draw = chance.uniform(self.seed, 7, i, self._choices[i])
-        return options[int(np.searchsorted(np.cumsum(weight / weight.sum()), draw, side="right").clip(0, len(options) - 1))]
+        return options[
+            int(np.searchsorted(np.cumsum(weight / weight.sum()), draw, side="right").clip(0, len(options) - 1))
+        ]
 
     def _may_cross(self, way, vehicles, speed):
         """Is every vehicle that comes towards the crossing able to stop, standing, or past it?"""
@@ -110,7 +127,7 @@ class Walkers:
             left = across if way % 2 == 0 else -across
             for side in (-1, 1):
                 lane = side * LANE_WIDTH_M / 2
-                if (lane - left) * direction > -1.7 and abs(left) < ROAD_HALF_M + 1.5:
+                if -1.7 < (lane - left) * direction < 7.0:
                     walking.add((int(self.walks.crossing[way]), side))
         for i in np.flatnonzero(self.waiting_s > _PATIENCE_S):
             crossing = int(self.walks.crossing[self._next[i]])

@@ -84,8 +84,7 @@ class Route:
         return cls(torch.zeros(1, count, 2), torch.zeros(1, count, dtype=torch.bool), spacing_m)
 
     def command(self) -> Tensor:
-        """`(B,)` int64: `Command.LEFT`, `STRAIGHT` or `RIGHT` by how far the route turns within 30 m; NONE without
-        route."""
+        """`(B,)` int64: `Command.LEFT`, `STRAIGHT` or `RIGHT` as the route turns within 30 m; NONE without a route."""
         steps = self.points[:, 1:] - self.points[:, :-1]
         ahead = self.valid[:, 1:] & (
             torch.arange(1, self.points.shape[1], device=steps.device) * self.spacing_m <= _COMMAND_HORIZON_M

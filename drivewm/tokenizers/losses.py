@@ -42,9 +42,13 @@ def voxel_losses(
         lovasz_voxels: size of the subset.
         generator: draws the subset.
     """
-    logits, labels = logits.float(), labels.long()
+    # Height first is how the decoder lays logits out in memory: no copy of them is needed.
+    logits = logits.permute(0, 1, 4, 2, 3).float()
+    labels = labels.permute(0, 3, 1, 2).long()
     losses = {"loss_cross_entropy": F.cross_entropy(logits, labels, weight=class_weight)}
-    flat = logits.flatten(2).transpose(1, 2).flatten(0, 1)
-    pick = torch.randint(len(flat), (lovasz_voxels,), generator=generator, device=flat.device)
-    losses["loss_lovasz"] = lovasz_softmax(flat[pick].softmax(-1), labels.flatten()[pick])
+    drawn = torch.unravel_index(
+        torch.randint(labels.numel(), (lovasz_voxels,), generator=generator, device=labels.device), labels.shape
+    )
+    picked = logits.permute(0, 2, 3, 4, 1)[drawn]
+    losses["loss_lovasz"] = lovasz_softmax(picked.softmax(-1), labels[drawn])
     return losses

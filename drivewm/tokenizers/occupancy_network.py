@@ -80,7 +80,7 @@ class OccupancyDecoder(nn.Module):
             self.stages.append(nn.Sequential(merge, *(ResBlock(stage_width) for _ in range(blocks))))
             self.rising.append(upsample(stage_width, next_width))
         self.head = nn.Sequential(
-            nn.Conv2d(channels[0] + label_dim * height, channels[0], 3, padding=1),
+            nn.Conv2d(channels[0] + label_dim * height, channels[0], 1),
             nn.SiLU(),
             nn.Conv2d(channels[0], num_classes * height, 1),
         )

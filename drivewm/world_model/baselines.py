@@ -33,8 +33,7 @@ def newly_seen(history: History, T_t0_ego: Tensor) -> Tensor:
 
 
 def warp_history(history: History, T_t0_ego: Tensor) -> Tensor:
-    """The newest observation of each voxel in the ego frames `T_t0_ego (B, F, 4, 4)`; `num_classes` where there is
-    none."""
+    """The newest observation of each voxel in the frames `T_t0_ego (B, F, 4, 4)`; `num_classes` where there is none."""
     future = T_t0_ego.shape[1]
     T_ego_t0 = torch.linalg.inv(T_t0_ego.double())
     merged = None

@@ -58,14 +58,12 @@ class FrameMemory(nn.Module):
         self.time = nn.Linear(2 * _TIME_BANDS, dim)
 
     def encode(self, indices: Tensor) -> Tensor:
-        """Tokens `(..., H, W)` -> fine features `(..., fine_dim, upscale * H, upscale * W)`, each frame in its own
-        frame."""
+        """Tokens `(..., H, W)` -> fine features `(..., fine_dim, upscale * H, upscale * W)`, in the frame's own frame."""
         features = self.trunk(self.embedding(indices.flatten(0, -3)).movedim(-1, 1).contiguous())
         return features.unflatten(0, indices.shape[:-2])
 
     def gather(self, features: Tensor, sources: Sources) -> tuple[Tensor, Tensor]:
-        """Fine features `(J, M, ...)` of the sources -> memory `(J, N, M, C)` and visible `(J, N, M)` bool in the
-        targets."""
+        """Fine features `(J, M, ...)` of the sources -> in the targets, memory `(J, N, M, C)`, visible `(J, N, M)`."""
         lead = features.shape[:2]
         flat = features.flatten(0, 1)
         if self.warp:

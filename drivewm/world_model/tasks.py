@@ -55,8 +55,7 @@ class Tasks:
 
 
 def draw_tasks(clip: SceneClip, horizon: int, targets: int, mix: TaskMix, generator: torch.Generator | None) -> Tasks:
-    """Draw J = `targets` different frames among the first `horizon` future ones of each clip, and what they may
-    remember."""
+    """Draw J = `targets` of the first `horizon` future frames of each clip, and what they may remember."""
     device, batch = clip.timestamp_us.device, len(clip)
 
     def uniform(*shape: int) -> Tensor:

@@ -1,0 +1,77 @@
+"""The occupancy tokenizer: shapes, the role of the decoder's context, that it learns, what it refuses."""
+
+import pytest
+import torch
+
+from drivewm.tokenizers import DecoderContext, OccupancyTokenizer
+from drivewm.tokenizers.occupancy import NOT_COVERED
+from tests.world_model.tiny import GRID, TOKENIZER, make_clip
+
+
+def make_tokenizer(**options) -> OccupancyTokenizer:
+    torch.manual_seed(0)
+    tokenizer = OccupancyTokenizer(**(TOKENIZER | options))
+    tokenizer.quantizer.codebook.normal_(generator=torch.Generator().manual_seed(0))
+    return tokenizer
+
+
+def test_tokens_and_logits_have_the_promised_shapes():
+    tokenizer, clip = make_tokenizer().eval(), make_clip()
+    (tokens,) = tokenizer.encode(clip.occupancy)
+    assert tokens.indices.shape == (2, 7, 4, 4) and tokens.spec == tokenizer.specs[0]
+    logits = tokenizer.decode((tokens,), DecoderContext())
+    assert logits.shape == (2, 7, 18, *GRID.shape)
+
+
+def test_frames_are_encoded_each_for_itself():
+    tokenizer, clip = make_tokenizer().eval(), make_clip()
+    whole = tokenizer.encode(clip.occupancy)[0].indices
+    assert torch.equal(whole[:, 3:4], tokenizer.encode(clip.occupancy[:, 3:4])[0].indices)
+
+
+def test_logits_stand_at_their_own_voxel():
+    """A context that differs in one column changes logits around that column only (1x1 head, small trunk)."""
+    tokenizer, clip = make_tokenizer(channels=(16,), blocks=0).eval(), make_clip()
+    (tokens,) = tokenizer.encode(clip.occupancy[:, :1])
+    blank = torch.full((2, 1, *GRID.shape), NOT_COVERED, dtype=torch.uint8)
+    changed = blank.clone()
+    changed[:, :, 6, 10] = 4
+    difference = (tokenizer.decode((tokens,), DecoderContext(blank)) != tokenizer.decode((tokens,), DecoderContext(changed)))
+    where = difference[0, 0].any(0).any(-1).nonzero()
+    assert where.amin(0).tolist() == [6, 10] and where.amax(0).tolist() == [7, 11]
+
+
+def test_the_context_of_a_standing_ego_is_the_earlier_frame():
+    tokenizer, clip = make_tokenizer(), make_clip()
+    context = tokenizer.warp_context(clip.occupancy, torch.eye(4).expand(2, 7, 4, 4))
+    assert torch.equal(context.previous, clip.occupancy)
+    far = torch.eye(4).expand(2, 7, 4, 4).clone()
+    far[..., 0, 3] = 100.0
+    assert (tokenizer.warp_context(clip.occupancy, far).previous == NOT_COVERED).all()
+
+
+def test_it_learns_to_reconstruct():
+    clip = make_clip(batch=2)
+    clip.occupancy[:] = 17
+    clip.occupancy[:, :, :, :, 0] = 11
+    clip.occupancy[0, :, 4:8, 4:8, :2] = 4
+    clip.occupancy[1, :, :, 12:] = 15
+    tokenizer = make_tokenizer(lovasz_voxels=500).train()
+    optimizer = torch.optim.Adam(tokenizer.parameters(), 5e-3)
+    for _ in range(120):
+        losses = tokenizer(clip, mode="loss")
+        optimizer.zero_grad()
+        sum(v for k, v in losses.items() if "loss" in k).backward()
+        optimizer.step()
+    samples = tokenizer.eval()(clip, mode="predict")
+    for sample in samples:
+        assert (sample["reconstruction"] == sample["truth"]).float().mean() > 0.97
+    assert losses["perplexity"] > 1.5
+
+
+def test_bad_sizes_are_refused():
+    with pytest.raises(ValueError, match="3 stages shrink the grid 8 times, but it has 20 x 16"):
+        OccupancyTokenizer(dict(range_m=(-8, -6.4, -1, 8, 6.4, 5.4), voxel_m=0.8), channels=(8, 8, 8))
+    other = OccupancyTokenizer(dict(range_m=(-8, -8, -1, 8, 8, 5.4), voxel_m=0.8), channels=(16, 16))
+    with pytest.raises(ValueError, match=r"(?s)VoxelGrid.*-8\.0.*VoxelGrid.*-6\.4"):
+        other(make_clip(), mode="loss")

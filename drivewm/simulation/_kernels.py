@@ -214,7 +214,7 @@ def fill_boxes(labels, origin, voxel, boxes, classes):
 
 @numba.njit(cache=True)
 def fill_round(labels, origin, voxel, bodies, upright, classes):
-    """Label all voxels that a cylinder (x, y, z_low, z_high, radius) or an ellipsoid (x, y, z, radius, z_radius) touches.
+    """Label all voxels that a cylinder (x, y, z_low, z_high, radius) or ellipsoid (x, y, z, radius, z_radius) touches.
 
     Nearest point of the cell to the axis or centre; an ellipsoid is a sphere after scaling z.
     """

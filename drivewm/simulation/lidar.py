@@ -124,8 +124,8 @@ def cast(
         max_range_m: rays end here.
 
     Returns:
-        depth `(R,)` [m] (inf if nothing is met), body `(R,)` int64 (an index into `bodies.classes`, or GROUND or NOTHING)
-        and the cosine of incidence `(R,)`.
+        depth `(R,)` [m] (inf if nothing is met), body `(R,)` int64 (an index into `bodies.classes`, or GROUND or
+        NOTHING) and the cosine of incidence `(R,)`.
     """
     directions = np.ascontiguousarray(directions, np.float64)
     depth, body, cosine = np.empty(len(directions)), np.empty(len(directions), np.int64), np.empty(len(directions))

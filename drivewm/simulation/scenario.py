@@ -52,14 +52,15 @@ class Scenario:
             raise ValueError(f"scenario {self.name}: the route has no lanes")
         if not self.duration_s > 0 or not self.density >= 0:
             raise ValueError(
-                f"scenario {self.name}: duration_s must be positive and density >= 0, got {self.duration_s} and {self.density}"
+                f"scenario {self.name}: duration_s must be positive and density >= 0, "
+                f"got {self.duration_s} and {self.density}"
             )
 
 
 def make_scenarios(
     town: Town, count: int, seed: int, duration_s: float = 20.0, warm_up_s: float = 4.0, density: float = 1.0
 ) -> list[Scenario]:
-    """`count` scenarios of a town: two fifths straight on, the others with turns at junctions or bends of the street."""
+    """`count` scenarios of a town: two fifths straight on, the others with turns at junctions or bends of streets."""
     if count < 0 or seed < 0:
         raise ValueError(f"count and seed of scenarios must be >= 0, got {count} and {seed}")
     rng = np.random.default_rng([seed, town.seed, zlib.crc32(town.location.encode())])

@@ -44,7 +44,9 @@ def test_follower_never_hits_a_leader_that_stops(seed):
     np.testing.assert_allclose(speed, 0.0, atol=0.05)
 
 
-@pytest.mark.parametrize("field, value", [("desired_speed", 0.0), ("max_braking", -1.0), ("headway", -0.1), ("min_gap", np.nan)])
+@pytest.mark.parametrize(
+    "field, value", [("desired_speed", 0.0), ("max_braking", -1.0), ("headway", -0.1), ("min_gap", np.nan)]
+)
 def test_wrong_parameters_are_refused(field, value):
     with pytest.raises(ValueError, match=field):
         IDMParameters(**{field: value})

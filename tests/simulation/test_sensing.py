@@ -22,9 +22,15 @@ def random_bodies(rng: np.random.Generator, count: int) -> Bodies:
             if np.hypot(*point) > 8.0:
                 return point
 
-    boxes = [((*xy(), rng.uniform(0.3, 3), *rng.uniform(0.3, 7, 3), rng.uniform(-4, 4)), int(rng.integers(17))) for _ in range(count)]
+    boxes = [
+        ((*xy(), rng.uniform(0.3, 3), *rng.uniform(0.3, 7, 3), rng.uniform(-4, 4)), int(rng.integers(17)))
+        for _ in range(count)
+    ]
     cylinders = [((*xy(), 0.0, rng.uniform(0.5, 5), rng.uniform(0.1, 1)), int(rng.integers(17))) for _ in range(count)]
-    ellipsoids = [((*xy(), rng.uniform(1, 5), rng.uniform(0.5, 3), rng.uniform(0.5, 3)), int(rng.integers(17))) for _ in range(count)]
+    ellipsoids = [
+        ((*xy(), rng.uniform(1, 5), rng.uniform(0.5, 3), rng.uniform(0.5, 3)), int(rng.integers(17)))
+        for _ in range(count)
+    ]
     return Bodies.of(boxes, cylinders, ellipsoids)
 
 

@@ -42,6 +42,9 @@ class SaveCheckpointHook(Hook):
         folder, name = Path(runner.work_dir), f"iter_{runner.iter + 1}.pth"
         hub = runner.message_hub
         logs, hub._log_scalars = hub._log_scalars, OrderedDict()
+        # Else mmengine warns of each log buffer that is to be resumed and is not there.
+        keys = hub._resumed_keys
+        hub._resumed_keys = OrderedDict((k, v) for k, v in keys.items() if k in hub.runtime_info)
         for key, value in hub.runtime_info.items():
             if isinstance(value, np.generic):
                 hub.runtime_info[key] = value.item()
@@ -51,7 +54,7 @@ class SaveCheckpointHook(Hook):
                 str(folder), f"{name}.part", meta=meta, save_optimizer=True, save_param_scheduler=True
             )
         finally:
-            hub._log_scalars = logs
+            hub._log_scalars, hub._resumed_keys = logs, keys
         os.replace(folder / f"{name}.part", folder / name)
         pointer = folder / "last_checkpoint.part"
         pointer.write_text(str(folder / name))

@@ -42,7 +42,7 @@ def tokenizer(options: DemoOptions, out: Path) -> Stage:
 
     def run(folder: Path) -> None:
         changes = _data(out / "town/set/index") + _iterations(options.tokenizer_iters)
-        run_tool("train", TOKENIZER_CONFIG, "--work-dir", folder, "--resume", "--cfg-options", *changes)
+        run_tool("train", TOKENIZER_CONFIG, "--work-dir", folder, *_resume(folder), "--cfg-options", *changes)
 
     made_of = {"config": digest_of("configs/_base_", TOKENIZER_CONFIG), "iters": options.tokenizer_iters}
     return Stage("tokenizer", "train the tokenizer", made_of, ("last_checkpoint",), run)
@@ -54,7 +54,7 @@ def world_model(options: DemoOptions, out: Path) -> Stage:
     def run(folder: Path) -> None:
         changes = _data(out / "town/set/index") + _iterations(options.world_model_iters)
         changes.append(f"tokenizer_checkpoint={checkpoint_of(out / 'tokenizer')}")
-        run_tool("train", WORLD_MODEL_CONFIG, "--work-dir", folder, "--resume", "--cfg-options", *changes)
+        run_tool("train", WORLD_MODEL_CONFIG, "--work-dir", folder, *_resume(folder), "--cfg-options", *changes)
 
     made_of = {"config": digest_of(WORLD_MODEL_CONFIG), "iters": options.world_model_iters}
     return Stage("world_model", "train the world model and its planner", made_of, ("last_checkpoint",), run)
@@ -141,6 +141,10 @@ def _recording_data(index: Path) -> list[str]:
     """A recording has few keyframes: every window of it, no longer than the forecast."""
     dataset = "test_dataloader.dataset"
     return [f"{dataset}.index={index}", f"{dataset}.num_future=6", f"{dataset}.stride=1", *_QUIET]
+
+
+def _resume(folder: Path) -> list[str]:
+    return ["--resume"] if (folder / "last_checkpoint").exists() else []
 
 
 def _iterations(count: int | None) -> list[str]:

@@ -9,6 +9,7 @@ with read_base():
     from .._base_.runtime import *
     from .._base_.town import *
 
+from drivewm.dynamics.bicycle import PACIFICA
 from drivewm.engine import Bfloat16OptimWrapper, ClipPreprocessor, ResumableTrainLoop
 from drivewm.evaluation.metrics import OccupancyForecastMetric, OpenLoopPlanningMetric
 from drivewm.planning.joint import DrivingModel
@@ -22,7 +23,7 @@ model = dict(
         dim=128,
         depth=4,
         heads=4,
-        memory=dict(upscale=4, fine_dim=16, warp=True),
+        memory=dict(upscale=4, frame_dim=64, fine_dim=8, warp=True),
         horizon=6,
         targets_per_clip=2,
         decoded_targets=4,
@@ -31,6 +32,7 @@ model = dict(
     ),
     head=dict(hidden=96),
     plan_weight=0.5,
+    planned_clips=4,
     data_preprocessor=dict(type=ClipPreprocessor),
 )
 
@@ -46,4 +48,7 @@ param_scheduler = [
 ]
 train_cfg = dict(type=ResumableTrainLoop, max_iters=max_iters)
 test_cfg = dict(type=TestLoop)
-test_evaluator = [dict(type=OccupancyForecastMetric, per_class=True), dict(type=OpenLoopPlanningMetric)]
+test_evaluator = [
+    dict(type=OccupancyForecastMetric, per_class=True),
+    dict(type=OpenLoopPlanningMetric, vehicle=PACIFICA),
+]

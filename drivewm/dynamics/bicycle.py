@@ -37,6 +37,10 @@ class VehicleParameters:
 
 
 PACIFICA = VehicleParameters()
+"""The ego of nuPlan, NAVSIM and the town."""
+
+RENAULT_ZOE = VehicleParameters(length_m=4.084, width_m=1.85, wheelbase_m=2.588, rear_axle_to_center_m=1.40)
+"""The ego of nuScenes."""
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ def build_runner(config: Config, work_dir: str | Path, resume: bool = False, lau
 def _require(config: Config, key: str, path: str | Path) -> None:
     top = key.split(".")[0]
     if top in config and top not in _USED:
-        raise ValueError(f"{path}: --cfg-options {key}: {top} is a variable of the config file; set the fields made from it")
+        reason = "is a variable of the config file; set the fields made from it"
+        raise ValueError(f"{path}: --cfg-options {key}: {top} {reason}")
     node = config
     for depth, part in enumerate(key.split(".")):
         if isinstance(node, (list, tuple)) and part.isdigit() and int(part) < len(node):

@@ -22,38 +22,23 @@ class SpatialAttention(nn.Module):
 
 
 class TemporalAttention(nn.Module):
-    """Each cell looks at the same place in earlier frames, which were warped into this one, and at a learned null
-    entry.
+    """Each cell looks at the same place in earlier frames, which were warped into this one.
 
-    The null entry is what remains where nothing was observed: outside of every earlier frame, or without any history.
+    Keys and values come from outside: they are the same for all layers and all denoising steps.
     """
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.q, self.kv, self.out = nn.Linear(dim, dim), nn.Linear(dim, 2 * dim), nn.Linear(dim, dim)
-        self.null = nn.Parameter(torch.randn(2, dim) * 0.02)
-
-    def keys_values(self, memory: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values `(B, N, M + 1, heads, C / heads)` of memory `(B, N, M, C)`.
-
-        They are computed once per frame to predict, not in every denoising step.
-        """
-        keys, values = self.kv(memory).chunk(2, dim=-1)
-        null = self.null.to(keys.dtype)[:, None, None, None].expand(-1, *keys.shape[:2], 1, -1)
-        keys, values = torch.cat([keys, null[0]], dim=2), torch.cat([values, null[1]], dim=2)
-        return keys.unflatten(-1, (self.heads, -1)), values.unflatten(-1, (self.heads, -1))
+        self.q, self.out = nn.Linear(dim, dim), nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
-        """`(B, N, C)`, keys and values as above, visible `(B, N, M)` bool -> `(B, N, C)`."""
-        q = self.q(x).unflatten(-1, (self.heads, 1, -1)).flatten(0, 1)
+        """`(B, N, C)`, keys and values `(B, N, M, C)`, visible `(B, N, M)` bool with one true a cell -> `(B, N, C)`."""
         # One query a cell against few entries: plain products beat a batched attention kernel.
-        keys, values = keys.flatten(0, 1), values.flatten(0, 1)
-        scores = torch.einsum("chqd,cmhd->chm", q, keys) * q.shape[-1] ** -0.5
-        hidden = ~F.pad(visible.flatten(0, 1), (0, 1), value=True)[:, None]
-        weights = scores.float().masked_fill(hidden, -torch.inf).softmax(-1).to(values.dtype)
-        mixed = torch.einsum("chm,cmhd->chd", weights, values)
-        return self.out(mixed.flatten(1).unflatten(0, x.shape[:2]))
+        q, k, v = (t.unflatten(-1, (self.heads, -1)) for t in (self.q(x), keys, values))
+        scores = torch.einsum("bnhd,bnmhd->bnhm", q, k) * q.shape[-1] ** -0.5
+        weights = scores.float().masked_fill(~visible[:, :, None], -torch.inf).softmax(-1).to(v.dtype)
+        return self.out(torch.einsum("bnhm,bnmhd->bnhd", weights, v).flatten(2))
 
 
 class Block(nn.Module):
@@ -63,7 +48,7 @@ class Block(nn.Module):
     faster.
     """
 
-    def __init__(self, dim: int, heads: int, condition_dim: int, expansion: int = 3) -> None:
+    def __init__(self, dim: int, heads: int, condition_dim: int, expansion: int = 2) -> None:
         super().__init__()
         self.spatial, self.temporal = SpatialAttention(dim, heads), TemporalAttention(dim, heads)
         self.mlp = nn.Sequential(nn.Linear(dim, expansion * dim), nn.GELU(), nn.Linear(expansion * dim, dim))

@@ -23,6 +23,7 @@ _SPEED_SCALE = 10.0  # m/s: brings the ego's motion and the predicted speeds to 
 _ACCELERATION_SCALE = 3.0
 _YAW_RATE_SCALE = 0.5
 _SLIP_M = 8.0
+_USUAL_SPEED, _SLOWEST = 5.0, 0.5  # m/s
 
 
 class TrajectoryHead(nn.Module):
@@ -98,11 +99,13 @@ class TrajectoryHead(nn.Module):
         if state.ndim != 4 or state.shape[1] != self.in_channels:
             raise ValueError(f"state has shape {tuple(state.shape)}, expected (B, {self.in_channels}, H, W)")
         path = RoutePath.along(route, ego.speed.to(state.device).float())
-        tokens = torch.cat(
-            [self._step_tokens(path, ego, len(state)), self._route_tokens(state, path)], dim=1
-        )
+        hidden = self._hide_ego(state)
+        steps = self._step_tokens(path, ego, hidden)
+        tokens = torch.cat([steps, self._route_tokens(state, path)], dim=1)
         raw = self.output(self.trunk(tokens)[:, :PLAN_STEPS]).float()
-        speed = _SPEED_SCALE * F.softplus(raw[..., 0] - 1.0)
+        # Learning starts from "keep the speed": the inverse of softplus at the present or, if hidden, at a usual speed.
+        usual = torch.where(hidden, _USUAL_SPEED, ego.speed.to(raw)[:, None]).clamp_min(_SLOWEST) / _SPEED_SCALE
+        speed = _SPEED_SCALE * F.softplus(raw[..., 0] + torch.log(torch.expm1(usual)))
         progress = torch.cumsum(PLAN_DT_S * speed, dim=1)
         # an ego that stands cannot slip sideways
         lateral = self.max_lateral_m * torch.tanh(raw[..., 1]) * (1 - torch.exp(-progress / _SLIP_M))
@@ -122,15 +125,19 @@ class TrajectoryHead(nn.Module):
         bend = 10.0 * path.curvature(self.stations_m.expand(batch, -1))
         return self.embed_state(seen) + self.embed_shape(bend[..., None]) + self.position
 
-    def _step_tokens(self, path: RoutePath, ego: EgoState, batch: int) -> Tensor:
+    def _hide_ego(self, state: Tensor) -> Tensor:
+        """`(B, 1)` bool: for which samples the ego's motion is hidden."""
+        shape = (len(state), 1)
+        if self.training and self.use_ego_state:
+            return torch.rand(shape, device=state.device) < self.ego_dropout
+        return torch.full(shape, not self.use_ego_state, device=state.device)
+
+    def _step_tokens(self, path: RoutePath, ego: EgoState, hidden: Tensor) -> Tensor:
         """`(B, 8, hidden)`: one query a step, with the ego's place on the route and, unless hidden, its motion."""
         motion = torch.stack(
             [ego.speed / _SPEED_SCALE, ego.acceleration / _ACCELERATION_SCALE, ego.yaw_rate / _YAW_RATE_SCALE], dim=-1
         ).to(self.query)
-        hide = torch.full((batch, 1), not self.use_ego_state, device=motion.device)
-        if self.training and self.use_ego_state:
-            hide = torch.rand(batch, 1, device=motion.device) < self.ego_dropout
-        motion = torch.where(hide, self.hidden_ego, motion)
+        motion = torch.where(hidden, self.hidden_ego, motion)
         place = torch.stack([path.start_offset, path.start_slope], dim=-1).to(self.query)
         return self.query + self.embed_ego(torch.cat([motion, place], dim=-1))[:, None]
 

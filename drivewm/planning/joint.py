@@ -23,6 +23,7 @@ class DrivingModel(WorldModel):
     Args:
         head: keyword arguments of `TrajectoryHead`.
         plan_weight: of the planning losses.
+        planned_clips: how many clips of a batch also train the planner.
         (the others as for `WorldModel`)
     """
 
@@ -32,11 +33,12 @@ class DrivingModel(WorldModel):
         world_model: dict,
         head: dict | None = None,
         plan_weight: float = 0.5,
+        planned_clips: int = 4,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(tokenizer, **world_model, data_preprocessor=data_preprocessor)
         self.head = TrajectoryHead(self.denoiser.dim, self.grid, **(head or {}))
-        self.plan_weight = plan_weight
+        self.plan_weight, self.planned_clips = plan_weight, planned_clips
 
     def plan(self, history: History, route: Route | None, tokens: Tensor | None = None) -> Trajectory:
         """Where to go: poses `(B, 8, 3)` in the ego frame at t0.
@@ -48,6 +50,7 @@ class DrivingModel(WorldModel):
     def losses(self, clip: SceneClip) -> dict[str, Tensor]:
         """Those of the world model and, from the same observed frames, of the plan."""
         losses = world_model_losses(self, clip)
+        clip = clip.select(torch.arange(min(self.planned_clips, len(clip))))
         history = clip.history()
         plan = self.plan(history, clip.route, self.memo.encode(self.tokenizer, clip)[:, : clip.num_history])
         for name, value in planning_loss(plan, driven(clip)).items():

@@ -11,7 +11,7 @@ from drivewm.geometry import VoxelGrid
 from drivewm.layers.attention import Block
 from drivewm.layers.position import fourier_features
 from drivewm.structures import TokenSpec
-from drivewm.world_model.memory import FrameMemory, Sources
+from drivewm.world_model.memory import FrameMemory, Memory
 
 _BANDS, _FARTHEST_M, _LATEST_S = 6, 64.0, 8.0
 
@@ -29,19 +29,6 @@ class Motion:
     pose: Tensor
     time_s: Tensor
     given: Tensor
-
-
-@dataclass
-class Memory:
-    """What `Denoiser.remember` computes once per frame to predict: per block, keys and values of the warped past."""
-
-    keys_values: list[tuple[Tensor, Tensor]]
-    visible: Tensor
-
-    def with_blind_twin(self) -> Memory:
-        """The memory, and behind it in the batch a twin in which nothing is visible: the unconditional branch."""
-        keys_values = [(keys.repeat(2, 1, 1, 1, 1), values.repeat(2, 1, 1, 1, 1)) for keys, values in self.keys_values]
-        return Memory(keys_values, torch.cat([self.visible, torch.zeros_like(self.visible)]))
 
 
 class Denoiser(nn.Module):
@@ -77,17 +64,12 @@ class Denoiser(nn.Module):
         told = torch.where(motion.given[:, None], told, self.null_motion.to(told.dtype))
         return told + self.time(fourier_features(motion.time_s[:, None], _BANDS, _LATEST_S))
 
-    def remember(self, features: Tensor, sources: Sources) -> Memory:
-        """Warp the past into the frames to predict. Features `(J, M, ...)` come from `self.memory.encode`."""
-        memory, visible = self.memory.gather(features, sources)
-        return Memory([block.temporal.keys_values(memory) for block in self.blocks], visible)
-
     def hidden(self, tokens: Tensor, memory: Memory, motion: Motion) -> Tensor:
         """Corrupted tokens `(J, N)` -> last hidden state `(J, N, C)`."""
         x = self.embedding(tokens) + self.position
         condition = self.condition(motion)
-        for block, (keys, values) in zip(self.blocks, memory.keys_values, strict=True):
-            x = block(x, condition, keys, values, memory.visible)
+        for block in self.blocks:
+            x = block(x, condition, memory.keys, memory.values, memory.visible)
         return self.norm(x)
 
     def forward(self, tokens: Tensor, memory: Memory, motion: Motion) -> Tensor:

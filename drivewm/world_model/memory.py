@@ -32,6 +32,27 @@ class Sources:
     known: Tensor
 
 
+@dataclass
+class Memory:
+    """The warped past of J frames to predict; computed once a frame, not in every denoising step.
+
+    Attributes:
+        keys, values: `(J, N, M + 1, C)` for N cells and M earlier frames. The last entry is a learned null: what is
+            left where nothing was observed.
+        visible: `(J, N, M + 1)` bool; the null entry always is.
+    """
+
+    keys: Tensor
+    values: Tensor
+    visible: Tensor
+
+    def with_blind_twin(self) -> Memory:
+        """The memory and behind it, in the batch, a twin that sees the null entry only: the unconditional branch."""
+        blind = torch.zeros_like(self.visible)
+        blind[..., -1] = True
+        return Memory(self.keys.repeat(2, 1, 1, 1), self.values.repeat(2, 1, 1, 1), torch.cat([self.visible, blind]))
+
+
 class FrameMemory(nn.Module):
     """Tokens of a frame -> features at a finer resolution, which keep their meaning when they are warped.
 
@@ -43,27 +64,38 @@ class FrameMemory(nn.Module):
         grid: the range that they cover.
         dim: C.
         upscale: finer resolution, per axis.
+        frame_dim: width of the features of a frame before they are spread to fine cells.
         fine_dim: features per fine cell.
         warp: false leaves features where they were, to measure what the warp brings.
     """
 
     def __init__(
-        self, spec: TokenSpec, grid: VoxelGrid, dim: int, upscale: int = 4, fine_dim: int = 16, warp: bool = True
+        self,
+        spec: TokenSpec,
+        grid: VoxelGrid,
+        dim: int,
+        upscale: int = 4,
+        frame_dim: int = 64,
+        fine_dim: int = 8,
+        warp: bool = True,
     ) -> None:
         super().__init__()
         self.grid, self.upscale, self.warp = grid, upscale, warp
-        self.embedding = nn.Embedding(spec.vocab_size + 1, dim)
-        self.trunk = nn.Sequential(ResBlock(dim), nn.Conv2d(dim, fine_dim * upscale**2, 1), nn.PixelShuffle(upscale))
+        self.embedding = nn.Embedding(spec.vocab_size + 1, frame_dim)
+        spread = nn.Conv2d(frame_dim, fine_dim * upscale**2, 1)
+        self.trunk = nn.Sequential(ResBlock(frame_dim), spread, nn.PixelShuffle(upscale))
         self.fold = nn.Linear((fine_dim + 1) * upscale**2, dim)
         self.time = nn.Linear(2 * _TIME_BANDS, dim)
+        self.keys_values = nn.Linear(dim, 2 * dim)
+        self.null = nn.Parameter(torch.randn(2, dim) * 0.02)
 
     def encode(self, indices: Tensor) -> Tensor:
-        """Tokens `(..., H, W)` -> fine features `(..., fine_dim, upscale * H, upscale * W)`, in the frame's own frame."""
+        """Tokens `(..., H, W)` -> fine features `(..., fine_dim, upscale * H, upscale * W)`, in the same frame."""
         features = self.trunk(self.embedding(indices.flatten(0, -3)).movedim(-1, 1).contiguous())
         return features.unflatten(0, indices.shape[:-2])
 
-    def gather(self, features: Tensor, sources: Sources) -> tuple[Tensor, Tensor]:
-        """Fine features `(J, M, ...)` of the sources -> in the targets, memory `(J, N, M, C)`, visible `(J, N, M)`."""
+    def gather(self, features: Tensor, sources: Sources) -> Memory:
+        """Fine features `(J, M, ...)` of the sources, warped into the J targets."""
         lead = features.shape[:2]
         flat = features.flatten(0, 1)
         if self.warp:
@@ -72,7 +104,13 @@ class FrameMemory(nn.Module):
             moved, covered = flat, flat.new_ones(len(flat), 1, *flat.shape[2:])
         folded = F.pixel_unshuffle(torch.cat([moved, covered.to(moved.dtype)], dim=1), self.upscale)
         age = self.time(fourier_features(sources.age_s.flatten()[:, None], _TIME_BANDS, _LONGEST_S))
-        memory = self.fold(folded.flatten(2).transpose(1, 2)) + age[:, None]
+        entries = self.fold(folded.flatten(2).transpose(1, 2)) + age[:, None]
         visible = F.avg_pool2d(covered, self.upscale).flatten(1) > 0.05
         visible = visible & sources.known.flatten()[:, None]
-        return memory.unflatten(0, lead).transpose(1, 2), visible.unflatten(0, lead).transpose(1, 2)
+        keys, values = self.keys_values(entries).unflatten(0, lead).transpose(1, 2).chunk(2, dim=-1)
+        null_key, null_value = self.null.to(keys.dtype)[:, None, None, None].expand(-1, *keys.shape[:2], 1, -1)
+        return Memory(
+            torch.cat([keys, null_key], dim=2),
+            torch.cat([values, null_value], dim=2),
+            F.pad(visible.unflatten(0, lead).transpose(1, 2), (0, 1), value=True),
+        )

@@ -11,7 +11,8 @@ from torch import Tensor
 from drivewm.structures import History, SceneClip, TokenGrid
 from drivewm.tokenizers import OccupancyTokenizer
 from drivewm.world_model.baselines import BASELINES, newly_seen, warp_history
-from drivewm.world_model.denoiser import Denoiser, Memory, Motion
+from drivewm.world_model.denoiser import Denoiser, Motion
+from drivewm.world_model.memory import Memory
 from drivewm.world_model.objective import world_model_losses
 from drivewm.world_model.sampler import guide, sample
 from drivewm.world_model.tasks import TaskMix, motion_of, sources_of
@@ -119,7 +120,7 @@ class WorldModel(BaseModel):
             source = torch.where(source < observed, source, observed + f - 1).expand(len(history), 1, -1)
             sources = sources_of(T_t0_frame.double(), stamps, target, source, torch.ones_like(source, dtype=torch.bool))
             motion = motion_of(T_t0_ego[:, f], times_s[:, f])
-            memory = self.denoiser.remember(features, sources)
+            memory = self.denoiser.memory.gather(features, sources)
             tokens = self._sample(memory, motion, generator)
             T_ego_previous = torch.linalg.inv(T_t0_frame[:, observed + f]) @ T_t0_frame[:, observed + f - 1]
             context = self.tokenizer.warp_context(previous, T_ego_previous[:, None])
@@ -166,7 +167,7 @@ class WorldModel(BaseModel):
         target = history.num_frames + torch.arange(future, device=tokens.device).expand(batch, -1)
         source = torch.arange(history.num_frames, device=tokens.device).expand(batch, future, -1)
         sources = sources_of(T_t0_frame, stamps, target, source, torch.ones_like(source, dtype=torch.bool))
-        memory = self.denoiser.remember(features.flatten(0, 1), sources)
+        memory = self.denoiser.memory.gather(features.flatten(0, 1), sources)
         return memory, motion_of(T_t0_ego.flatten(0, 1), times_s.flatten())
 
     def _sample(self, memory: Memory, motion: Motion, generator: torch.Generator) -> Tensor:

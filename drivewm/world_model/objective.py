@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from drivewm.structures import SceneClip
 from drivewm.world_model.baselines import warp_history
 from drivewm.world_model.corruption import corrupt
-from drivewm.world_model.denoiser import Memory, Motion
+from drivewm.world_model.denoiser import Motion
+from drivewm.world_model.memory import Memory
 from drivewm.world_model.tasks import Tasks, draw_tasks, motion_of, sources_of
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _condition(
     frame = torch.cat([slot_observed, tasks.target[..., None] - 1], dim=2)
     known = torch.cat([torch.ones_like(slot_observed, dtype=torch.bool), tasks.has_recent[..., None]], dim=2)
     sources = sources_of(clip.T_global_ego, clip.times_s(), tasks.target, frame, known & ~tasks.alone[:, None, None])
-    return model.denoiser.remember(features.flatten(0, 1), sources), _motion(clip, rows, tasks.target)
+    return model.denoiser.memory.gather(features.flatten(0, 1), sources), _motion(clip, rows, tasks.target)
 
 
 def _motion(clip: SceneClip, rows: Tensor, target: Tensor) -> Motion:
@@ -100,7 +101,7 @@ def _self_generated(
     features = model.denoiser.memory.encode(tokens[clips, : clip.num_history])
     known = torch.ones_like(observed, dtype=torch.bool)
     sources = sources_of(clip.T_global_ego[clips], clip.times_s()[clips], frame[:, None], observed, known)
-    memory = model.denoiser.remember(features, sources)
+    memory = model.denoiser.memory.gather(features, sources)
     logits = model.denoiser(model.all_masks(len(clips)), memory, _motion(clip, clips, frame))
     drawn = torch.multinomial(logits.float().softmax(-1).flatten(0, 1), 1, generator=generator)
     recent[clips, slots] = drawn.view(-1, *model.spec.shape)

@@ -15,28 +15,29 @@ def rng(seed: int = 0) -> torch.Generator:
 def test_temporal_attention_equals_a_loop_over_cells():
     torch.manual_seed(0)
     layer = TemporalAttention(8, 2)
-    x, memory = torch.randn(2, 3, 8, generator=rng()), torch.randn(2, 3, 4, 8, generator=rng(1))
+    x = torch.randn(2, 3, 8, generator=rng())
+    keys, values = torch.randn(2, 2, 3, 4, 8, generator=rng(1))
     visible = torch.rand(2, 3, 4, generator=rng(2)) < 0.5
-    out = layer(x, *layer.keys_values(memory), visible)
+    visible[..., -1] = True
+    out = layer(x, keys, values, visible)
     for b in range(2):
         for n in range(3):
-            k, v = layer.kv(memory[b, n][visible[b, n]]).chunk(2, -1)
-            k, v = torch.cat([k, layer.null[:1]]), torch.cat([v, layer.null[1:]])
-            q = layer.q(x[b, n])
-            heads = [
-                (k[:, h] @ q[h] / 2).softmax(0) @ v[:, h] for h in (slice(0, 4), slice(4, 8))
-            ]
+            k, v, q = keys[b, n][visible[b, n]], values[b, n][visible[b, n]], layer.q(x[b, n])
+            heads = [(k[:, h] @ q[h] / 2).softmax(0) @ v[:, h] for h in (slice(0, 4), slice(4, 8))]
             assert torch.allclose(out[b, n], layer.out(torch.cat(heads)), atol=1e-5)
 
 
-def test_without_anything_visible_the_memory_does_not_matter():
+def test_what_is_not_visible_does_not_matter():
     torch.manual_seed(0)
     block = Block(8, 2, 8)
     x, condition = torch.randn(2, 5, 8, generator=rng()), torch.randn(2, 8, generator=rng(1))
-    hidden = torch.zeros(2, 5, 3, dtype=torch.bool)
-    outputs = [
-        block(x, condition, *block.temporal.keys_values(torch.randn(2, 5, 3, 8, generator=rng(s))), hidden) for s in (2, 3)
-    ]
+    visible = torch.zeros(2, 5, 3, dtype=torch.bool)
+    visible[..., -1] = True
+    outputs = []
+    for seed in (2, 3):
+        keys, values = torch.randn(2, 2, 5, 3, 8, generator=rng(seed))
+        keys[:, :, -1], values[:, :, -1] = 0.5, 1.0
+        outputs.append(block(x, condition, keys, values, visible))
     assert torch.equal(*outputs)
 
 

@@ -5,6 +5,7 @@ import dataclasses
 
 import pytest
 import torch
+
 from drivewm.structures import OCC3D
 from drivewm.world_model import WorldModel
 from drivewm.world_model.denoiser import Motion
@@ -67,7 +68,7 @@ def test_one_pass_of_guidance_equals_two(model, clip):
     number = len(motion.time_s)
     both = Motion(motion.pose.repeat(2, 1), motion.time_s.repeat(2), motion.given.repeat(2))
     joint = model.denoiser(model.all_masks(2 * number), twin, both)
-    blind = type(twin)([(k[number:], v[number:]) for k, v in twin.keys_values], twin.visible[number:])
+    blind = type(twin)(twin.keys[number:], twin.values[number:], twin.visible[number:])
     apart = torch.cat([model.denoiser(model.all_masks(number), m, motion) for m in (memory, blind)])
     assert torch.allclose(joint, apart, atol=1e-5)
 

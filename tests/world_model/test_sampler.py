@@ -93,8 +93,10 @@ def literal_copilot4d(tokens_to_logits, spec, steps, generator):
     tokens = [spec.mask_id] * spec.num_tokens
     for k in range(steps - 1, -1, -1):
         log_p = tokens_to_logits(torch.tensor([tokens]))[0].float().log_softmax(-1)
-        noise = [-torch.log(-torch.log(torch.rand(s, generator=generator).clamp(1e-20, 1 - 1e-7)))
-                 for s in ((1, *log_p.shape), (1, spec.num_tokens))]
+        noise = [
+            -torch.log(-torch.log(torch.rand(s, generator=generator).clamp(1e-20, 1 - 1e-7)))
+            for s in ((1, *log_p.shape), (1, spec.num_tokens))
+        ]
         score, drawn = [], []
         for i in range(spec.num_tokens):
             drawn.append(int((log_p[i] + noise[0][0, i]).argmax()))

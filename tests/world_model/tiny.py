@@ -8,7 +8,12 @@ from drivewm.world_model import WorldModel
 
 GRID = VoxelGrid.centered((16, 16, 4), 0.8)
 TOKENIZER = dict(
-    grid=dict(range_m=GRID.range_m, voxel_m=GRID.voxel_m), label_dim=4, channels=(16, 16), blocks=1, code_dim=8, vocab_size=16
+    grid=dict(range_m=GRID.range_m, voxel_m=GRID.voxel_m),
+    label_dim=4,
+    channels=(16, 16),
+    blocks=1,
+    code_dim=8,
+    vocab_size=16,
 )
 
 
@@ -32,10 +37,9 @@ def make_clip(batch: int = 2, history: int = 3, future: int = 4, seed: int = 0) 
 def make_model(**options) -> WorldModel:
     """Seeded random weights, of which none is zero: what starts as a no-op must not hide a leak."""
     torch.manual_seed(0)
-    size = dict(dim=16, depth=2, heads=2, memory=dict(fine_dim=2), imagine_steps=3, horizon=4)
+    size = dict(dim=16, depth=2, heads=2, memory=dict(frame_dim=16, fine_dim=2), imagine_steps=3, horizon=4)
     model = WorldModel(TOKENIZER, **(size | options))
     generator = torch.Generator().manual_seed(1)
     for tensor in (*model.parameters(), model.tokenizer.quantizer.codebook):
-        tensor.data.add_(0.05 * torch.randn(tensor.shape, generator=generator))
+        tensor.data.add_(0.2 * torch.randn(tensor.shape, generator=generator))
     return model.eval()
-

@@ -9,6 +9,7 @@ import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
+from drivewm.dynamics.bicycle import RENAULT_ZOE, VehicleParameters
 from drivewm.evaluation.functional.planning import (
     Mask,
     average_at,
@@ -18,6 +19,8 @@ from drivewm.evaluation.functional.planning import (
     polygon_collisions,
 )
 from drivewm.evaluation.metrics.occupancy import to_numpy
+
+_EGO_HEIGHT_M = 1.56  # of no consequence: collisions are judged from above
 
 
 @METRICS.register_module()
@@ -44,23 +47,21 @@ class OpenLoopPlanningMetric(BaseMetric):
     - `samples_instant/HORIZON`, `samples_mean/HORIZON`: how many samples these are over.
 
     Args:
-        ego_size_m: length, width, height of the ego [m].
-        center_ahead_m: from the rear axle to the ego's centre [m].
+        vehicle: the ego; its size decides what is a collision.
         horizons_s: horizons [s].
         collect_device, prefix: as in mmengine.
     """
 
     def __init__(
         self,
-        ego_size_m: tuple[float, float, float] = (4.084, 1.85, 1.56),
-        center_ahead_m: float = 1.40,
+        vehicle: VehicleParameters = RENAULT_ZOE,
         horizons_s: Sequence[float] = (1.0, 2.0, 3.0),
         collect_device: str = "cpu",
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device, prefix)
-        self.ego_size_m = tuple(ego_size_m)
-        self.center_ahead_m = center_ahead_m
+        self.ego_size_m = (vehicle.length_m, vehicle.width_m, _EGO_HEIGHT_M)
+        self.center_ahead_m = vehicle.rear_axle_to_center_m
         self.horizons_s = tuple(horizons_s)
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:

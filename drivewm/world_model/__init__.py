@@ -1,6 +1,6 @@
 """The discrete-diffusion world model: schedule, corruption, denoiser, sampler, and the baselines it must beat."""
 
-from drivewm.world_model.baselines import BASELINES, copy_last, ego_warped_copy
+from drivewm.world_model.baselines import copy_last, ego_warped_copy
 from drivewm.world_model.model import WorldModel
 
-__all__ = ["BASELINES", "WorldModel", "copy_last", "ego_warped_copy"]
+__all__ = ["WorldModel", "copy_last", "ego_warped_copy"]

@@ -16,20 +16,19 @@ def copy_last(history: History, T_t0_ego: Tensor) -> Tensor:
     return history.occupancy[:, -1:].expand(-1, T_t0_ego.shape[1], *(-1,) * 3)
 
 
-def ego_warped_copy(history: History, T_t0_ego: Tensor) -> Tensor:
+def ego_warped_copy(history: History, T_t0_ego: Tensor, seen: Tensor | None = None) -> Tensor:
     """What was observed, moved into each future ego frame: a world in which nothing else moves.
 
     Each voxel copies the newest observed frame that covers it; voxels that no frame covers are free. Arguments and
-    result as in `copy_last`.
+    result as in `copy_last`; `seen` is the result of `warp_history`, if it is at hand.
     """
-    warped = warp_history(history, T_t0_ego)
-    warped[warped == _NOT_COVERED] = OCC3D.free
-    return warped
+    seen = warp_history(history, T_t0_ego) if seen is None else seen
+    return seen.masked_fill(newly_seen(seen), OCC3D.free)
 
 
-def newly_seen(history: History, T_t0_ego: Tensor) -> Tensor:
-    """Voxels of each future frame that lie outside of every observed one: `(B, F, X, Y, Z)` bool."""
-    return warp_history(history, T_t0_ego) == _NOT_COVERED
+def newly_seen(seen: Tensor) -> Tensor:
+    """Voxels of each future frame that lie outside of every observed one, from the result of `warp_history`: bool."""
+    return seen == _NOT_COVERED
 
 
 def warp_history(history: History, T_t0_ego: Tensor) -> Tensor:
@@ -45,5 +44,3 @@ def warp_history(history: History, T_t0_ego: Tensor) -> Tensor:
         merged = warped if merged is None else torch.where(merged == _NOT_COVERED, warped, merged)
     return merged.unflatten(0, (-1, future))
 
-
-BASELINES = {"copy_last": copy_last, "ego_warped_copy": ego_warped_copy}

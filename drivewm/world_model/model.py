@@ -10,7 +10,7 @@ from torch import Tensor
 
 from drivewm.structures import History, SceneClip, TokenGrid
 from drivewm.tokenizers import OccupancyTokenizer
-from drivewm.world_model.baselines import BASELINES, newly_seen, warp_history
+from drivewm.world_model.baselines import copy_last, ego_warped_copy, newly_seen, warp_history
 from drivewm.world_model.denoiser import Denoiser, Motion
 from drivewm.world_model.memory import Memory
 from drivewm.world_model.objective import world_model_losses
@@ -84,13 +84,14 @@ class WorldModel(BaseModel):
         self.memo.clear()
 
     @torch.no_grad()
-    def forecast(self, history: History, T_t0_ego: Tensor, times_s: Tensor) -> Tensor:
+    def forecast(self, history: History, T_t0_ego: Tensor, times_s: Tensor, seen: Tensor | None = None) -> Tensor:
         """Most likely class of each voxel of each future frame, without sampling.
 
         Args:
             history: the observed frames, with occupancy.
             T_t0_ego: `(B, F, 4, 4)` float32, the ego motion to forecast under.
             times_s: `(B, F)` [s] after t0.
+            seen: the history warped into these frames (`baselines.warp_history`), if it is at hand.
 
         Returns:
             `(B, F, X, Y, Z)` uint8, each frame in its own ego frame.
@@ -98,7 +99,8 @@ class WorldModel(BaseModel):
         self._check(history)
         memory, motion = self._observe(history, T_t0_ego, times_s)
         logits = self.denoiser(self.all_masks(len(motion.time_s)), memory, motion)
-        voxels = self.decode_soft(logits[:, None], warp_history(history, T_t0_ego).flatten(0, 1)[:, None])
+        seen = warp_history(history, T_t0_ego) if seen is None else seen
+        voxels = self.decode_soft(logits[:, None], seen.flatten(0, 1)[:, None])
         return voxels[:, 0].argmax(1).to(torch.uint8).unflatten(0, T_t0_ego.shape[:2])
 
     @torch.no_grad()
@@ -203,9 +205,13 @@ class WorldModel(BaseModel):
         """One dict a clip, as `OccupancyForecastMetric` takes it: frames within the horizon, beside the baselines'."""
         history = clip.history()
         T_t0_ego, times_s = clip.future_poses()[:, : self.horizon], clip.future_times_s()[:, : self.horizon]
-        forecasts = {"model": self.forecast(history, T_t0_ego, times_s)}
-        forecasts |= {name: baseline(history, T_t0_ego) for name, baseline in BASELINES.items()}
-        unseen = newly_seen(history, T_t0_ego)
+        seen = warp_history(history, T_t0_ego)
+        forecasts = {
+            "model": self.forecast(history, T_t0_ego, times_s, seen),
+            "copy_last": copy_last(history, T_t0_ego),
+            "ego_warped_copy": ego_warped_copy(history, T_t0_ego, seen),
+        }
+        unseen = newly_seen(seen)
         future = slice(clip.num_history, clip.num_history + T_t0_ego.shape[1])
         return [
             {

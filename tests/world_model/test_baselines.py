@@ -4,7 +4,7 @@ import torch
 
 from drivewm.structures import OCC3D
 from drivewm.world_model import copy_last, ego_warped_copy
-from drivewm.world_model.baselines import newly_seen
+from drivewm.world_model.baselines import newly_seen, warp_history
 from tests.world_model.tiny import GRID, make_clip
 
 
@@ -28,7 +28,7 @@ def test_copy_last_repeats_t0():
 def test_the_warped_copy_is_exact_in_a_still_world_where_it_was_seen():
     clip = still_world()
     history, poses = clip.history(), clip.future_poses()
-    frames, unseen = ego_warped_copy(history, poses), newly_seen(history, poses)
+    frames, unseen = ego_warped_copy(history, poses), newly_seen(warp_history(history, poses))
     truth = clip.occupancy[:, 3:]
     assert torch.equal(frames[~unseen], truth[~unseen])
     assert (frames[unseen] == OCC3D.free).all()

@@ -37,7 +37,7 @@ def draw_forecast_of(index: Path, out: Path, folder: Path) -> dict[str, Path]:
 
     from drivewm.data import NuScenesClips
     from drivewm.visualization.clips import draw_forecast
-    from drivewm.world_model.baselines import BASELINES
+    from drivewm.world_model import ego_warped_copy
 
     model = load_driving_model(out / "world_model")
     clips = NuScenesClips(index, "val", clip_history(), FORECAST_FRAMES, stride=4)
@@ -46,7 +46,7 @@ def draw_forecast_of(index: Path, out: Path, folder: Path) -> dict[str, Path]:
     with torch.inference_mode():
         past, poses = clip.history(), clip.future_poses()
         forecasts = {"model": model.forecast(past, poses, clip.future_times_s())}
-        forecasts["ego_warped_copy"] = BASELINES["ego_warped_copy"](past, poses)
+        forecasts["ego_warped_copy"] = ego_warped_copy(past, poses)
     return draw_forecast(clip, {name: f[0].cpu().numpy() for name, f in forecasts.items()}, folder)
 
 

@@ -48,6 +48,15 @@ def test_counts_of_a_scene_with_and_without_mask():
         assert counts.sum() == (truth.size if mask is None else mask.sum())
 
 
+@pytest.mark.parametrize("height", [8, 16, 24])
+def test_counts_of_columns_that_are_whole_words(height):
+    """Equal columns are counted as runs."""
+    prediction, truth = _street(np.random.default_rng(height), (3, 20, 20, height))
+    for labels in (prediction, np.roll(truth, 1, axis=2)):
+        expected = confusion_counts_reference(labels, truth, C)
+        np.testing.assert_array_equal(confusion_counts(labels, truth, C), expected)
+
+
 def test_counts_take_views_and_leave_inputs_alone():
     prediction, truth = _street(np.random.default_rng(2))
     before = prediction.copy(), truth.copy()

@@ -23,8 +23,12 @@ def against_class_loops() -> Row:
         rows = []
         for prediction_t, truth_t in zip(predicted, true, strict=True):
             p, t = prediction_t[truth_t != ignored], truth_t[truth_t != ignored]
-            masks = ((t == c, p == c) for c in range(OCC3D.num_classes))
-            rows.append([((a & b).sum().item(), a.sum().item(), b.sum().item()) for a, b in masks])
+            rows.append(
+                [
+                    (((t == c) & (p == c)).sum().item(), (t == c).sum().item(), (p == c).sum().item())
+                    for c in range(OCC3D.num_classes)
+                ]
+            )
         return np.array(rows).sum(0).T
 
     return _against(loops, prediction, truth, goal=200.0)
@@ -58,13 +62,9 @@ def on_noise() -> Row:
 
 
 def _frames() -> tuple[np.ndarray, np.ndarray]:
-    """Six streets, and as their prediction the same moved by one voxel with 2 % of the voxels wrong."""
+    """Six streets, and as their prediction the same moved by one voxel: it errs along the borders of things."""
     truth = np.stack([street(seed) for seed in range(6)])
-    rng = np.random.default_rng(0)
-    prediction = np.roll(truth, 1, axis=1)
-    wrong = rng.random(truth.shape) < 0.02
-    prediction[wrong] = rng.integers(0, OCC3D.num_classes, wrong.sum(), dtype=np.uint8)
-    return prediction, truth
+    return np.roll(truth, 1, axis=1), truth
 
 
 def _class_counts(counts: np.ndarray) -> np.ndarray:

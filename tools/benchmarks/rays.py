@@ -60,9 +60,7 @@ def against_sampling() -> Row:
             raise AssertionError("a sample lies in an occupied voxel that the exact ray had not met yet")
         _check_depths(ours, walked, tolerance_m=step_m, share=0.95)
 
-    return compare(
-        lambda: cast_rays(occupied, OCC3D_GRID, origin, directions, MAX_RANGE_M)[0], walk, check, goal=None
-    )
+    return compare(lambda: cast_rays(occupied, OCC3D_GRID, origin, directions, MAX_RANGE_M)[0], walk, check, goal=None)
 
 
 def exposed_faces(occupied: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -21,7 +21,10 @@ def street(seed: int = 0) -> np.ndarray:
             depth, height = int(rng.integers(8, 24)), int(rng.integers(8, size_z))
             labels[x : x + depth, side, 2:height] = OCC3D.index("manmade")
     for name, count, shape in (
-        ("vegetation", 40, (4, 4, 9)), ("car", 25, (11, 5, 4)), ("truck", 4, (20, 6, 8)), ("pedestrian", 30, (1, 1, 4)),
+        ("vegetation", 40, (4, 4, 9)),
+        ("car", 25, (11, 5, 4)),
+        ("truck", 4, (20, 6, 8)),
+        ("pedestrian", 30, (1, 1, 4)),
     ):
         for _ in range(count):
             x, y = rng.integers(0, size_x - 20), rng.integers(70, 130)

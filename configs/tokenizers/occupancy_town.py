@@ -13,7 +13,7 @@ from drivewm.engine import Bfloat16OptimWrapper, ClipPreprocessor, ResumableTrai
 from drivewm.evaluation.metrics import ReconstructionMetric
 from drivewm.tokenizers import OccupancyTokenizer
 
-tokenizer = dict(grid=grid, label_dim=8, channels=(64, 128), blocks=2, code_dim=32, vocab_size=512)
+tokenizer = dict(grid=grid, label_dim=8, channels=(64, 128), blocks=2, code_dim=32, vocab_size=1024)
 model = dict(type=OccupancyTokenizer, **tokenizer, data_preprocessor=dict(type=ClipPreprocessor))
 
 # Each keyframe once: reconstruction looks at single frames.

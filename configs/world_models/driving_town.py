@@ -14,7 +14,7 @@ from drivewm.engine import Bfloat16OptimWrapper, ClipPreprocessor, ResumableTrai
 from drivewm.evaluation.metrics import OccupancyForecastMetric, OpenLoopPlanningMetric
 from drivewm.planning.joint import DrivingModel
 
-tokenizer = dict(grid=grid, label_dim=8, channels=(64, 128), blocks=2, code_dim=32, vocab_size=512)
+tokenizer = dict(grid=grid, label_dim=8, channels=(64, 128), blocks=2, code_dim=32, vocab_size=1024)
 tokenizer_checkpoint = "work_dirs/occupancy_town/last_checkpoint"
 model = dict(
     type=DrivingModel,
@@ -31,7 +31,7 @@ model = dict(
         guidance=0.5,
     ),
     head=dict(hidden=96),
-    plan_weight=0.5,
+    plan_weight=0.1,
     planned_clips=4,
     data_preprocessor=dict(type=ClipPreprocessor),
 )

@@ -32,7 +32,7 @@ class DrivingModel(WorldModel):
         tokenizer: dict,
         world_model: dict,
         head: dict | None = None,
-        plan_weight: float = 0.5,
+        plan_weight: float = 0.1,
         planned_clips: int = 4,
         data_preprocessor: dict | None = None,
     ) -> None:

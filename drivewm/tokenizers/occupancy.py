@@ -39,7 +39,7 @@ class OccupancyTokenizer(BaseModel):
         channels: tuple[int, ...] = (64, 128),
         blocks: int = 2,
         code_dim: int = 32,
-        vocab_size: int = 512,
+        vocab_size: int = 1024,
         rare_class_weight: float = 5.0,
         context_dropout: float = 0.4,
         commitment_weight: float = 0.25,

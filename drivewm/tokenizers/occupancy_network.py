@@ -79,10 +79,14 @@ class OccupancyDecoder(nn.Module):
             merge = nn.Conv2d(2 * stage_width, stage_width, 1)
             self.stages.append(nn.Sequential(merge, *(ResBlock(stage_width) for _ in range(blocks))))
             self.rising.append(upsample(stage_width, next_width))
+        # At full resolution each channel of a 3x3 convolution costs most: squeeze before it.
+        squeezed = channels[0] // 2
         self.head = nn.Sequential(
-            nn.Conv2d(channels[0] + label_dim * height, channels[0], 1),
+            nn.Conv2d(channels[0] + label_dim * height, squeezed, 1),
             nn.SiLU(),
-            nn.Conv2d(channels[0], num_classes * height, 1),
+            nn.Conv2d(squeezed, squeezed, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(squeezed, num_classes * height, 1),
         )
 
     def forward(self, latents: Tensor, previous: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class VectorQuantizer(nn.Module):
         self, vocab_size: int, dim: int, decay: float = 0.97, restart_below: float = 0.2, kmeans_iterations: int = 10
     ) -> None:
         super().__init__()
-        self.vocab_size, self.decay, self.restart_below = vocab_size, decay, restart_below
+        self.vocab_size, self.dim, self.decay, self.restart_below = vocab_size, dim, decay, restart_below
         self.kmeans_iterations = kmeans_iterations
         self.register_buffer("codebook", torch.zeros(vocab_size, dim))
         self.register_buffer("usage", torch.zeros(vocab_size))  # average number of vectors per batch

@@ -43,4 +43,3 @@ def warp_history(history: History, T_t0_ego: Tensor) -> Tensor:
         warped = warp_voxels(frame.flatten(0, 1), T_ego_source.flatten(0, 1), history.grid, _NOT_COVERED)
         merged = warped if merged is None else torch.where(merged == _NOT_COVERED, warped, merged)
     return merged.unflatten(0, (-1, future))
-

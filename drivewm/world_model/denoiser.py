@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from drivewm.geometry import VoxelGrid
 from drivewm.layers.attention import Block
+from drivewm.layers.codes import CodeHead, CodeTable
 from drivewm.layers.position import fourier_features
 from drivewm.structures import TokenSpec
 from drivewm.world_model.memory import FrameMemory, Memory
@@ -36,23 +37,31 @@ class Denoiser(nn.Module):
 
     Args:
         spec: tokens.
+        code_dim: length of their code vectors.
         grid: range that they cover.
         dim, depth, heads: size of the transformer.
         memory: keyword arguments of `FrameMemory`.
     """
 
-    def __init__(self, spec: TokenSpec, grid: VoxelGrid, dim: int, depth: int, heads: int, memory: dict) -> None:
+    def __init__(
+        self, spec: TokenSpec, code_dim: int, grid: VoxelGrid, dim: int, depth: int, heads: int, memory: dict
+    ) -> None:
         super().__init__()
         self.spec, self.dim = spec, dim
-        self.memory = FrameMemory(spec, grid, dim, **memory)
-        self.embedding = nn.Embedding(spec.vocab_size + 1, dim)
+        self.memory = FrameMemory(spec, code_dim, grid, dim, **memory)
+        self.embedding = CodeTable(spec.vocab_size, code_dim, dim)
         self.position = nn.Parameter(torch.randn(spec.num_tokens, dim) * 0.02)
         self.motion = nn.Sequential(nn.Linear(8 * _BANDS + 2, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.null_motion = nn.Parameter(torch.zeros(dim))
         self.time = nn.Linear(2 * _BANDS, dim)
         self.blocks = nn.ModuleList(Block(dim, heads, dim) for _ in range(depth))
         self.norm = nn.LayerNorm(dim)
-        self.head = nn.Linear(dim, spec.vocab_size)
+        self.head = CodeHead(spec.vocab_size, code_dim, dim)
+
+    def adopt_codebook(self, codebook: Tensor) -> None:
+        """Let the tables of codes start from the tokenizer's codebook `(V, code_dim)`."""
+        for table in (self.embedding, self.memory.embedding, self.head.table):
+            table.adopt(codebook)
 
     def condition(self, motion: Motion) -> Tensor:
         """Condition `(J, C)` of the adaptive norms."""

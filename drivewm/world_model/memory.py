@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from drivewm.geometry import VoxelGrid
 from drivewm.geometry.warp import warp_bev
+from drivewm.layers.codes import CodeTable
 from drivewm.layers.conv import ResBlock
 from drivewm.layers.position import fourier_features
 from drivewm.structures import TokenSpec
@@ -61,6 +62,7 @@ class FrameMemory(nn.Module):
 
     Args:
         spec: the tokens.
+        code_dim: length of their code vectors.
         grid: the range that they cover.
         dim: C.
         upscale: finer resolution, per axis.
@@ -72,6 +74,7 @@ class FrameMemory(nn.Module):
     def __init__(
         self,
         spec: TokenSpec,
+        code_dim: int,
         grid: VoxelGrid,
         dim: int,
         upscale: int = 4,
@@ -81,7 +84,7 @@ class FrameMemory(nn.Module):
     ) -> None:
         super().__init__()
         self.grid, self.upscale, self.warp = grid, upscale, warp
-        self.embedding = nn.Embedding(spec.vocab_size + 1, frame_dim)
+        self.embedding = CodeTable(spec.vocab_size, code_dim, frame_dim)
         spread = nn.Conv2d(frame_dim, fine_dim * upscale**2, 1)
         self.trunk = nn.Sequential(ResBlock(frame_dim), spread, nn.PixelShuffle(upscale))
         self.fold = nn.Linear((fine_dim + 1) * upscale**2, dim)

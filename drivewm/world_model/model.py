@@ -63,7 +63,7 @@ class WorldModel(BaseModel):
         super().__init__(data_preprocessor)
         self.tokenizer = OccupancyTokenizer(**tokenizer).requires_grad_(False).eval()
         self.spec, self.grid = self.tokenizer.specs[0], self.tokenizer.grid
-        self.denoiser = Denoiser(self.spec, self.grid, dim, depth, heads, memory or {})
+        self.denoiser = Denoiser(self.spec, self.tokenizer.quantizer.dim, self.grid, dim, depth, heads, memory or {})
         self.soft_decoder = copy.deepcopy(self.tokenizer.decoder).requires_grad_(True)
         self.mix = TaskMix(**(mix or {}))
         self.horizon, self.targets_per_clip, self.label_smoothing = horizon, targets_per_clip, label_smoothing
@@ -81,6 +81,7 @@ class WorldModel(BaseModel):
         """Take over a trained tokenizer; the decoder of soft tokens starts as a copy of its decoder."""
         self.tokenizer.load_state_dict(state_dict)
         self.soft_decoder.load_state_dict(self.tokenizer.decoder.state_dict())
+        self.denoiser.adopt_codebook(self.tokenizer.quantizer.codebook)
         self.memo.clear()
 
     @torch.no_grad()

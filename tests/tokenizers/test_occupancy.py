@@ -30,15 +30,17 @@ def test_frames_are_encoded_each_for_itself():
 
 
 def test_logits_stand_at_their_own_voxel():
-    """A context that differs in one column changes logits around that column only (1x1 head, small trunk)."""
+    """A context that differs in one column changes logits around that column only (one 2x2 stage, a 3x3 head)."""
     tokenizer, clip = make_tokenizer(channels=(16,), blocks=0).eval(), make_clip()
     (tokens,) = tokenizer.encode(clip.occupancy[:, :1])
     blank = torch.full((2, 1, *GRID.shape), NOT_COVERED, dtype=torch.uint8)
     changed = blank.clone()
     changed[:, :, 6, 10] = 4
-    difference = (tokenizer.decode((tokens,), DecoderContext(blank)) != tokenizer.decode((tokens,), DecoderContext(changed)))
+    difference = tokenizer.decode((tokens,), DecoderContext(blank)) != tokenizer.decode(
+        (tokens,), DecoderContext(changed)
+    )
     where = difference[0, 0].any(0).any(-1).nonzero()
-    assert where.amin(0).tolist() == [6, 10] and where.amax(0).tolist() == [7, 11]
+    assert where.amin(0).tolist() == [5, 9] and where.amax(0).tolist() == [8, 12]
 
 
 def test_the_context_of_a_standing_ego_is_the_earlier_frame():

@@ -42,4 +42,5 @@ def make_model(**options) -> WorldModel:
     generator = torch.Generator().manual_seed(1)
     for tensor in (*model.parameters(), model.tokenizer.quantizer.codebook):
         tensor.data.add_(0.2 * torch.randn(tensor.shape, generator=generator))
+    model.denoiser.adopt_codebook(model.tokenizer.quantizer.codebook)
     return model.eval()

@@ -12,6 +12,10 @@ from torch import Tensor, nn
 from drivewm.layers.conv import ResBlock, downsample, upsample
 
 
+# At first the decoder believes what the earlier frame says unless the tokens speak against it.
+_FIRST_TRUST = 3.0
+
+
 class VoxelEmbedding(nn.Module):
     """Class labels `(B, X, Y, Z)` -> features `(B, dim * Z, X, Y)` by lookup, height folded into channels."""
 
@@ -86,7 +90,7 @@ class OccupancyDecoder(nn.Module):
             nn.SiLU(),
             nn.Conv2d(squeezed, squeezed, 3, padding=1),
             nn.SiLU(),
-            nn.Conv2d(squeezed, num_classes * height, 1),
+            nn.Conv2d(squeezed, (num_classes + 1) * height, 1),  # the last: trust in the earlier frame
         )
 
     def forward(self, latents: Tensor, previous: Tensor) -> Tensor:
@@ -98,5 +102,15 @@ class OccupancyDecoder(nn.Module):
         x = self.from_latent(latents)
         for stage, rise in zip(self.stages, self.rising, strict=True):
             x = rise(stage(torch.cat([x, seen.pop()], dim=1)))
-        logits = self.head(torch.cat([x, outline], dim=1))
-        return logits.unflatten(1, (self.num_classes, self.height)).permute(0, 1, 3, 4, 2)
+        out = self.head(torch.cat([x, outline], dim=1)).unflatten(1, (self.num_classes + 1, self.height))
+        return self._copy(out[:, :-1], out[:, -1:], previous.permute(0, 3, 1, 2)).permute(0, 1, 3, 4, 2)
+
+    def _copy(self, logits: Tensor, trust: Tensor, previous: Tensor) -> Tensor:
+        """Raise the logit of the label that the earlier frame has, by as much as it is trusted there.
+
+        A copy gate as in pointer networks (See et al., 2017): what did not change need not be drawn again. Logits
+        `(B, C, Z, X, Y)`, trust `(B, 1, Z, X, Y)`, previous `(B, Z, X, Y)`.
+        """
+        covered = previous < self.num_classes
+        label = torch.where(covered, previous, 0).long()[:, None]
+        return logits.scatter_add(1, label, (trust + _FIRST_TRUST) * covered[:, None])

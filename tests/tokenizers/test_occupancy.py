@@ -77,3 +77,11 @@ def test_bad_sizes_are_refused():
     other = OccupancyTokenizer(dict(range_m=(-8, -8, -1, 8, 8, 5.4), voxel_m=0.8), channels=(16, 16))
     with pytest.raises(ValueError, match=r"(?s)VoxelGrid.*-8\.0.*VoxelGrid.*-6\.4"):
         other(make_clip(), mode="loss")
+
+
+def test_an_untrained_decoder_copies_what_it_is_shown():
+    torch.manual_seed(0)
+    tokenizer, clip = OccupancyTokenizer(**TOKENIZER).eval(), make_clip()
+    tokens = tokenizer.encode(clip.occupancy)
+    copied = tokenizer.decode(tokens, DecoderContext(clip.occupancy)).argmax(2)
+    assert (copied == clip.occupancy).float().mean() > 0.99

@@ -6,6 +6,7 @@ import difflib
 import inspect
 from pathlib import Path
 
+import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
@@ -32,7 +33,20 @@ def load_config(path: str | Path, options: dict | None = None) -> Config:
 def build_runner(config: Config, work_dir: str | Path, resume: bool = False, launcher: str = "none") -> Runner:
     """The run that a config describes, in `work_dir`; `resume` goes on from its last complete checkpoint, if any."""
     config.work_dir, config.launcher, config.resume = str(work_dir), launcher, resume
+    if launcher != "none":
+        _distribute(config)
     return Runner.from_cfg(config)
+
+
+def _distribute(config: Config) -> None:
+    """Wrap the model for several processes; without GPUs over gloo, which mmengine by itself does not set up."""
+    # A batch without a frame to decode leaves the decoder of soft tokens out.
+    config.model_wrapper_cfg = dict(
+        type="MMDistributedDataParallel", broadcast_buffers=False, find_unused_parameters=True
+    )
+    if not torch.cuda.is_available():
+        config.model_wrapper_cfg.device_ids = None
+        torch.distributed.init_process_group("gloo")
 
 
 def _require(config: Config, key: str, path: str | Path) -> None:

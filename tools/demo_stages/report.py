@@ -42,6 +42,7 @@ def write_demo_report(out: Path, options: DemoOptions, pictures: dict, episodes:
             _forecast_section(forecasts, flat, reconstruction, pictures["town"]),
             _planning_section(flat),
             _driving_section(driving, episodes),
+            _ablation_section(read_json(out / "evaluate/ablations.json")),
             *_recording_sections(out, forecasts, pictures),
             Section(
                 "What is weak",
@@ -145,6 +146,25 @@ def _driving_section(driving: dict, episodes: dict):
         [table],
         figures,
     )
+
+
+def _ablation_section(ablations: dict):
+    from drivewm.visualization.report import Section, Table
+
+    captions = {
+        "forecast": ("Forecast, mIoU at 3 s [%]", "max"),
+        "imagined": ("One imagined future, mIoU at 3 s [%]", "max"),
+        "plan": ("Plan, distance from the driven path at 3 s [m]", "min"),
+    }
+    tables = [
+        Table(["variant", title], [[name, value] for name, value in ablations[part].items()], "", [None, best])
+        for part, (title, best) in captions.items()
+    ]
+    text = (
+        "Parts of the trained models switched off at test time, on a few held-out clips: what makes no difference "
+        "would be inert. A sampled future is one of many, so it scores below the forecast, which is their mean."
+    )
+    return Section("Switched off", [text], tables)
 
 
 def _recording_sections(out: Path, town: dict, pictures: dict) -> list:

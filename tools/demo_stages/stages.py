@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from demo_stages.ablations import write_ablations
 from demo_stages.command import run_tool
 from demo_stages.models import checkpoint_of
 from demo_stages.options import TOKENIZER_CONFIG, WORLD_MODEL_CONFIG, DemoOptions, digest_of
@@ -78,11 +79,13 @@ def evaluate(out: Path) -> Stage:
                 *changes,
             )
 
+        write_ablations(out / "town/set/index", out / "world_model", folder / "ablations.json")
+
     return Stage(
         "evaluate",
         "score them on held-out scenes, beside their baselines",
         {},
-        ("tokenizer.json", "world_model.json"),
+        ("tokenizer.json", "world_model.json", "ablations.json"),
         run,
     )
 

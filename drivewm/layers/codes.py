@@ -27,7 +27,7 @@ class CodeTable(nn.Module):
 
     def adopt(self, codebook: Tensor) -> None:
         """Take over a codebook `(V, code_dim)`, each dimension brought to mean 0 and variance 1."""
-        self.codes[:-1] = (codebook - codebook.mean(0)) / codebook.std(0).clamp_min(1e-6)
+        self.codes[:-1] = standardize(codebook, codebook)
 
     def vectors(self) -> Tensor:
         """`(V + 1, C)`, the mask last."""
@@ -36,6 +36,11 @@ class CodeTable(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Tokens `(...)` in 0..V -> features `(..., C)`."""
         return F.embedding(tokens, self.vectors())
+
+
+def standardize(vectors: Tensor, codebook: Tensor) -> Tensor:
+    """Vectors `(..., code_dim)` in units in which each dimension of the codebook has mean 0 and variance 1."""
+    return (vectors - codebook.mean(0)) / codebook.std(0).clamp_min(1e-6)
 
 
 class CodeHead(nn.Module):

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from drivewm.layers.conv import ResBlock, downsample, upsample
 
-
 # At first the decoder believes what the earlier frame says unless the tokens speak against it.
 _FIRST_TRUST = 3.0
 

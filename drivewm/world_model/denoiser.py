@@ -75,7 +75,7 @@ class Denoiser(nn.Module):
 
     def hidden(self, tokens: Tensor, memory: Memory, motion: Motion) -> Tensor:
         """Corrupted tokens `(J, N)` -> last hidden state `(J, N, C)`."""
-        x = self.embedding(tokens) + self.position
+        x = self.embedding(tokens) + self.position + memory.view
         condition = self.condition(motion)
         for block in self.blocks:
             x = block(x, condition, memory.keys, memory.values, memory.visible)

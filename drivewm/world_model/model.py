@@ -7,8 +7,10 @@ import copy
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor
+from torch.nn import functional as F
 
-from drivewm.structures import History, SceneClip, TokenGrid
+from drivewm.layers.codes import standardize
+from drivewm.structures import OCC3D, History, SceneClip, TokenGrid
 from drivewm.tokenizers import OccupancyTokenizer
 from drivewm.world_model.baselines import copy_last, ego_warped_copy, newly_seen, warp_history
 from drivewm.world_model.denoiser import Denoiser, Motion
@@ -98,9 +100,9 @@ class WorldModel(BaseModel):
             `(B, F, X, Y, Z)` uint8, each frame in its own ego frame.
         """
         self._check(history)
-        memory, motion = self._observe(history, T_t0_ego, times_s)
-        logits = self.denoiser(self.all_masks(len(motion.time_s)), memory, motion)
         seen = warp_history(history, T_t0_ego) if seen is None else seen
+        memory, motion = self._observe(history, T_t0_ego, times_s, seen)
+        logits = self.denoiser(self.all_masks(len(motion.time_s)), memory, motion)
         voxels = self.decode_soft(logits[:, None], seen.flatten(0, 1)[:, None])
         return voxels[:, 0].argmax(1).to(torch.uint8).unflatten(0, T_t0_ego.shape[:2])
 
@@ -115,13 +117,15 @@ class WorldModel(BaseModel):
         features = self.denoiser.memory.encode(self.tokenizer.encode(history.occupancy)[0].indices)
         T_t0_frame = torch.cat([history.poses_in_t0(), T_t0_ego.float()], dim=1)
         stamps = torch.cat([history.times_s() - history.times_s()[:, -1:], times_s], dim=1)
-        frames, previous = [], history.occupancy[:, -1:]
+        frames, previous, seen = [], history.occupancy[:, -1:], warp_history(history, T_t0_ego)
         for f in range(T_t0_ego.shape[1]):
             target = torch.full((len(history), 1), observed + f, device=features.device)
             # The observed frames, and the imagined one just before (none before the first).
             source = torch.arange(observed + (f > 0), device=features.device)
             source = torch.where(source < observed, source, observed + f - 1).expand(len(history), 1, -1)
-            sources = sources_of(T_t0_frame.double(), stamps, target, source, torch.ones_like(source, dtype=torch.bool))
+            known, has_view = torch.ones_like(source, dtype=torch.bool), torch.ones_like(target[:, 0], dtype=torch.bool)
+            view = self.align(seen[:, f])
+            sources = sources_of(T_t0_frame.double(), stamps, target, source, known, view, has_view)
             motion = motion_of(T_t0_ego[:, f], times_s[:, f])
             memory = self.denoiser.memory.gather(features, sources)
             tokens = self._sample(memory, motion, generator)
@@ -141,7 +145,8 @@ class WorldModel(BaseModel):
         """
         self._check(history)
         stay = torch.eye(4, device=history.T_global_ego.device).expand(len(history), 1, 4, 4)
-        memory, motion = self._observe(history, stay, torch.full((len(history), 1), time_s, device=stay.device), tokens)
+        times_s = torch.full((len(history), 1), time_s, device=stay.device)
+        memory, motion = self._observe(history, stay, times_s, warp_history(history, stay), tokens)
         motion.given = torch.zeros_like(motion.given)
         hidden = self.denoiser.hidden(self.all_masks(len(history)), memory, motion)
         return hidden.transpose(1, 2).unflatten(2, self.spec.shape)
@@ -157,8 +162,19 @@ class WorldModel(BaseModel):
         voxels = self.soft_decoder(codes.flatten(0, 1).movedim(-1, 1), seen.flatten(0, 1))
         return voxels.unflatten(0, logits.shape[:2])
 
+    @torch.no_grad()
+    def align(self, seen: Tensor) -> Tensor:
+        """What the tokenizer makes of a warped history `(J, X, Y, Z)`: latents and coverage `(J, H, W, D + 1)`.
+
+        Warped before it is encoded, content keeps its place to the voxel; no token has to be moved by parts of itself.
+        """
+        unseen = newly_seen(seen)
+        latents = self.tokenizer.encoder(seen.masked_fill(unseen, OCC3D.free)).float().movedim(1, -1)
+        covered = F.adaptive_avg_pool2d((~unseen).float().mean(-1)[:, None], self.spec.shape).movedim(1, -1)
+        return torch.cat([standardize(latents, self.tokenizer.quantizer.codebook), covered], dim=-1)
+
     def _observe(
-        self, history: History, T_t0_ego: Tensor, times_s: Tensor, tokens: Tensor | None = None
+        self, history: History, T_t0_ego: Tensor, times_s: Tensor, seen: Tensor, tokens: Tensor | None = None
     ) -> tuple[Memory, Motion]:
         """Memory of the observed frames and motion condition for B * F frames to predict."""
         batch, future = T_t0_ego.shape[:2]
@@ -169,7 +185,9 @@ class WorldModel(BaseModel):
         stamps = torch.cat([history.times_s() - history.times_s()[:, -1:], times_s], dim=1)
         target = history.num_frames + torch.arange(future, device=tokens.device).expand(batch, -1)
         source = torch.arange(history.num_frames, device=tokens.device).expand(batch, future, -1)
-        sources = sources_of(T_t0_frame, stamps, target, source, torch.ones_like(source, dtype=torch.bool))
+        known = torch.ones_like(source, dtype=torch.bool)
+        view, has_view = self.align(seen.flatten(0, 1)), torch.ones_like(target.flatten(), dtype=torch.bool)
+        sources = sources_of(T_t0_frame, stamps, target, source, known, view, has_view)
         memory = self.denoiser.memory.gather(features.flatten(0, 1), sources)
         return memory, motion_of(T_t0_ego.flatten(0, 1), times_s.flatten())
 

@@ -35,7 +35,8 @@ def world_model_losses(
     tokens = model.memo.encode(model.tokenizer, clip)
     device = tokens.device
     tasks = draw_tasks(clip, model.horizon, model.targets_per_clip, model.mix, generator)
-    memory, motion = _condition(model, clip, tokens, tasks, generator)
+    seen = warp_history(clip.history(), clip.future_poses()[_rows(tasks), tasks.target - clip.num_history])
+    memory, motion = _condition(model, clip, tokens, tasks, seen, generator)
     clean = tokens[_rows(tasks), tasks.target].flatten(0, 1)
     u, noise, start = torch.rand(3, len(clean), generator=generator, device=device)
     u = u.masked_fill(start < _ALL_MASKED, 0.0)
@@ -45,7 +46,7 @@ def world_model_losses(
     usable = (u == 0).view_as(tasks.target) & ~(tasks.alone | tasks.noisy_past)[:, None]
     return {
         "loss_tokens": tokens_loss,
-        "loss_decode": model.decode_weight * _decode_loss(model, clip, tasks, logits, usable),
+        "loss_decode": model.decode_weight * _decode_loss(model, clip, tasks, logits, seen, usable),
         "token_accuracy": (logits.argmax(-1) == clean.flatten(1)).float().mean(),
     }
 
@@ -55,7 +56,7 @@ def _rows(tasks: Tasks) -> Tensor:
 
 
 def _condition(
-    model: WorldModel, clip: SceneClip, tokens: Tensor, tasks: Tasks, generator: torch.Generator | None
+    model: WorldModel, clip: SceneClip, tokens: Tensor, tasks: Tasks, seen: Tensor, generator: torch.Generator | None
 ) -> tuple[Memory, Motion]:
     """What the B * J targets may look at: the observed frames, perhaps the one just before, and the motion."""
     batch, targets = tasks.target.shape
@@ -74,7 +75,11 @@ def _condition(
     features = model.denoiser.memory.encode(past)[rows[..., None], torch.cat([slot_observed, slot_recent], dim=2)]
     frame = torch.cat([slot_observed, tasks.target[..., None] - 1], dim=2)
     known = torch.cat([torch.ones_like(slot_observed, dtype=torch.bool), tasks.has_recent[..., None]], dim=2)
-    sources = sources_of(clip.T_global_ego, clip.times_s(), tasks.target, frame, known & ~tasks.alone[:, None, None])
+    known = known & ~tasks.alone[:, None, None]
+    # The view is clean: a corrupted past is only a task without it.
+    has_view = ~(tasks.alone | tasks.noisy_past).repeat_interleave(targets)
+    view = model.align(seen.flatten(0, 1))
+    sources = sources_of(clip.T_global_ego, clip.times_s(), tasks.target, frame, known, view, has_view)
     return model.denoiser.memory.gather(features.flatten(0, 1), sources), _motion(clip, rows, tasks.target)
 
 
@@ -100,7 +105,11 @@ def _self_generated(
     observed = torch.arange(clip.num_history, device=tokens.device).expand(len(clips), 1, -1)
     features = model.denoiser.memory.encode(tokens[clips, : clip.num_history])
     known = torch.ones_like(observed, dtype=torch.bool)
-    sources = sources_of(clip.T_global_ego[clips], clip.times_s()[clips], frame[:, None], observed, known)
+    history = clip.history().select(clips)
+    seen = warp_history(history, clip.future_poses()[clips, frame - clip.num_history][:, None])[:, 0]
+    poses, times = clip.T_global_ego[clips], clip.times_s()[clips]
+    has_view = torch.ones_like(clips, dtype=torch.bool)
+    sources = sources_of(poses, times, frame[:, None], observed, known, model.align(seen), has_view)
     memory = model.denoiser.memory.gather(features, sources)
     logits = model.denoiser(model.all_masks(len(clips)), memory, _motion(clip, clips, frame))
     drawn = torch.multinomial(logits.float().softmax(-1).flatten(0, 1), 1, generator=generator)
@@ -108,14 +117,13 @@ def _self_generated(
     return recent
 
 
-def _decode_loss(model: WorldModel, clip: SceneClip, tasks: Tasks, logits: Tensor, usable: Tensor) -> Tensor:
+def _decode_loss(
+    model: WorldModel, clip: SceneClip, tasks: Tasks, logits: Tensor, seen: Tensor, usable: Tensor
+) -> Tensor:
     """Voxel losses of the soft tokens of a few targets that were predicted from nothing but masks, as forecasts are."""
     chosen = usable.flatten().nonzero()[: model.decoded_targets, 0]
     if len(chosen) == 0:
         return logits.sum() * 0
-    clips, frame = chosen // tasks.target.shape[1], tasks.target.flatten()[chosen]
-    # Warp the history of every clip only where it is needed: one target each.
-    T_t0_ego = clip.future_poses()[clips, frame - clip.num_history]
-    seen = warp_history(clip.history().select(clips), T_t0_ego[:, None])
-    voxels = model.decode_soft(logits[chosen][:, None], seen)[:, 0]
-    return sum(model.tokenizer.voxel_losses(voxels, clip.occupancy[clips, frame]).values())
+    voxels = model.decode_soft(logits[chosen][:, None], seen.flatten(0, 1)[chosen][:, None])[:, 0]
+    truth = clip.occupancy[_rows(tasks), tasks.target].flatten(0, 1)[chosen]
+    return sum(model.tokenizer.voxel_losses(voxels, truth).values())

@@ -69,7 +69,9 @@ def draw_tasks(clip: SceneClip, horizon: int, targets: int, mix: TaskMix, genera
     return Tasks(target, has_recent, alone, (task >= mix.predict) & ~alone)
 
 
-def sources_of(T_world_ego: Tensor, times_s: Tensor, target: Tensor, source: Tensor, known: Tensor) -> Sources:
+def sources_of(
+    T_world_ego: Tensor, times_s: Tensor, target: Tensor, source: Tensor, known: Tensor, view: Tensor, has_view: Tensor
+) -> Sources:
     """Motions and ages between the targets `(B, J)` and their sources `(B, J, M)`, flattened to B * J targets.
 
     Args:
@@ -77,12 +79,14 @@ def sources_of(T_world_ego: Tensor, times_s: Tensor, target: Tensor, source: Ten
         times_s: `(B, T)` [s].
         target, source: indices of frames.
         known: `(B, J, M)` bool.
+        view, has_view: `(B * J, H, W, D + 1)` and `(B * J,)`, see `Sources`.
     """
     rows = torch.arange(len(target), device=target.device)[:, None]
     T_target_world = torch.linalg.inv(T_world_ego[rows, target])
     T_target_source = T_target_world[:, :, None] @ T_world_ego[rows[..., None], source]
     age_s = times_s[rows, target][..., None] - times_s[rows[..., None], source]
-    return Sources(T_target_source.float().flatten(0, 1), age_s.float().flatten(0, 1), known.flatten(0, 1))
+    motion, age_s = T_target_source.float().flatten(0, 1), age_s.float().flatten(0, 1)
+    return Sources(motion, age_s, known.flatten(0, 1), view, has_view)
 
 
 def motion_of(T_t0_ego: Tensor, time_s: Tensor) -> Motion:

@@ -8,6 +8,7 @@ import torch
 
 from drivewm.structures import OCC3D
 from drivewm.world_model import WorldModel
+from drivewm.world_model.baselines import warp_history
 from drivewm.world_model.denoiser import Motion
 from drivewm.world_model.objective import world_model_losses
 from tests.world_model.tiny import GRID, make_clip, make_model
@@ -53,7 +54,7 @@ def test_the_unconditional_branch_does_not_see_the_history(model):
         clip = make_clip(seed=seed)
         if seed:
             clip.T_global_ego[:, :2, 0, 3] += 1.0
-        memory, motion = model._observe(*ask(clip))
+        memory, motion = model._observe(*ask(clip), warp_history(clip.history(), clip.future_poses()))
         both = Motion(motion.pose.repeat(2, 1), motion.time_s.repeat(2), motion.given.repeat(2))
         masks = model.all_masks(2 * len(motion.time_s))
         logits.append(model.denoiser(masks, memory.with_blind_twin(), both).chunk(2))
@@ -63,12 +64,13 @@ def test_the_unconditional_branch_does_not_see_the_history(model):
 
 
 def test_one_pass_of_guidance_equals_two(model, clip):
-    memory, motion = model._observe(*ask(clip))
+    memory, motion = model._observe(*ask(clip), warp_history(clip.history(), clip.future_poses()))
     twin = memory.with_blind_twin()
     number = len(motion.time_s)
     both = Motion(motion.pose.repeat(2, 1), motion.time_s.repeat(2), motion.given.repeat(2))
     joint = model.denoiser(model.all_masks(2 * number), twin, both)
-    blind = type(twin)(twin.keys[number:], twin.values[number:], twin.visible[number:])
+    parts = (twin.keys, twin.values, twin.visible, twin.view)
+    blind = type(twin)(*(part[number:] for part in parts), twin.null_view)
     apart = torch.cat([model.denoiser(model.all_masks(number), m, motion) for m in (memory, blind)])
     assert torch.allclose(joint, apart, atol=1e-5)
 

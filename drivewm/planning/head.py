@@ -23,6 +23,8 @@ _SPEED_SCALE = 10.0  # m/s: brings the ego's motion and the predicted speeds to 
 _ACCELERATION_SCALE = 3.0
 _YAW_RATE_SCALE = 0.5
 _SLIP_M = 8.0
+_L1_FROM = 0.2  # m, rad
+_POSE_WEIGHT = 0.25  # most of the error in pose is progress again, without the caution
 _USUAL_SPEED, _SLOWEST = 5.0, 0.5  # m/s
 
 
@@ -142,12 +144,13 @@ class TrajectoryHead(nn.Module):
         return self.query + self.embed_ego(torch.cat([motion, place], dim=-1))[:, None]
 
 
-def planning_loss(plan: Trajectory, target: Trajectory) -> dict[str, Tensor]:
+def planning_loss(plan: Trajectory, target: Trajectory, caution: float = 3.0) -> dict[str, Tensor]:
     """How far a plan is from the driven path: two terms to sum, each a scalar.
 
-    `loss_plan_pose` is smooth L1 on x, y [m] and yaw [rad]; `loss_plan_progress` is smooth L1 on the distance
-    covered [m], which a path with the right speed and a small sideways error should not lose. Steps whose
-    target is not valid do not count.
+    `loss_plan_progress` is smooth L1 on the distance covered [m]; getting too far counts `caution` times as much as
+    not far enough, since only the former hits what is ahead. `loss_plan_pose` is smooth L1 on x, y [m] and yaw [rad].
+    Both are nearly L1: under a squared error the plan would be the mean of going and waiting. Steps whose target is not
+    valid do not count.
 
     Raises:
         ValueError: where steps or their duration differ.
@@ -160,13 +163,17 @@ def planning_loss(plan: Trajectory, target: Trajectory) -> dict[str, Tensor]:
     count = valid.sum().clamp_min(1.0)
     goal = torch.where(target.valid[..., None], target.poses, plan.poses.detach()).to(plan.poses)
     yaw_error = torch.remainder(plan.poses[..., 2] - goal[..., 2] + torch.pi, 2 * torch.pi) - torch.pi
-    error = F.smooth_l1_loss(plan.poses[..., :2], goal[..., :2], reduction="none").sum(-1)
-    error = error + F.smooth_l1_loss(yaw_error, torch.zeros_like(yaw_error), reduction="none")
-    progress = F.smooth_l1_loss(_distance(plan.poses), _distance(goal), reduction="none")
+    pose = _nearly_l1(plan.poses[..., :2] - goal[..., :2]).sum(-1) + _nearly_l1(yaw_error)
+    ahead = _distance(plan.poses) - _distance(goal)
+    progress = _nearly_l1(ahead) * torch.where(ahead > 0, caution, 1.0) * (2 / (1 + caution))
     return {
-        "loss_plan_pose": (error * valid).sum() / count,
+        "loss_plan_pose": _POSE_WEIGHT * (pose * valid).sum() / count,
         "loss_plan_progress": (progress * valid).sum() / count,
     }
+
+
+def _nearly_l1(error: Tensor) -> Tensor:
+    return F.smooth_l1_loss(error, torch.zeros_like(error), reduction="none", beta=_L1_FROM)
 
 
 def _distance(poses: Tensor) -> Tensor:

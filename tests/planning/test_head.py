@@ -77,6 +77,14 @@ def test_the_loss_counts_valid_steps_only_and_names_what_differs():
         planning_loss(plan, Trajectory.from_poses(poses, 0.1))
 
 
+def test_getting_too_far_costs_more_than_not_far_enough():
+    x = 2.0 * torch.arange(1.0, 9.0)[None, :, None] * torch.tensor([1.0, 0.0, 0.0])
+    target = Trajectory.from_poses(x, 0.5)
+    far, short = (planning_loss(Trajectory.from_poses(k * x, 0.5), target) for k in (1.2, 0.8))
+    assert far["loss_plan_progress"] == pytest.approx(3 * short["loss_plan_progress"].item(), rel=1e-3)
+    assert far["loss_plan_pose"] == pytest.approx(short["loss_plan_pose"].item(), rel=1e-3)
+
+
 def test_a_state_of_another_width_is_refused():
     with pytest.raises(ValueError, match=f"expected \\(B, {CHANNELS}, H, W\\)"):
         head()(torch.zeros(1, CHANNELS + 1, 16, 16), straight(1), ego_at(torch.zeros(1)))
@@ -99,7 +107,7 @@ def test_it_learns_to_stop_before_an_obstacle_that_only_the_state_shows():
     planner = head(hidden=64).train()
     optimizer = torch.optim.AdamW(planner.parameters(), lr=2e-3)
     ego = ego_at(torch.full((64,), 6.0))
-    for _ in range(150):
+    for _ in range(200):
         state, target, _ = sample(64)
         optimizer.zero_grad()
         sum(planning_loss(planner(state, straight(64), ego), target).values()).backward()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from drivewm.geometry import VoxelGrid
 from drivewm.layers.attention import Block
-from drivewm.layers.codes import CodeHead, CodeTable
+from drivewm.layers.codes import CodeTable
 from drivewm.layers.position import fourier_features
 from drivewm.structures import TokenSpec
 from drivewm.world_model.memory import FrameMemory, Memory
@@ -50,17 +50,17 @@ class Denoiser(nn.Module):
         self.spec, self.dim = spec, dim
         self.memory = FrameMemory(spec, code_dim, grid, dim, **memory)
         self.embedding = CodeTable(spec.vocab_size, code_dim, dim)
+        self.null_view = nn.Parameter(torch.zeros(dim))
         self.position = nn.Parameter(torch.randn(spec.num_tokens, dim) * 0.02)
         self.motion = nn.Sequential(nn.Linear(8 * _BANDS + 2, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.null_motion = nn.Parameter(torch.zeros(dim))
         self.time = nn.Linear(2 * _BANDS, dim)
         self.blocks = nn.ModuleList(Block(dim, heads, dim) for _ in range(depth))
         self.norm = nn.LayerNorm(dim)
-        self.head = CodeHead(spec.vocab_size, code_dim, dim)
 
     def adopt_codebook(self, codebook: Tensor) -> None:
         """Let the tables of codes start from the tokenizer's codebook `(V, code_dim)`."""
-        for table in (self.embedding, self.memory.embedding, self.head.table):
+        for table in (self.embedding, self.memory.embedding):
             table.adopt(codebook)
 
     def condition(self, motion: Motion) -> Tensor:
@@ -75,12 +75,16 @@ class Denoiser(nn.Module):
 
     def hidden(self, tokens: Tensor, memory: Memory, motion: Motion) -> Tensor:
         """Corrupted tokens `(J, N)` -> last hidden state `(J, N, C)`."""
-        x = self.embedding(tokens) + self.position + memory.view
+        x = self.embedding(tokens) + self.position + self._seen(memory)
         condition = self.condition(motion)
         for block in self.blocks:
             x = block(x, condition, memory.keys, memory.values, memory.visible)
         return self.norm(x)
 
+    def _seen(self, memory: Memory) -> Tensor:
+        """Features `(J, N, C)` of the view, faded into a learned null where it covers nothing."""
+        return memory.covered * self.embedding.look(memory.view) + (1 - memory.covered) * self.null_view
+
     def forward(self, tokens: Tensor, memory: Memory, motion: Motion) -> Tensor:
         """Corrupted tokens `(J, N)` -> logits `(J, N, V)` of the clean ones."""
-        return self.head(self.hidden(tokens, memory, motion))
+        return self.embedding.logits(self.hidden(tokens, memory, motion))

@@ -26,16 +26,16 @@ class Sources:
         T_target_source: `(J, M, 4, 4)` float32 [m]: the motion from each earlier frame to the target.
         age_s: `(J, M)` [s] by which the earlier frame precedes the target.
         known: `(J, M)` bool; false entries are not looked at.
-        view: `(J, H, W, D + 1)` the tokenizer's latents of the newest observation of each voxel, warped into the target
-            before it was encoded, and the share of each cell that it covers.
-        has_view: `(J,)` bool; where false the view is not looked at.
+        view: `(J, H, W, D)` the tokenizer's latents of the newest observation of each voxel, warped into the target
+            before it was encoded.
+        covered: `(J, H, W)` in [0, 1], the share of each cell that was observed; 0 hides the view.
     """
 
     T_target_source: Tensor
     age_s: Tensor
     known: Tensor
     view: Tensor
-    has_view: Tensor
+    covered: Tensor
 
 
 @dataclass
@@ -46,15 +46,14 @@ class Memory:
         keys, values: `(J, N, M + 1, C)` for N cells and M earlier frames. The last entry is a learned null: what is
             left where nothing was observed.
         visible: `(J, N, M + 1)` bool; the null entry always is.
-        view: `(J, N, C)` what the newest observation of each cell looks like from the target, or a learned null.
-        null_view: `(C,)` that null.
+        view, covered: `(J, N, D)` and `(J, N, 1)`, see `Sources`.
     """
 
     keys: Tensor
     values: Tensor
     visible: Tensor
     view: Tensor
-    null_view: Tensor
+    covered: Tensor
 
     def with_blind_twin(self) -> Memory:
         """The memory and behind it, in the batch, a twin that sees the null entry only: the unconditional branch."""
@@ -64,8 +63,8 @@ class Memory:
             self.keys.repeat(2, 1, 1, 1),
             self.values.repeat(2, 1, 1, 1),
             torch.cat([self.visible, blind]),
-            torch.cat([self.view, self.null_view.expand_as(self.view)]),
-            self.null_view,
+            self.view.repeat(2, 1, 1),
+            torch.cat([self.covered, torch.zeros_like(self.covered)]),
         )
 
 
@@ -106,8 +105,6 @@ class FrameMemory(nn.Module):
         self.time = nn.Linear(2 * _TIME_BANDS, dim)
         self.keys_values = nn.Linear(dim, 2 * dim)
         self.null = nn.Parameter(torch.randn(2, dim) * 0.02)
-        self.view = nn.Linear(code_dim + 1, dim)
-        self.null_view = nn.Parameter(torch.zeros(dim))
 
     def encode(self, indices: Tensor) -> Tensor:
         """Tokens `(..., H, W)` -> fine features `(..., fine_dim, upscale * H, upscale * W)`, in the same frame."""
@@ -133,6 +130,6 @@ class FrameMemory(nn.Module):
             torch.cat([keys, null_key], dim=2),
             torch.cat([values, null_value], dim=2),
             F.pad(visible.unflatten(0, lead).transpose(1, 2), (0, 1), value=True),
-            torch.where(sources.has_view[:, None, None], self.view(sources.view.flatten(1, 2)), self.null_view),
-            self.null_view,
+            sources.view.flatten(1, 2),
+            sources.covered.flatten(1)[..., None],
         )

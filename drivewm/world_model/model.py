@@ -9,7 +9,6 @@ from mmengine.model import BaseModel
 from torch import Tensor
 from torch.nn import functional as F
 
-from drivewm.layers.codes import standardize
 from drivewm.structures import OCC3D, History, SceneClip, TokenGrid
 from drivewm.tokenizers import OccupancyTokenizer
 from drivewm.world_model.baselines import copy_last, ego_warped_copy, newly_seen, warp_history
@@ -123,9 +122,8 @@ class WorldModel(BaseModel):
             # The observed frames, and the imagined one just before (none before the first).
             source = torch.arange(observed + (f > 0), device=features.device)
             source = torch.where(source < observed, source, observed + f - 1).expand(len(history), 1, -1)
-            known, has_view = torch.ones_like(source, dtype=torch.bool), torch.ones_like(target[:, 0], dtype=torch.bool)
-            view = self.align(seen[:, f])
-            sources = sources_of(T_t0_frame.double(), stamps, target, source, known, view, has_view)
+            known, view = torch.ones_like(source, dtype=torch.bool), self.align(seen[:, f])
+            sources = sources_of(T_t0_frame.double(), stamps, target, source, known, *view)
             motion = motion_of(T_t0_ego[:, f], times_s[:, f])
             memory = self.denoiser.memory.gather(features, sources)
             tokens = self._sample(memory, motion, generator)
@@ -163,15 +161,15 @@ class WorldModel(BaseModel):
         return voxels.unflatten(0, logits.shape[:2])
 
     @torch.no_grad()
-    def align(self, seen: Tensor) -> Tensor:
-        """What the tokenizer makes of a warped history `(J, X, Y, Z)`: latents and coverage `(J, H, W, D + 1)`.
+    def align(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """What the tokenizer makes of a warped history `(J, X, Y, Z)`: latents `(J, H, W, D)`, coverage `(J, H, W)`.
 
         Warped before it is encoded, content keeps its place to the voxel; no token has to be moved by parts of itself.
         """
         unseen = newly_seen(seen)
         latents = self.tokenizer.encoder(seen.masked_fill(unseen, OCC3D.free)).float().movedim(1, -1)
-        covered = F.adaptive_avg_pool2d((~unseen).float().mean(-1)[:, None], self.spec.shape).movedim(1, -1)
-        return torch.cat([standardize(latents, self.tokenizer.quantizer.codebook), covered], dim=-1)
+        covered = F.adaptive_avg_pool2d((~unseen).float().mean(-1)[:, None], self.spec.shape)[:, 0]
+        return latents, covered
 
     def _observe(
         self, history: History, T_t0_ego: Tensor, times_s: Tensor, seen: Tensor, tokens: Tensor | None = None
@@ -186,8 +184,7 @@ class WorldModel(BaseModel):
         target = history.num_frames + torch.arange(future, device=tokens.device).expand(batch, -1)
         source = torch.arange(history.num_frames, device=tokens.device).expand(batch, future, -1)
         known = torch.ones_like(source, dtype=torch.bool)
-        view, has_view = self.align(seen.flatten(0, 1)), torch.ones_like(target.flatten(), dtype=torch.bool)
-        sources = sources_of(T_t0_frame, stamps, target, source, known, view, has_view)
+        sources = sources_of(T_t0_frame, stamps, target, source, known, *self.align(seen.flatten(0, 1)))
         memory = self.denoiser.memory.gather(features.flatten(0, 1), sources)
         return memory, motion_of(T_t0_ego.flatten(0, 1), times_s.flatten())
 

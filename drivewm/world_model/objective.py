@@ -77,9 +77,9 @@ def _condition(
     known = torch.cat([torch.ones_like(slot_observed, dtype=torch.bool), tasks.has_recent[..., None]], dim=2)
     known = known & ~tasks.alone[:, None, None]
     # The view is clean: a corrupted past is only a task without it.
-    has_view = ~(tasks.alone | tasks.noisy_past).repeat_interleave(targets)
-    view = model.align(seen.flatten(0, 1))
-    sources = sources_of(clip.T_global_ego, clip.times_s(), tasks.target, frame, known, view, has_view)
+    view, covered = model.align(seen.flatten(0, 1))
+    covered = covered * ~(tasks.alone | tasks.noisy_past).repeat_interleave(targets)[:, None, None]
+    sources = sources_of(clip.T_global_ego, clip.times_s(), tasks.target, frame, known, view, covered)
     return model.denoiser.memory.gather(features.flatten(0, 1), sources), _motion(clip, rows, tasks.target)
 
 
@@ -108,8 +108,7 @@ def _self_generated(
     history = clip.history().select(clips)
     seen = warp_history(history, clip.future_poses()[clips, frame - clip.num_history][:, None])[:, 0]
     poses, times = clip.T_global_ego[clips], clip.times_s()[clips]
-    has_view = torch.ones_like(clips, dtype=torch.bool)
-    sources = sources_of(poses, times, frame[:, None], observed, known, model.align(seen), has_view)
+    sources = sources_of(poses, times, frame[:, None], observed, known, *model.align(seen))
     memory = model.denoiser.memory.gather(features, sources)
     logits = model.denoiser(model.all_masks(len(clips)), memory, _motion(clip, clips, frame))
     drawn = torch.multinomial(logits.float().softmax(-1).flatten(0, 1), 1, generator=generator)

@@ -70,7 +70,7 @@ def draw_tasks(clip: SceneClip, horizon: int, targets: int, mix: TaskMix, genera
 
 
 def sources_of(
-    T_world_ego: Tensor, times_s: Tensor, target: Tensor, source: Tensor, known: Tensor, view: Tensor, has_view: Tensor
+    T_world_ego: Tensor, times_s: Tensor, target: Tensor, source: Tensor, known: Tensor, view: Tensor, covered: Tensor
 ) -> Sources:
     """Motions and ages between the targets `(B, J)` and their sources `(B, J, M)`, flattened to B * J targets.
 
@@ -79,14 +79,14 @@ def sources_of(
         times_s: `(B, T)` [s].
         target, source: indices of frames.
         known: `(B, J, M)` bool.
-        view, has_view: `(B * J, H, W, D + 1)` and `(B * J,)`, see `Sources`.
+        view, covered: `(B * J, H, W, D)` and `(B * J, H, W)`, see `Sources`.
     """
     rows = torch.arange(len(target), device=target.device)[:, None]
     T_target_world = torch.linalg.inv(T_world_ego[rows, target])
     T_target_source = T_target_world[:, :, None] @ T_world_ego[rows[..., None], source]
     age_s = times_s[rows, target][..., None] - times_s[rows[..., None], source]
     motion, age_s = T_target_source.float().flatten(0, 1), age_s.float().flatten(0, 1)
-    return Sources(motion, age_s, known.flatten(0, 1), view, has_view)
+    return Sources(motion, age_s, known.flatten(0, 1), view, covered)
 
 
 def motion_of(T_t0_ego: Tensor, time_s: Tensor) -> Motion:

@@ -19,13 +19,21 @@ def small_config(path, index, iterations, grid):
     prefix = "model.tokenizer" if path == DRIVING else "model"
     options = {f"{prefix}.{key}": value for key, value in tokenizer.items()}
     options |= {
-        "train_dataloader.dataset.index": str(index.folder), "test_dataloader.dataset.index": str(index.folder),
-        "train_dataloader.batch_size": 2, "train_cfg.max_iters": iterations, "default_hooks.checkpoint.interval": 2,
+        "train_dataloader.dataset.index": str(index.folder),
+        "test_dataloader.dataset.index": str(index.folder),
+        "train_dataloader.batch_size": 2,
+        "train_cfg.max_iters": iterations,
+        "default_hooks.checkpoint.interval": 2,
         "test_dataloader.dataset.stride": 4,
     }
     if path == DRIVING:
-        options |= {"model.world_model.dim": 16, "model.world_model.depth": 1, "model.world_model.heads": 2,
-                    "test_dataloader.dataset.num_future": 6, "train_dataloader.dataset.num_future": 8}
+        options |= {
+            "model.world_model.dim": 16,
+            "model.world_model.depth": 1,
+            "model.world_model.heads": 2,
+            "test_dataloader.dataset.num_future": 6,
+            "train_dataloader.dataset.num_future": 8,
+        }
     return load_config(path, options)
 
 
@@ -73,7 +81,9 @@ def test_from_tokenizer_to_figures(tmp_path, tokenizer_run, town_index, town_gri
 def test_checkpoints_of_something_else_are_refused(tmp_path, tokenizer_run, town_index, town_grid):
     path = tokenizer_run / "iter_4.pth"
     driving = build_runner(small_config(DRIVING, town_index, 3, town_grid), tmp_path / "a").model
-    with pytest.raises(ValueError, match="iter_4.pth: model is OccupancyTokenizer, but the config's model has DrivingModel"):
+    with pytest.raises(
+        ValueError, match="iter_4.pth: model is OccupancyTokenizer, but the config's model has DrivingModel"
+    ):
         load_checkpoint(driving, path)
     driving.tokenizer.specs = (type(driving.spec)("occupancy", (8, 8), 64),)
     with pytest.raises(ValueError, match="tokens is .*32.*64"):
@@ -101,5 +111,7 @@ def test_checkpoints_of_something_else_are_refused(tmp_path, tokenizer_run, town
 def test_a_dataset_of_another_grid_is_refused(tmp_path, town_index, town_grid):
     config = small_config(TOKENIZER, town_index, 2, town_grid)
     config.model.grid.voxel_m, config.model.grid.range_m = 0.4, tuple(v / 2 for v in town_grid.range_m)
-    with pytest.raises(ValueError, match=r"(?s)has the grid VoxelGrid.*voxel_m=0\.8.*model has VoxelGrid.*voxel_m=0\.4"):
+    with pytest.raises(
+        ValueError, match=r"(?s)has the grid VoxelGrid.*voxel_m=0\.8.*model has VoxelGrid.*voxel_m=0\.4"
+    ):
         build_runner(config, tmp_path / "grid").train()

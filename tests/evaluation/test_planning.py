@@ -80,7 +80,7 @@ def _sample(scene, speed, box_x, valid=None):
 
 
 def test_metric_of_a_constructed_case():
-    metric = OpenLoopPlanningMetric(SIZE, AHEAD)
+    metric = OpenLoopPlanningMetric()
     # At 8 m/s the ego's front (3.5 m ahead) enters the box that starts at 18 m after 14.5 m, so within 2 s.
     metric.process(None, [_sample("a", 8.0, 20.0), _sample("b", 8.0, 200.0)])
     out = metric.evaluate(size=2)
@@ -94,7 +94,7 @@ def test_metric_of_a_constructed_case():
 
 
 def test_steps_in_which_the_driven_path_collides_are_dropped_by_the_clean_rate():
-    metric = OpenLoopPlanningMetric(SIZE, AHEAD)
+    metric = OpenLoopPlanningMetric()
     metric.process(None, [_sample("a", 4.0, 14.0)])  # the driven path itself runs into the box
     out = metric.evaluate(size=1)
     assert out["ground_truth/collision_instant/3s"] == 100 and out["fast/collision_instant/3s"] == 100
@@ -103,7 +103,7 @@ def test_steps_in_which_the_driven_path_collides_are_dropped_by_the_clean_rate()
 
 def test_metric_counts_what_is_missing():
     short = np.array([True, True, True, True, False, False])
-    metric = OpenLoopPlanningMetric(SIZE, AHEAD)
+    metric = OpenLoopPlanningMetric()
     metric.process(None, [_sample("a", 6.0, 200.0), _sample("b", 6.0, 200.0, short)])
     out = metric.evaluate(size=2)
     assert out["samples_instant/2s"] == 2 and out["samples_instant/3s"] == 1 and out["samples_mean/2s"] == 1

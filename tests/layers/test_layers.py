@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from drivewm.layers.attention import Block, TemporalAttention
-from drivewm.layers.codes import CodeHead, CodeTable
+from drivewm.layers.codes import CodeTable
 from drivewm.layers.conv import ResBlock, downsample, upsample
 from drivewm.layers.position import fourier_features
 
@@ -65,13 +65,13 @@ def test_fourier_features_tell_values_apart_up_to_the_largest():
 
 def test_alike_codes_are_treated_alike():
     torch.manual_seed(0)
-    table, head = CodeTable(4, 3, 8), CodeHead(4, 3, 8)
+    table = CodeTable(4, 3, 8)
     codebook = torch.tensor([[0.0, 1, 5], [0.0, 1, 5.01], [4.0, 0, 0], [-1.0, 7, 3]])
     table.adopt(codebook)
-    head.table.adopt(codebook)
     vectors = table(torch.arange(5)).detach()
     assert (vectors[0] - vectors[1]).norm() < 0.2 * (vectors[0] - vectors[2]).norm()
-    logits = head(torch.randn(100, 8, generator=rng())).detach()
+    logits = table.logits(torch.randn(100, 8, generator=rng())).detach()
     apart = (logits[:, :1] - logits[:, 1:]).abs().mean(0)
     assert logits.shape == (100, 4) and apart[0] < 0.2 * apart[1]
     assert torch.allclose(table.codes[:-1].mean(0), torch.zeros(3), atol=1e-6) and table.codes[-1].eq(0).all()
+    assert torch.allclose(table.look(codebook), vectors[:-1] - table.own[:-1], atol=1e-6)

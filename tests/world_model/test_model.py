@@ -69,8 +69,8 @@ def test_one_pass_of_guidance_equals_two(model, clip):
     number = len(motion.time_s)
     both = Motion(motion.pose.repeat(2, 1), motion.time_s.repeat(2), motion.given.repeat(2))
     joint = model.denoiser(model.all_masks(2 * number), twin, both)
-    parts = (twin.keys, twin.values, twin.visible, twin.view)
-    blind = type(twin)(*(part[number:] for part in parts), twin.null_view)
+    parts = (twin.keys, twin.values, twin.visible, twin.view, twin.covered)
+    blind = type(twin)(*(part[number:] for part in parts))
     apart = torch.cat([model.denoiser(model.all_masks(number), m, motion) for m in (memory, blind)])
     assert torch.allclose(joint, apart, atol=1e-5)
 

@@ -22,7 +22,7 @@ model = dict(
     world_model=dict(
         dim=128,
         depth=4,
-        heads=4,
+        heads=2,
         memory=dict(upscale=4, frame_dim=64, fine_dim=8, warp=True),
         horizon=6,
         targets_per_clip=2,

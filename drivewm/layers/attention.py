@@ -18,7 +18,14 @@ class SpatialAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`(B, N, C)` -> `(B, N, C)`."""
         q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        return self.out(_attend(q, k, v).transpose(1, 2).flatten(2))
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attention of `(B, heads, N, D)`; on a CPU by plain products, since the fused kernel's gradient is slow there."""
+    if q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v)
+    return (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(-1) @ v
 
 
 class TemporalAttention(nn.Module):

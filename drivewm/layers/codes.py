@@ -11,8 +11,7 @@ class CodeTable(nn.Module):
     """Tokens to features and features to logits, by way of the tokenizer's code vectors.
 
     Codes that the tokenizer places close together stand for similar content; by its vectors, what is learned about one
-    code carries over to its neighbours. Reading and predicting share the vectors, so that what is already known needs
-    only be passed through. A free vector of each code is added to the tokenizer's.
+    code carries over to its neighbours. A free vector of each code is added to the tokenizer's.
 
     Args:
         vocab_size: V.
@@ -26,22 +25,41 @@ class CodeTable(nn.Module):
         self.register_buffer("mean", torch.zeros(code_dim))
         self.register_buffer("scale", torch.ones(code_dim))
         self.project = nn.Linear(code_dim, dim)
+        self.correct = nn.Linear(dim, code_dim)
+        self.sharpness = nn.Linear(dim, 1)
         self.own = nn.Parameter(torch.randn(vocab_size + 1, dim) * 0.02)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
+        for layer in (self.correct, self.sharpness):  # at first the guess stands
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def adopt(self, codebook: Tensor) -> None:
         """Take over a codebook `(V, code_dim)`, each dimension brought to mean 0 and variance 1."""
         self.mean.copy_(codebook.mean(0))
         self.scale.copy_(codebook.std(0).clamp_min(1e-6))
-        self.codes[:-1] = (codebook - self.mean) / self.scale
+        self.codes[:-1] = self.standardize(codebook)
 
     def look(self, latents: Tensor) -> Tensor:
-        """Latents `(..., code_dim)` from the tokenizer -> features `(..., C)`, like those of their nearest code."""
-        return self.project((latents - self.mean) / self.scale)
+        """Standardized latents `(..., code_dim)` -> features `(..., C)`, like those of their nearest code."""
+        return self.project(latents)
 
-    def logits(self, features: Tensor) -> Tensor:
-        """Features `(..., C)` -> `(..., V)`: how well the vector of each code fits."""
-        return F.linear(features, self.vectors()[:-1] * features.shape[-1] ** -0.5, self.bias)
+    def standardize(self, latents: Tensor) -> Tensor:
+        """The tokenizer's latents `(..., code_dim)` in the units of `codes`."""
+        return (latents - self.mean) / self.scale
+
+    def logits(self, features: Tensor, guess: Tensor) -> Tensor:
+        """Logits `(..., V)`: how near each code is to a place in the tokenizer's space, and how well it fits by itself.
+
+        That place is the guess, standardized latents `(..., code_dim)`, corrected by the features `(..., C)`, which
+        also say how sharp the logits are.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            features = features.float()
+            place, codes = guess + self.correct(features), self.codes[:-1]
+            # -|place - code|^2 / 2 without its constant.
+            nearness = place @ codes.T - codes.square().sum(1) / 2
+            own = F.linear(features, self.own[:-1], self.bias)
+            return F.softplus(self.sharpness(features)) * nearness + own
 
     def vectors(self) -> Tensor:
         """`(V + 1, C)`, the mask last."""

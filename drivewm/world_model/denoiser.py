@@ -83,8 +83,12 @@ class Denoiser(nn.Module):
 
     def _seen(self, memory: Memory) -> Tensor:
         """Features `(J, N, C)` of the view, faded into a learned null where it covers nothing."""
-        return memory.covered * self.embedding.look(memory.view) + (1 - memory.covered) * self.null_view
+        return (
+            memory.covered * self.embedding.look(self.embedding.standardize(memory.view))
+            + (1 - memory.covered) * self.null_view
+        )
 
     def forward(self, tokens: Tensor, memory: Memory, motion: Motion) -> Tensor:
-        """Corrupted tokens `(J, N)` -> logits `(J, N, V)` of the clean ones."""
-        return self.embedding.logits(self.hidden(tokens, memory, motion))
+        """Corrupted tokens `(J, N)` -> logits `(J, N, V)` of the clean ones; the view is a first guess."""
+        guess = memory.covered * self.embedding.standardize(memory.view)
+        return self.embedding.logits(self.hidden(tokens, memory, motion), guess)

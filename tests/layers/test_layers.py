@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from drivewm.layers.attention import Block, TemporalAttention
+from drivewm.layers.attention import Block, SpatialAttention, TemporalAttention
 from drivewm.layers.codes import CodeTable
 from drivewm.layers.conv import ResBlock, downsample, upsample
 from drivewm.layers.position import fourier_features
@@ -70,8 +70,17 @@ def test_alike_codes_are_treated_alike():
     table.adopt(codebook)
     vectors = table(torch.arange(5)).detach()
     assert (vectors[0] - vectors[1]).norm() < 0.2 * (vectors[0] - vectors[2]).norm()
-    logits = table.logits(torch.randn(100, 8, generator=rng())).detach()
-    apart = (logits[:, :1] - logits[:, 1:]).abs().mean(0)
-    assert logits.shape == (100, 4) and apart[0] < 0.2 * apart[1]
+    logits = table.logits(torch.zeros(4, 8), table.codes[:-1]).detach()
+    assert (logits.argmax(-1) == torch.arange(4)).all()
+    assert (logits[0, 0] - logits[0, 1]).abs() < 0.01 < logits[0, 0] - logits[0, 2]
     assert torch.allclose(table.codes[:-1].mean(0), torch.zeros(3), atol=1e-6) and table.codes[-1].eq(0).all()
-    assert torch.allclose(table.look(codebook), vectors[:-1] - table.own[:-1], atol=1e-6)
+    assert torch.allclose(table.look(table.standardize(codebook)), vectors[:-1] - table.own[:-1], atol=1e-6)
+
+
+
+def test_spatial_attention_equals_the_fused_kernel():
+    torch.manual_seed(0)
+    layer, x = SpatialAttention(8, 2), torch.randn(3, 5, 8, generator=rng())
+    q, k, v = layer.qkv(x).unflatten(-1, (3, 2, -1)).permute(2, 0, 3, 1, 4)
+    expected = layer.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+    assert torch.allclose(layer(x), expected, atol=1e-6)

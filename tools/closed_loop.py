@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--planner", nargs="+", choices=[*BASELINES, "learned"], required=True)
     parser.add_argument("--checkpoint", type=Path, help="of the learned planner: a .pth file or last_checkpoint")
     parser.add_argument("--config", default="configs/world_models/driving_town.py", help="that it was trained with")
-    parser.add_argument("--scenarios", type=int, default=32, help="number of episodes, in towns of their own")
+    parser.add_argument("--scenarios", type=int, default=64, help="number of episodes, in towns of their own")
     parser.add_argument("--seed", type=int, default=0, help="of the towns and episodes")
     parser.add_argument("--duration", type=float, default=20.0, help="scored part of an episode [s]")
     parser.add_argument("--workers", type=int, default=0, help="processes; 0 drives in this one")

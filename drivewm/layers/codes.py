@@ -26,12 +26,13 @@ class CodeTable(nn.Module):
         self.register_buffer("scale", torch.ones(code_dim))
         self.project = nn.Linear(code_dim, dim)
         self.correct = nn.Linear(dim, code_dim)
-        self.sharpness = nn.Linear(dim, 1)
+        self.tail = nn.Linear(dim, 2)
         self.own = nn.Parameter(torch.randn(vocab_size + 1, dim) * 0.02)
         self.bias = nn.Parameter(torch.zeros(vocab_size))
-        for layer in (self.correct, self.sharpness):  # at first the guess stands
+        for layer in (self.correct, self.tail):  # at first the guess stands
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
+        self.tail.bias.data.copy_(torch.tensor([1.85, -2.25]))  # about 2 and 0.1 after softplus
 
     def adopt(self, codebook: Tensor) -> None:
         """Take over a codebook `(V, code_dim)`, each dimension brought to mean 0 and variance 1."""
@@ -50,16 +51,17 @@ class CodeTable(nn.Module):
     def logits(self, features: Tensor, guess: Tensor) -> Tensor:
         """Logits `(..., V)`: how near each code is to a place in the tokenizer's space, and how well it fits by itself.
 
-        That place is the guess, standardized latents `(..., code_dim)`, corrected by the features `(..., C)`, which
-        also say how sharp the logits are.
+        That place is the guess, standardized latents `(..., code_dim)`, corrected by the features `(..., C)`. Nearness
+        falls off as in Student's t distribution, whose exponent and width the features give as well: a guess may be
+        sharp and yet leave all other codes possible.
         """
         with torch.autocast(features.device.type, enabled=False):
             features = features.float()
             place, codes = guess + self.correct(features), self.codes[:-1]
-            # -|place - code|^2 / 2 without its constant.
-            nearness = place @ codes.T - codes.square().sum(1) / 2
+            distance2 = place.square().sum(-1, keepdim=True) - 2 * place @ codes.T + codes.square().sum(1)
+            exponent, width = F.softplus(self.tail(features)).split(1, dim=-1)
             own = F.linear(features, self.own[:-1], self.bias)
-            return F.softplus(self.sharpness(features)) * nearness + own
+            return own - exponent * torch.log(width + distance2.clamp_min(0))
 
     def vectors(self) -> Tensor:
         """`(V + 1, C)`, the mask last."""

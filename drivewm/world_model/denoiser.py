@@ -89,6 +89,7 @@ class Denoiser(nn.Module):
         )
 
     def forward(self, tokens: Tensor, memory: Memory, motion: Motion) -> Tensor:
-        """Corrupted tokens `(J, N)` -> logits `(J, N, V)` of the clean ones; the view is a first guess."""
-        guess = memory.covered * self.embedding.standardize(memory.view)
+        """Corrupted tokens `(J, N)` -> logits `(J, N, V)` of the clean ones; a first guess is what is known or seen."""
+        seen = memory.covered * self.embedding.standardize(memory.view)
+        guess = torch.where((tokens == self.spec.mask_id)[..., None], seen, self.embedding.codes[tokens])
         return self.embedding.logits(self.hidden(tokens, memory, motion), guess)

@@ -23,6 +23,13 @@ def main() -> None:
         "--cfg-options", nargs="+", action=DictAction, default={}, help="KEY=VALUE that replace the config's"
     )
     args = parser.parse_args()
+    try:
+        evaluate(args)
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+def evaluate(args: argparse.Namespace) -> None:
     config = load_config(args.config, args.cfg_options)
     work_dir = args.work_dir or Path("work_dirs") / Path(args.config).stem
     runner = build_runner(config, work_dir, launcher=args.launcher)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from mmengine.config import DictAction
+from mmengine.model import is_model_wrapper
 
 from drivewm.engine import build_runner, load_config, load_tokenizer
 
@@ -22,11 +23,19 @@ def main() -> None:
         "--cfg-options", nargs="+", action=DictAction, default={}, help="KEY=VALUE that replace the config's"
     )
     args = parser.parse_args()
+    try:
+        train(args)
+    except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+def train(args: argparse.Namespace) -> None:
     config = load_config(args.config, args.cfg_options)
     work_dir = args.work_dir or Path("work_dirs") / Path(args.config).stem
     runner = build_runner(config, work_dir, args.resume, args.launcher)
     if "tokenizer_checkpoint" in config:
-        load_tokenizer(runner.model, config.tokenizer_checkpoint)
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        load_tokenizer(model, config.tokenizer_checkpoint)
     runner.train()
 
 

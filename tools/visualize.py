@@ -1,34 +1,53 @@
-"""Draw what is in a data set: one clip from above, in perspective and as an animation."""
+"""Draw one clip of a data set: its true frames, or what a model makes of it."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from drivewm.data import DataError, NuScenesClips
+from drivewm.data import NuScenesClips
+from drivewm.engine import load_config, load_model
 from drivewm.visualization.clips import draw_clip
+from drivewm.visualization.forecasts import draw_model_forecast
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    data = commands.add_parser("data", help="the true frames of one clip")
-    data.add_argument("--index", type=Path, required=True, help="index of a data set (tools/create_index.py)")
-    data.add_argument("--split", default="val")
-    data.add_argument("--clip", type=int, default=0, help="number of the clip within the split")
+    data = commands.add_parser("data", help="the true frames: from above, in perspective, as an animation")
     data.add_argument("--history", type=int, default=4, help="observed keyframes, t0 the last")
-    data.add_argument("--future", type=int, default=6, help="keyframes after t0")
-    data.add_argument("--out", type=Path, required=True, help="folder of the pictures")
+    forecast = commands.add_parser("forecast", help="forecast and an imagined future beside truth and warped copy")
+    forecast.add_argument("--checkpoint", type=Path, required=True, help="a .pth file or last_checkpoint")
+    forecast.add_argument("--config", default="configs/world_models/driving_town.py", help="that it was trained with")
+    forecast.add_argument("--seed", type=int, default=0, help="of the imagined future")
+    for command in (data, forecast):
+        command.add_argument("--index", type=Path, required=True, help="index of a data set (tools/create_index.py)")
+        command.add_argument("--split", default="val")
+        command.add_argument("--clip", type=int, default=0, help="number of the clip within the split")
+        command.add_argument("--future", type=int, default=6, help="keyframes after t0")
+        command.add_argument("--out", type=Path, required=True, help="folder of the pictures")
     args = parser.parse_args()
     try:
-        clips = NuScenesClips(args.index, args.split, args.history, args.future, load_points=True)
-        if not 0 <= args.clip < len(clips):
-            raise ValueError(f"--clip must be 0 .. {len(clips) - 1} in split {args.split}, got {args.clip}")
-        files = draw_clip(clips[args.clip]["clip"], args.out)
-    except (DataError, ValueError) as error:
+        files = draw(args)
+    except (ValueError, FileNotFoundError) as error:
         raise SystemExit(f"error: {error}") from None
     for name, path in files.items():
         print(f"{name}: {path}")
+
+
+def draw(args: argparse.Namespace) -> dict[str, Path]:
+    if args.command == "data":
+        return draw_clip(read_clip(args, args.history, load_points=True), args.out)
+    model = load_model(args.config, args.checkpoint)
+    num_history = load_config(args.config).test_dataloader.dataset.num_history
+    return draw_model_forecast(model, read_clip(args, num_history), args.out, args.seed)
+
+
+def read_clip(args: argparse.Namespace, num_history: int, load_points: bool = False):
+    clips = NuScenesClips(args.index, args.split, num_history, args.future, load_points=load_points)
+    if not 0 <= args.clip < len(clips):
+        raise ValueError(f"--clip must be 0 .. {len(clips) - 1} in split {args.split}, got {args.clip}")
+    return clips[args.clip]["clip"]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How runs are started, saved and resumed with mmengine. Only configs and tools import this package."""
 
 from drivewm.engine.amp import Bfloat16OptimWrapper
-from drivewm.engine.checkpoint import load_checkpoint, load_tokenizer
+from drivewm.engine.checkpoint import load_checkpoint, load_model, load_tokenizer
 from drivewm.engine.config import build_runner, load_config
 from drivewm.engine.hooks import GridCheckHook, ProgressHook, SaveCheckpointHook
 from drivewm.engine.loops import ResumableSampler, ResumableTrainLoop
@@ -18,5 +18,6 @@ __all__ = [
     "build_runner",
     "load_checkpoint",
     "load_config",
+    "load_model",
     "load_tokenizer",
 ]

@@ -6,8 +6,10 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
+from mmengine.registry import MODELS
 from torch import nn
 
+from drivewm.engine.config import load_config
 from drivewm.world_model import WorldModel
 
 
@@ -59,6 +61,16 @@ def load_tokenizer(model: WorldModel, path: str | Path) -> None:
     content = read_checkpoint(path)
     _compare(path, content["meta"]["drivewm"], describe_model(model.tokenizer))
     _load(model.adopt_tokenizer, content["state_dict"], path)
+
+
+def load_model(config: str | Path, checkpoint: str | Path, options: dict | None = None) -> nn.Module:
+    """The model of a config with the weights of a checkpoint, in evaluation mode.
+
+    `options` are those of `--cfg-options`. Raises as `load_config` and `load_checkpoint` do.
+    """
+    model = MODELS.build(load_config(config, options).model)
+    load_checkpoint(model, checkpoint)
+    return model.eval()
 
 
 def _compare(path: str | Path, found: dict, expected: dict) -> None:

@@ -7,10 +7,8 @@ import json
 from functools import lru_cache, partial
 from pathlib import Path
 
-from mmengine.registry import MODELS
-
 from drivewm.closed_loop.episodes import PlannerSpec
-from drivewm.engine.checkpoint import load_checkpoint
+from drivewm.engine.checkpoint import load_model
 from drivewm.engine.config import load_config
 from drivewm.planning.learned import LearnedPlanner
 
@@ -34,6 +32,4 @@ def learned_spec(config: str | Path, checkpoint: str | Path, options: dict | Non
 @lru_cache(maxsize=2)
 def _planner(config: str, checkpoint: str, options: str) -> LearnedPlanner:
     """One model a process, however many tasks it drives."""
-    model = MODELS.build(load_config(config, json.loads(options)).model)
-    load_checkpoint(model, checkpoint)
-    return LearnedPlanner(model.eval())
+    return LearnedPlanner(load_model(config, checkpoint, json.loads(options)))

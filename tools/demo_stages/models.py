@@ -18,13 +18,9 @@ def checkpoint_of(folder: Path) -> Path:
 @lru_cache(maxsize=1)
 def load_driving_model(folder: Path):
     """World model and planner from their training folder, in evaluation mode."""
-    from mmengine.registry import MODELS
+    from drivewm.engine import load_model
 
-    from drivewm.engine import load_checkpoint, load_config
-
-    model = MODELS.build(load_config(ROOT / WORLD_MODEL_CONFIG).model)
-    load_checkpoint(model, checkpoint_of(folder))
-    return model.eval()
+    return load_model(ROOT / WORLD_MODEL_CONFIG, checkpoint_of(folder))
 
 
 @lru_cache(maxsize=1)

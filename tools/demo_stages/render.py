@@ -32,22 +32,13 @@ def render(options: DemoOptions, out: Path) -> Stage:
 
 
 def draw_forecast_of(index: Path, out: Path, folder: Path) -> dict[str, Path]:
-    """Draw the model's and the warped copy's forecast of the held-out clip in which the ego goes farthest."""
-    import torch
-
+    """Draw the forecasts of the held-out clip in which the ego goes farthest."""
     from drivewm.data import NuScenesClips
-    from drivewm.visualization.clips import draw_forecast
-    from drivewm.world_model import ego_warped_copy
+    from drivewm.visualization.forecasts import draw_model_forecast
 
-    model = load_driving_model(out / "world_model")
     clips = NuScenesClips(index, "val", clip_history(), FORECAST_FRAMES, stride=4)
     ahead = [float(clips[i]["clip"].future_poses()[0, -1, :2, 3].norm()) for i in range(len(clips))]
-    clip = clips[int(np.argmax(ahead))]["clip"]
-    with torch.inference_mode():
-        past, poses = clip.history(), clip.future_poses()
-        forecasts = {"model": model.forecast(past, poses, clip.future_times_s())}
-        forecasts["ego_warped_copy"] = ego_warped_copy(past, poses)
-    return draw_forecast(clip, {name: f[0].cpu().numpy() for name, f in forecasts.items()}, folder)
+    return draw_model_forecast(load_driving_model(out / "world_model"), clips[int(np.argmax(ahead))]["clip"], folder)
 
 
 def draw_episodes(out: Path, folder: Path) -> dict[str, Path]:

@@ -30,7 +30,7 @@ test_dataloader = dict(
     num_workers=0,
     sampler=dict(type=DefaultSampler, shuffle=False),
     dataset=dict(
-        type=NuScenesClips, index=index, split="val", num_history=num_history, num_future=num_future, stride=2
+        type=NuScenesClips, index=index, split="val", num_history=num_history, num_future=num_future, stride=4
     ),
     collate_fn=collate,
 )

@@ -21,9 +21,9 @@ model = dict(
     tokenizer=tokenizer,
     world_model=dict(
         dim=128,
-        depth=4,
+        depth=3,
         heads=2,
-        memory=dict(upscale=4, frame_dim=64, fine_dim=8, warp=True),
+        memory=dict(upscale=2, frame_dim=64, fine_dim=16, warp=True),
         horizon=6,
         targets_per_clip=2,
         decoded_targets=4,
@@ -36,10 +36,10 @@ model = dict(
     data_preprocessor=dict(type=ClipPreprocessor),
 )
 
-max_iters = 300
+max_iters = 220
 optim_wrapper = dict(
     type=Bfloat16OptimWrapper,
-    optimizer=dict(type=AdamW, lr=1e-3, betas=(0.9, 0.95), weight_decay=1e-2),
+    optimizer=dict(type=AdamW, lr=1.5e-3, betas=(0.9, 0.95), weight_decay=1e-2),
     clip_grad=dict(max_norm=1.0),
 )
 param_scheduler = [

@@ -18,7 +18,8 @@ class DemoOptions:
 
     Attributes:
         scenes, duration_s: of the generated data set; about 22 % of the scenes are held out, in a town of their own.
-        seed: of the town and of the held-out episodes.
+        seed: of the town.
+        episode_seed: of the held-out towns and episodes that are driven.
         episodes, scored_s: closed-loop episodes and their scored length [s].
         tokenizer_iters, world_model_iters: training length; None takes the config's.
         workers: processes for the town and the closed loop. They do not change results.
@@ -27,8 +28,9 @@ class DemoOptions:
     scenes: int = 50
     duration_s: float = 20.0
     seed: int = 0
-    episodes: int = 40
-    scored_s: float = 15.0
+    episode_seed: int = 1
+    episodes: int = 36
+    scored_s: float = 12.0
     tokenizer_iters: int | None = None
     world_model_iters: int | None = None
     workers: int = 2

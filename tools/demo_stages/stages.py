@@ -97,11 +97,11 @@ def closed_loop(options: DemoOptions, out: Path) -> Stage:
         run_tool(
             "closed_loop",
             *("--planner", *PLANNERS, "--checkpoint", checkpoint_of(out / "world_model")),
-            *("--config", WORLD_MODEL_CONFIG, "--scenarios", options.episodes, "--seed", options.seed),
+            *("--config", WORLD_MODEL_CONFIG, "--scenarios", options.episodes, "--seed", options.episode_seed),
             *("--duration", options.scored_s, "--workers", options.workers, "--rollouts", "--out", folder),
         )
 
-    made_of = {"episodes": options.episodes, "scored_s": options.scored_s, "seed": options.seed}
+    made_of = {"episodes": options.episodes, "scored_s": options.scored_s, "seed": options.episode_seed}
     return Stage("closed_loop", "drive in held-out towns", made_of, ("summary.json",), run)
 
 

@@ -5,7 +5,7 @@
 # Variables, on the command line or in the environment:
 #   PYTHON       the interpreter to build .venv with (3.10, 3.11 or 3.12; found by itself)
 #   PIP_ARGS     extra arguments of `pip install`, such as an index of CPU builds of torch:
-#                PIP_ARGS="--extra-index-url https://download.pytorch.org/whl/cpu"
+#                PIP_ARGS="--extra-index-url URL"
 #   EXTRAS       what to install beside the core: dev,sparse,view (all) or just dev (smaller)
 #   DEMO_ARGS    arguments of tools/demo.py;  PYTEST_ARGS  arguments of pytest
 

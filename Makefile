@@ -22,6 +22,8 @@ STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
 # Waiting OpenMP threads that spin slow a busy machine down many times over.
 export OMP_WAIT_POLICY ?= PASSIVE
+# Waiting threads must not spin: on shared cores that slows training many times.
+export OMP_WAIT_POLICY ?= PASSIVE
 export MPLBACKEND ?= Agg
 
 .PHONY: install demo test lint clean

@@ -54,6 +54,7 @@ def run(options: DemoOptions, out: Path, real_data: Path | None) -> None:
         stages.town(options),
         stages.tokenizer(options, out),
         stages.world_model(options, out),
+        stages.planner(options, out),
         stages.evaluate(out),
         stages.closed_loop(options, out),
         stages.recordings(out, real_data),

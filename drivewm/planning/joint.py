@@ -24,6 +24,8 @@ class DrivingModel(WorldModel):
         head: keyword arguments of `TrajectoryHead`.
         plan_weight: of the planning losses.
         planned_clips: how many clips of a batch also train the planner.
+        head_only: train the head alone, on states that are computed once: after the joint training, whose batches are
+            small, this shows the head many more examples in little time.
         (the others as for `WorldModel`)
     """
 
@@ -34,11 +36,16 @@ class DrivingModel(WorldModel):
         head: dict | None = None,
         plan_weight: float = 0.1,
         planned_clips: int = 4,
+        head_only: bool = False,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(tokenizer, **world_model, data_preprocessor=data_preprocessor)
         self.head = TrajectoryHead(self.denoiser.dim, self.grid, **(head or {}))
-        self.plan_weight, self.planned_clips = plan_weight, planned_clips
+        self.plan_weight, self.planned_clips, self.head_only = plan_weight, planned_clips, head_only
+        self._states: dict[str, Tensor] = {}
+        if head_only:
+            self.requires_grad_(False)
+            self.head.requires_grad_(True)
 
     def plan(self, history: History, route: Route | None, tokens: Tensor | None = None) -> Trajectory:
         """Where to go: poses `(B, 8, 3)` in the ego frame at t0.
@@ -48,7 +55,11 @@ class DrivingModel(WorldModel):
         return self.head(self.planner_state(history, tokens), route, EgoState.from_history(history))
 
     def losses(self, clip: SceneClip) -> dict[str, Tensor]:
-        """Those of the world model and, from the same observed frames, of the plan."""
+        """Those of the world model and, from the same observed frames, of the plan; or of the plan alone."""
+        if self.head_only:
+            history = clip.history()
+            plan = self.head(self._remembered_states(clip), clip.route, EgoState.from_history(history))
+            return planning_loss(plan, driven(clip))
         losses = world_model_losses(self, clip)
         clip = clip.select(torch.arange(min(self.planned_clips, len(clip))))
         history = clip.history()
@@ -56,6 +67,15 @@ class DrivingModel(WorldModel):
         for name, value in planning_loss(plan, driven(clip)).items():
             losses[name] = self.plan_weight * value
         return losses
+
+    @torch.no_grad()
+    def _remembered_states(self, clip: SceneClip) -> Tensor:
+        """States `(B, C, H, W)` of a frozen world model, each computed once."""
+        new = [b for b, token in enumerate(clip.sample_token) if token not in self._states]
+        if new:
+            states = self.planner_state(clip.select(torch.tensor(new)).history())
+            self._states.update((clip.sample_token[b], s.float().cpu()) for b, s in zip(new, states, strict=True))
+        return torch.stack([self._states[token] for token in clip.sample_token]).to(clip.timestamp_us.device)
 
     def predictions(self, clip: SceneClip) -> list[dict]:
         """Those of the world model, and under "planning" what `OpenLoopPlanningMetric` takes."""

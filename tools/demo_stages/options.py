@@ -10,6 +10,7 @@ from demo_stages.command import ROOT
 
 TOKENIZER_CONFIG = "configs/tokenizers/occupancy_town.py"
 WORLD_MODEL_CONFIG = "configs/world_models/driving_town.py"
+PLANNER_CONFIG = "configs/planners/head_town.py"
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class DemoOptions:
         seed: of the town.
         episode_seed: of the held-out towns and episodes that are driven.
         episodes, scored_s: closed-loop episodes and their scored length [s].
-        tokenizer_iters, world_model_iters: training length; None takes the config's.
+        tokenizer_iters, world_model_iters, planner_iters: training length; None takes the config's.
         workers: processes for the town and the closed loop. They do not change results.
     """
 
@@ -33,13 +34,21 @@ class DemoOptions:
     scored_s: float = 12.0
     tokenizer_iters: int | None = None
     world_model_iters: int | None = None
+    planner_iters: int | None = None
     workers: int = 2
 
     @classmethod
     def smoke(cls, workers: int = 2) -> DemoOptions:
         """A run of a few minutes that goes through every stage and learns nothing."""
         return cls(
-            scenes=5, duration_s=10.0, episodes=2, scored_s=3.0, tokenizer_iters=6, world_model_iters=4, workers=workers
+            scenes=5,
+            duration_s=10.0,
+            episodes=2,
+            scored_s=3.0,
+            tokenizer_iters=6,
+            world_model_iters=4,
+            planner_iters=4,
+            workers=workers,
         )
 
 

@@ -38,7 +38,7 @@ def draw_forecast_of(index: Path, out: Path, folder: Path) -> dict[str, Path]:
 
     clips = NuScenesClips(index, "val", clip_history(), FORECAST_FRAMES, stride=4)
     ahead = [float(clips[i]["clip"].future_poses()[0, -1, :2, 3].norm()) for i in range(len(clips))]
-    return draw_model_forecast(load_driving_model(out / "world_model"), clips[int(np.argmax(ahead))]["clip"], folder)
+    return draw_model_forecast(load_driving_model(out / "planner"), clips[int(np.argmax(ahead))]["clip"], folder)
 
 
 def draw_episodes(out: Path, folder: Path) -> dict[str, Path]:

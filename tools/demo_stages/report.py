@@ -19,7 +19,7 @@ def write_demo_report(out: Path, options: DemoOptions, pictures: dict, episodes:
     """
     from drivewm.visualization.report import Headline, Report, Section, write_report
 
-    reconstruction, flat = (read_json(out / f"evaluate/{name}.json") for name in ("tokenizer", "world_model"))
+    reconstruction, flat = (read_json(out / f"evaluate/{name}.json") for name in ("tokenizer", "planner"))
     forecasts, driving = forecast_table(flat), read_json(out / "closed_loop/summary.json")
     best_copy = max(forecasts[name]["miou"]["3s"] for name in ("copy_last", "ego_warped_copy"))
     score = {planner: driving[planner]["all"]["score"]["value"] for planner in PLANNERS}

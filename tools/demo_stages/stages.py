@@ -7,7 +7,7 @@ from pathlib import Path
 from demo_stages.ablations import write_ablations
 from demo_stages.command import run_tool
 from demo_stages.models import checkpoint_of
-from demo_stages.options import TOKENIZER_CONFIG, WORLD_MODEL_CONFIG, DemoOptions, digest_of
+from demo_stages.options import PLANNER_CONFIG, TOKENIZER_CONFIG, WORLD_MODEL_CONFIG, DemoOptions, digest_of
 from demo_stages.stage import Stage, write_json
 from demo_stages.summary import PLANNERS
 
@@ -61,12 +61,24 @@ def world_model(options: DemoOptions, out: Path) -> Stage:
     return Stage("world_model", "train the world model and its planner", made_of, ("last_checkpoint",), run)
 
 
+def planner(options: DemoOptions, out: Path) -> Stage:
+    """Train the planner's head on, with the world model frozen."""
+
+    def run(folder: Path) -> None:
+        changes = _data(out / "town/set/index") + _iterations(options.planner_iters)
+        changes.append(f"driving_checkpoint={checkpoint_of(out / 'world_model')}")
+        run_tool("train", PLANNER_CONFIG, "--work-dir", folder, *_resume(folder), "--cfg-options", *changes)
+
+    made_of = {"config": digest_of(PLANNER_CONFIG), "iters": options.planner_iters}
+    return Stage("planner", "train the planner's head on", made_of, ("last_checkpoint",), run)
+
+
 def evaluate(out: Path) -> Stage:
     """Score reconstruction, forecasts beside their baselines, and open-loop plans on the held-out scenes."""
 
     def run(folder: Path) -> None:
         changes = _data(out / "town/set/index")
-        for name, config in (("tokenizer", TOKENIZER_CONFIG), ("world_model", WORLD_MODEL_CONFIG)):
+        for name, config in (("tokenizer", TOKENIZER_CONFIG), ("planner", WORLD_MODEL_CONFIG)):
             run_tool(
                 "test",
                 config,
@@ -79,13 +91,13 @@ def evaluate(out: Path) -> Stage:
                 *changes,
             )
 
-        write_ablations(out / "town/set/index", out / "world_model", folder / "ablations.json")
+        write_ablations(out / "town/set/index", out / "planner", folder / "ablations.json")
 
     return Stage(
         "evaluate",
         "score them on held-out scenes, beside their baselines",
         {},
-        ("tokenizer.json", "world_model.json", "ablations.json"),
+        ("tokenizer.json", "planner.json", "ablations.json"),
         run,
     )
 
@@ -96,7 +108,7 @@ def closed_loop(options: DemoOptions, out: Path) -> Stage:
     def run(folder: Path) -> None:
         run_tool(
             "closed_loop",
-            *("--planner", *PLANNERS, "--checkpoint", checkpoint_of(out / "world_model")),
+            *("--planner", *PLANNERS, "--checkpoint", checkpoint_of(out / "planner")),
             *("--config", WORLD_MODEL_CONFIG, "--scenarios", options.episodes, "--seed", options.episode_seed),
             *("--duration", options.scored_s, "--workers", options.workers, "--rollouts", "--out", folder),
         )
@@ -120,7 +132,7 @@ def recordings(out: Path, source: Path | None) -> Stage:
             run_tool(
                 "test",
                 WORLD_MODEL_CONFIG,
-                checkpoint_of(out / "world_model"),
+                checkpoint_of(out / "planner"),
                 "--work-dir",
                 folder / "logs",
                 "--out",

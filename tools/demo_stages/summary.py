@@ -17,11 +17,13 @@ RATES = ("score", "collision_rate", "progress")
 def write_summary(out: Path, seconds: dict[str, float]) -> dict:
     """Collect the figures of all stages into `summary.json`; returns its content.
 
-    The time of the real recordings counts to `evaluate`. `total` is the sum of all stages.
+    The time of the planner's head counts to `world_model`, that of the real recordings to `evaluate`. `total` is the
+    sum of all stages.
     """
-    reconstruction, forecasts = (read_json(out / f"evaluate/{name}.json") for name in ("tokenizer", "world_model"))
+    reconstruction, forecasts = (read_json(out / f"evaluate/{name}.json") for name in ("tokenizer", "planner"))
     driving = read_json(out / "closed_loop/summary.json")
     times = {name: seconds[name] for name in ("town", "tokenizer", "world_model", "evaluate", "closed_loop", "render")}
+    times["world_model"] += seconds["planner"]
     times["evaluate"] += seconds["recordings"]
     summary = {
         "seconds": {name: round(value, 1) for name, value in (times | {"total": sum(times.values())}).items()},

@@ -1,0 +1,17 @@
+"""The planner's head of the town, trained on after the joint training on states of the frozen world model."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ..world_models.driving_town import *
+
+tokenizer_checkpoint = None  # the checkpoint of the joint training holds it
+driving_checkpoint = "work_dirs/driving_town/last_checkpoint"
+model.merge(dict(head_only=True))
+train_dataloader.merge(dict(batch_size=32))
+
+max_iters = 500
+optim_wrapper.merge(dict(optimizer=dict(lr=2e-3)))
+param_scheduler[1].merge(dict(end=max_iters, T_max=max_iters - 20))
+train_cfg.merge(dict(max_iters=max_iters))
+default_hooks.merge(dict(checkpoint=dict(interval=250)))

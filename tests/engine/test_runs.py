@@ -10,13 +10,14 @@ from drivewm.engine import build_runner, load_checkpoint, load_config, load_toke
 from drivewm.engine.checkpoint import read_checkpoint
 
 TOKENIZER, DRIVING = "configs/tokenizers/occupancy_town.py", "configs/world_models/driving_town.py"
+HEAD = "configs/planners/head_town.py"
 SMALL = {"label_dim": 4, "channels": (16, 16), "blocks": 1, "code_dim": 8, "vocab_size": 32}
 
 
 def small_config(path, index, iterations, grid):
     """The town's config, made tiny and pointed at the tests' data."""
     tokenizer = {**SMALL, "grid": {"range_m": grid.range_m, "voxel_m": grid.voxel_m}}
-    prefix = "model.tokenizer" if path == DRIVING else "model"
+    prefix = "model" if path == TOKENIZER else "model.tokenizer"
     options = {f"{prefix}.{key}": value for key, value in tokenizer.items()}
     options |= {
         "train_dataloader.dataset.index": str(index.folder),
@@ -26,7 +27,7 @@ def small_config(path, index, iterations, grid):
         "default_hooks.checkpoint.interval": 2,
         "test_dataloader.dataset.stride": 4,
     }
-    if path == DRIVING:
+    if path != TOKENIZER:
         options |= {
             "model.world_model.dim": 16,
             "model.world_model.depth": 1,
@@ -45,7 +46,7 @@ def tokenizer_run(tmp_path_factory, town_index, town_grid) -> Path:
     return folder
 
 
-def test_a_resumed_run_equals_one_that_was_not_stopped(tmp_path, tokenizer_run, town_index, town_grid):
+def test_a_resumed_run_goes_on_from_the_last_complete_checkpoint(tmp_path, tokenizer_run, town_index, town_grid):
     stopped = tmp_path / "stopped"
     stopped.mkdir()
     shutil.copy(tokenizer_run / "iter_2.pth", stopped)
@@ -68,6 +69,13 @@ def test_from_tokenizer_to_figures(tmp_path, tokenizer_run, town_index, town_gri
     weights = read_checkpoint(tokenizer_run / "last_checkpoint")["state_dict"]
     assert torch.equal(runner.model.tokenizer.quantizer.codebook, weights["quantizer.codebook"])
     runner.train()
+
+    runner = build_runner(small_config(HEAD, town_index, 3, town_grid), tmp_path / "head")
+    load_checkpoint(runner.model, tmp_path / "driving" / "last_checkpoint")
+    before = {name: tensor.clone() for name, tensor in runner.model.state_dict().items()}
+    runner.train()
+    moved = {name for name, tensor in runner.model.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert moved and all(name.startswith("head.") for name in moved)
 
     runner = build_runner(small_config(DRIVING, town_index, 3, town_grid), tmp_path / "driving_test")
     load_checkpoint(runner.model, tmp_path / "driving" / "last_checkpoint")

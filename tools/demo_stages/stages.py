@@ -40,37 +40,33 @@ def town(options: DemoOptions) -> Stage:
 
 def tokenizer(options: DemoOptions, out: Path) -> Stage:
     """Train the occupancy tokenizer."""
-
-    def run(folder: Path) -> None:
-        changes = _data(out / "town/set/index") + _iterations(options.tokenizer_iters)
-        run_tool("train", TOKENIZER_CONFIG, "--work-dir", folder, *_resume(folder), "--cfg-options", *changes)
-
-    made_of = {"config": digest_of("configs/_base_", TOKENIZER_CONFIG), "iters": options.tokenizer_iters}
-    return Stage("tokenizer", "train the tokenizer", made_of, ("last_checkpoint",), run)
+    return _training("tokenizer", "train the tokenizer", TOKENIZER_CONFIG, options.tokenizer_iters, out)
 
 
 def world_model(options: DemoOptions, out: Path) -> Stage:
     """Train the world model and, with it, the planner."""
-
-    def run(folder: Path) -> None:
-        changes = _data(out / "town/set/index") + _iterations(options.world_model_iters)
-        changes.append(f"tokenizer_checkpoint={checkpoint_of(out / 'tokenizer')}")
-        run_tool("train", WORLD_MODEL_CONFIG, "--work-dir", folder, *_resume(folder), "--cfg-options", *changes)
-
-    made_of = {"config": digest_of(WORLD_MODEL_CONFIG), "iters": options.world_model_iters}
-    return Stage("world_model", "train the world model and its planner", made_of, ("last_checkpoint",), run)
+    title, iterations = "train the world model and its planner", options.world_model_iters
+    return _training("world_model", title, WORLD_MODEL_CONFIG, iterations, out, tokenizer_checkpoint="tokenizer")
 
 
 def planner(options: DemoOptions, out: Path) -> Stage:
     """Train the planner's head on, with the world model frozen."""
+    title, iterations = "train the planner's head on", options.planner_iters
+    return _training("planner", title, PLANNER_CONFIG, iterations, out, driving_checkpoint="world_model")
+
+
+def _training(name: str, title: str, config: str, iterations: int | None, out: Path, **handed_over: str) -> Stage:
+    """A run of `tools/train.py`; `handed_over` are options of the config and the stages whose checkpoints they name."""
 
     def run(folder: Path) -> None:
-        changes = _data(out / "town/set/index") + _iterations(options.planner_iters)
-        changes.append(f"driving_checkpoint={checkpoint_of(out / 'world_model')}")
-        run_tool("train", PLANNER_CONFIG, "--work-dir", folder, *_resume(folder), "--cfg-options", *changes)
+        changes = _data(out / "town/set/index")
+        changes += [] if iterations is None else [f"train_cfg.max_iters={iterations}"]
+        changes += [f"{option}={checkpoint_of(out / stage)}" for option, stage in handed_over.items()]
+        resume = ["--resume"] if (folder / "last_checkpoint").exists() else []
+        run_tool("train", config, "--work-dir", folder, *resume, "--cfg-options", *changes)
 
-    made_of = {"config": digest_of(PLANNER_CONFIG), "iters": options.planner_iters}
-    return Stage("planner", "train the planner's head on", made_of, ("last_checkpoint",), run)
+    made_of = {"config": digest_of("configs/_base_", config), "iters": iterations}
+    return Stage(name, title, made_of, ("last_checkpoint",), run)
 
 
 def evaluate(out: Path) -> Stage:
@@ -156,11 +152,3 @@ def _recording_data(index: Path) -> list[str]:
     """A recording has few keyframes: every window of it, no longer than the forecast."""
     dataset = "test_dataloader.dataset"
     return [f"{dataset}.index={index}", f"{dataset}.num_future=6", f"{dataset}.stride=1", *_QUIET]
-
-
-def _resume(folder: Path) -> list[str]:
-    return ["--resume"] if (folder / "last_checkpoint").exists() else []
-
-
-def _iterations(count: int | None) -> list[str]:
-    return [] if count is None else [f"train_cfg.max_iters={count}"]

@@ -9,7 +9,7 @@ import numpy as np
 from demo_stages.models import clip_history, load_driving_model
 from demo_stages.stage import write_json
 
-CLIPS, IMAGINED_CLIPS, FRAMES = 24, 8, 6
+CLIPS, IMAGINED_CLIPS, FRAMES = 16, 4, 6
 
 
 def write_ablations(index: Path, model_folder: Path, path: Path) -> None:

@@ -59,6 +59,6 @@ def test_a_second_run_reuses_every_stage(first_run):
     out, _ = first_run
     before = json.loads((out / "summary.json").read_text())
     printed = demo(out)
-    assert printed.count("reused") == 7 and "$ python" not in printed
+    assert printed.count("reused") == 8 and "$ python" not in printed
     assert json.loads((out / "summary.json").read_text()) == before
     assert not [p for p in out.rglob("*") if p.name.endswith((".part", ".tmp", ".running.json"))]

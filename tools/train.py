@@ -6,10 +6,8 @@ import argparse
 from pathlib import Path
 
 from mmengine.config import DictAction
-from mmengine.model import BaseModel, is_model_wrapper
-from mmengine.runner import Runner
 
-from drivewm.engine import build_runner, load_checkpoint, load_config, load_tokenizer
+from drivewm.engine import bare_model, build_runner, load_checkpoint, load_config, load_tokenizer
 
 
 def main() -> None:
@@ -35,14 +33,10 @@ def train(args: argparse.Namespace) -> None:
     work_dir = args.work_dir or Path("work_dirs") / Path(args.config).stem
     runner = build_runner(config, work_dir, args.resume, args.launcher)
     if config.get("tokenizer_checkpoint"):
-        load_tokenizer(bare(runner), config.tokenizer_checkpoint)
+        load_tokenizer(bare_model(runner), config.tokenizer_checkpoint)
     if config.get("driving_checkpoint"):
-        load_checkpoint(bare(runner), config.driving_checkpoint)
+        load_checkpoint(bare_model(runner), config.driving_checkpoint)
     runner.train()
-
-
-def bare(runner: Runner) -> BaseModel:
-    return runner.model.module if is_model_wrapper(runner.model) else runner.model
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from drivewm.engine.amp import Bfloat16OptimWrapper
 from drivewm.engine.checkpoint import load_checkpoint, load_model, load_tokenizer
 from drivewm.engine.config import build_runner, load_config
-from drivewm.engine.hooks import GridCheckHook, ProgressHook, SaveCheckpointHook
+from drivewm.engine.hooks import GridCheckHook, ProgressHook, SaveCheckpointHook, bare_model
 from drivewm.engine.loops import ResumableSampler, ResumableTrainLoop
 from drivewm.engine.preprocessor import ClipPreprocessor
 
@@ -15,6 +15,7 @@ __all__ = [
     "ResumableSampler",
     "ResumableTrainLoop",
     "SaveCheckpointHook",
+    "bare_model",
     "build_runner",
     "load_checkpoint",
     "load_config",

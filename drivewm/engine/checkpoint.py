@@ -23,6 +23,14 @@ def describe_model(model: nn.Module) -> dict:
     }
 
 
+def resolve_checkpoint(path: str | Path) -> Path:
+    """The file that a run's `last_checkpoint` names, in the same folder; any other path as it is."""
+    path = Path(path)
+    if path.name == "last_checkpoint" and path.is_file():
+        return path.parent / Path(path.read_text().strip()).name
+    return path
+
+
 def read_checkpoint(path: str | Path) -> dict:
     """The content of a checkpoint file of ours, or of the one that a run's `last_checkpoint` file names.
 
@@ -30,11 +38,9 @@ def read_checkpoint(path: str | Path) -> dict:
         FileNotFoundError: if there is none.
         ValueError: if it is cut short, holds anything but plain data and tensors, or was written by something else.
     """
-    path = Path(path)
+    path = resolve_checkpoint(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no checkpoint {path}")
-    if path.name == "last_checkpoint":
-        return read_checkpoint(path.parent / Path(path.read_text().strip()).name)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (UnpicklingError, RuntimeError, EOFError, ValueError, OSError) as error:

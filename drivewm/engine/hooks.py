@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.dist import is_main_process, master_only
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.runner import Runner
 from tqdm import tqdm
 
@@ -49,7 +49,7 @@ class SaveCheckpointHook(Hook):
             if isinstance(value, np.generic):
                 hub.runtime_info[key] = value.item()
         try:
-            meta = {"iter": runner.iter + 1, "epoch": runner.epoch, "drivewm": describe_model(_bare(runner))}
+            meta = {"iter": runner.iter + 1, "epoch": runner.epoch, "drivewm": describe_model(bare_model(runner))}
             runner.save_checkpoint(
                 str(folder), f"{name}.part", meta=meta, save_optimizer=True, save_param_scheduler=True
             )
@@ -76,7 +76,7 @@ class GridCheckHook(Hook):
         self._check(runner, runner.test_dataloader.dataset)
 
     def _check(self, runner: Runner, dataset) -> None:
-        grid = _bare(runner).grid
+        grid = bare_model(runner).grid
         if dataset.grid != grid:
             raise ValueError(
                 f"the dataset {dataset.index.folder} has the grid {dataset.grid}, but the config's model has {grid}"
@@ -117,5 +117,6 @@ class ProgressHook(Hook):
         self.bar.close()
 
 
-def _bare(runner: Runner):
+def bare_model(runner: Runner) -> BaseModel:
+    """The run's model without the wrapper for several processes."""
     return runner.model.module if is_model_wrapper(runner.model) else runner.model

@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from drivewm.closed_loop.episodes import PlannerSpec
-from drivewm.engine.checkpoint import load_model
+from drivewm.engine.checkpoint import load_model, resolve_checkpoint
 from drivewm.engine.config import load_config
 from drivewm.planning.learned import LearnedPlanner
 
@@ -19,9 +19,7 @@ def learned_spec(config: str | Path, checkpoint: str | Path, options: dict | Non
     Raises:
         FileNotFoundError, ValueError: as `load_config` and `load_checkpoint` do; here and not in a worker process.
     """
-    checkpoint = Path(checkpoint)
-    if checkpoint.name == "last_checkpoint" and checkpoint.is_file():
-        checkpoint = checkpoint.parent / Path(checkpoint.read_text().strip()).name
+    checkpoint = resolve_checkpoint(checkpoint)
     build = partial(_planner, str(config), str(checkpoint), json.dumps(options or {}, sort_keys=True))
     grid = build().model.grid
     num_history = load_config(config, options).test_dataloader.dataset.num_history

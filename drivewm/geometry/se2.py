@@ -35,6 +35,12 @@ def transform_points(T_a_b, points_b):
     return _stack([T_a_b[..., None, 0] + cos * x - sin * y, T_a_b[..., None, 1] + sin * x + cos * y], T_a_b)
 
 
+def from_matrix(T_a_b):
+    """Pose `(..., 3)` of a matrix `T_a_b (..., 4, 4)`: height, roll and pitch are dropped."""
+    yaw = _namespace(T_a_b).arctan2(T_a_b[..., 1, 0], T_a_b[..., 0, 0])
+    return _stack([T_a_b[..., 0, 3], T_a_b[..., 1, 3], yaw], T_a_b)
+
+
 def compose(T_a_b, T_b_c):
     """`T_a_c (..., 3)` from `T_a_b (..., 3)` and `T_b_c (..., 3)`; the yaw is wrapped."""
     xy = transform_points(T_a_b, T_b_c[..., None, :2])[..., 0, :]

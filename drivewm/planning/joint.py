@@ -105,7 +105,7 @@ def driven(clip: SceneClip) -> Trajectory:
     T, times_s = clip.future_poses()[:, :PLAN_STEPS], clip.future_times_s()[:, :PLAN_STEPS]
     poses = torch.zeros(len(clip), PLAN_STEPS, 3, device=T.device)
     valid = torch.zeros(len(clip), PLAN_STEPS, dtype=torch.bool, device=T.device)
-    poses[:, : T.shape[1]] = torch.stack([T[..., 0, 3], T[..., 1, 3], torch.atan2(T[..., 1, 0], T[..., 0, 0])], -1)
+    poses[:, : T.shape[1]] = se2.from_matrix(T)
     wanted = PLAN_DT_S * torch.arange(1, T.shape[1] + 1, device=T.device)
     valid[:, : T.shape[1]] = (times_s - wanted).abs() < _STEP_TOLERANCE_S
     return Trajectory(poses, valid, PLAN_DT_S)
@@ -120,7 +120,7 @@ def _future_boxes(clip: SceneClip) -> tuple[Tensor | None, Tensor | None]:
         return None, None
     future = slice(clip.num_history, clip.num_history + PLAN_STEPS)
     boxes, T = clip.boxes.boxes()[:, future].clone(), clip.future_poses()[:, :PLAN_STEPS]
-    pose = torch.stack([T[..., 0, 3], T[..., 1, 3], torch.atan2(T[..., 1, 0], T[..., 0, 0])], -1)[:, :, None]
+    pose = se2.from_matrix(T)[:, :, None]
     boxes[..., [0, 1, 6]] = se2.compose(pose.expand(*boxes.shape[:3], 3), boxes[..., [0, 1, 6]])
     missing = PLAN_STEPS - boxes.shape[1]
     return pad(boxes, (0, 0, 0, 0, 0, missing)), pad(clip.boxes.valid[:, future], (0, 0, 0, missing))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from drivewm.geometry import se2
 from drivewm.structures import SceneClip
 from drivewm.world_model.denoiser import Motion
 from drivewm.world_model.memory import Sources
@@ -91,6 +92,5 @@ def sources_of(
 
 def motion_of(T_t0_ego: Tensor, time_s: Tensor) -> Motion:
     """Motion condition of ego frames `T_t0_ego (J, 4, 4)` at `time_s (J,)` after t0."""
-    yaw = torch.atan2(T_t0_ego[:, 1, 0], T_t0_ego[:, 0, 0])
-    pose = torch.stack([T_t0_ego[:, 0, 3], T_t0_ego[:, 1, 3], yaw], dim=-1).float()
-    return Motion(pose, time_s.float(), torch.ones_like(yaw, dtype=torch.bool))
+    pose = se2.from_matrix(T_t0_ego).float()
+    return Motion(pose, time_s.float(), torch.ones(len(pose), dtype=torch.bool, device=pose.device))

@@ -20,8 +20,6 @@ PYTEST_ARGS ?= -n 2
 comma := ,
 STAMP := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 
-# Waiting OpenMP threads that spin slow a busy machine down many times over.
-export OMP_WAIT_POLICY ?= PASSIVE
 # Waiting threads must not spin: on shared cores that slows training many times.
 export OMP_WAIT_POLICY ?= PASSIVE
 export MPLBACKEND ?= Agg
@@ -36,6 +34,8 @@ endif
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --upgrade pip $(PIP_ARGS)
 	$(VENV)/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e ".[$(EXTRAS)]"
+	# yapf, which mmengine imports, writes a cache at its first import: two processes at once would trip over it
+	$(VENV)/bin/python -c "import mmengine.config"
 	touch $@
 
 demo: install

@@ -11,8 +11,8 @@ from drivewm.data import Index, build_index
 from drivewm.data.town import write_town
 from drivewm.geometry import VoxelGrid
 
-# mmengine.config imports yapf, which at its first import on a machine writes a cache that a second process may find half
-# written. Importing it here fills the cache before pytest-xdist starts its workers.
+# mmengine.config imports yapf, which at its first import on a machine writes a cache that a second process may find
+# half written. Importing it here fills the cache before pytest-xdist starts its workers.
 
 TOWN_SEED = 3
 

@@ -20,8 +20,6 @@ from drivewm.structures.route import Route
 from drivewm.structures.trajectory import Trajectory
 
 _SPEED_SCALE = 10.0  # m/s: brings the ego's motion and the predicted speeds to order one
-_ACCELERATION_SCALE = 3.0
-_YAW_RATE_SCALE = 0.5
 _SLIP_M = 8.0
 _L1_FROM = 0.2  # m, rad
 _POSE_WEIGHT = 0.25  # most of the error in pose is progress again, without the caution
@@ -38,9 +36,9 @@ class TrajectoryHead(nn.Module):
         samples: number of stations along the route, `sample_spacing_m` apart, at which the state is looked
         up. lateral_m: how far to the left of the route each lookup of a station is.
         max_lateral_m: bound of the predicted sideways displacement.
-        use_ego_state: whether speed, acceleration and yaw rate are inputs.
-        ego_dropout: share of training samples whose ego motion is hidden, so that the head does not only copy
-        it.
+        use_ego_state: whether the ego's speed is an input. Its acceleration never is: it tells what the driver has
+        decided, so that a head would copy the decision instead of looking at its cause, and once it brakes for
+        nothing it would never stop braking (de Haan et al., 2019).
     """
 
     def __init__(
@@ -55,17 +53,13 @@ class TrajectoryHead(nn.Module):
         lateral_m: tuple[float, ...] = (-2.0, 0.0, 2.0),
         max_lateral_m: float = 0.5,
         use_ego_state: bool = True,
-        ego_dropout: float = 0.5,
     ):
         super().__init__()
-        if not 0 <= ego_dropout <= 1:
-            raise ValueError(f"ego_dropout is {ego_dropout}, expected a share in [0, 1]")
         if hidden % heads:
             raise ValueError(f"hidden is {hidden}, expected a multiple of heads = {heads}")
         self.in_channels = in_channels
         self.max_lateral_m = max_lateral_m
         self.use_ego_state = use_ego_state
-        self.ego_dropout = ego_dropout
         x0, y0, _, x1, y1, _ = grid.range_m
         self.register_buffer("low_m", torch.tensor([x0, y0]), persistent=False)
         self.register_buffer("size_m", torch.tensor([x1 - x0, y1 - y0]), persistent=False)
@@ -75,8 +69,7 @@ class TrajectoryHead(nn.Module):
         self.embed_state = nn.Linear(len(lateral_m) * (in_channels + 1), hidden)
         self.embed_shape = nn.Linear(1, hidden)
         self.position = nn.Parameter(0.02 * torch.randn(samples, hidden))
-        self.embed_ego = nn.Linear(5, hidden)
-        self.hidden_ego = nn.Parameter(torch.zeros(3))
+        self.embed_ego = nn.Linear(3, hidden)
         self.query = nn.Parameter(0.02 * torch.randn(PLAN_STEPS, hidden))
         layer = nn.TransformerEncoderLayer(
             hidden, heads, 2 * hidden, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
@@ -92,22 +85,21 @@ class TrajectoryHead(nn.Module):
         Args:
             state: `(B, C, H, W)` float features; H runs along x and W along y of the grid's range.
             route: in the ego frame at t0; where it has no valid point, the plan goes straight ahead.
-            ego: motion at t0; where it is hidden or unused, only the path's blend back to the route depends
-            on it.
+            ego: its speed at t0; where it is no input, only the path's blend back to the route depends on it.
 
         Returns:
             a Trajectory with poses `(B, 8, 3)`, whose progress along the route never falls.
         """
         if state.ndim != 4 or state.shape[1] != self.in_channels:
             raise ValueError(f"state has shape {tuple(state.shape)}, expected (B, {self.in_channels}, H, W)")
-        path = RoutePath.along(route, ego.speed.to(state.device).float())
-        hidden = self._hide_ego(state)
-        steps = self._step_tokens(path, ego, hidden)
-        tokens = torch.cat([steps, self._route_tokens(state, path)], dim=1)
+        speed = ego.speed.to(state.device).float()
+        path = RoutePath.along(route, speed)
+        now = (speed if self.use_ego_state else torch.full_like(speed, _USUAL_SPEED))[:, None] / _SPEED_SCALE
+        tokens = torch.cat([self._step_tokens(path, now), self._route_tokens(state, path)], dim=1)
         raw = self.output(self.trunk(tokens)[:, :PLAN_STEPS]).float()
-        # Learning starts from "keep the speed": the inverse of softplus at the present or, if hidden, at a usual speed.
-        usual = torch.where(hidden, _USUAL_SPEED, ego.speed.to(raw)[:, None]).clamp_min(_SLOWEST) / _SPEED_SCALE
-        speed = _SPEED_SCALE * F.softplus(raw[..., 0] + torch.log(torch.expm1(usual)))
+        # Learning starts from "keep the speed": the inverse of softplus at the present one.
+        keep = torch.log(torch.expm1(now.clamp_min(_SLOWEST / _SPEED_SCALE)))
+        speed = _SPEED_SCALE * F.softplus(raw[..., 0] + keep)
         progress = torch.cumsum(PLAN_DT_S * speed, dim=1)
         # an ego that stands cannot slip sideways
         lateral = self.max_lateral_m * torch.tanh(raw[..., 1]) * (1 - torch.exp(-progress / _SLIP_M))
@@ -127,24 +119,13 @@ class TrajectoryHead(nn.Module):
         bend = 10.0 * path.curvature(self.stations_m.expand(batch, -1))
         return self.embed_state(seen) + self.embed_shape(bend[..., None]) + self.position
 
-    def _hide_ego(self, state: Tensor) -> Tensor:
-        """`(B, 1)` bool: for which samples the ego's motion is hidden."""
-        shape = (len(state), 1)
-        if self.training and self.use_ego_state:
-            return torch.rand(shape, device=state.device) < self.ego_dropout
-        return torch.full(shape, not self.use_ego_state, device=state.device)
-
-    def _step_tokens(self, path: RoutePath, ego: EgoState, hidden: Tensor) -> Tensor:
-        """`(B, 8, hidden)`: one query a step, with the ego's place on the route and, unless hidden, its motion."""
-        motion = torch.stack(
-            [ego.speed / _SPEED_SCALE, ego.acceleration / _ACCELERATION_SCALE, ego.yaw_rate / _YAW_RATE_SCALE], dim=-1
-        ).to(self.query)
-        motion = torch.where(hidden, self.hidden_ego, motion)
-        place = torch.stack([path.start_offset, path.start_slope], dim=-1).to(self.query)
-        return self.query + self.embed_ego(torch.cat([motion, place], dim=-1))[:, None]
+    def _step_tokens(self, path: RoutePath, speed: Tensor) -> Tensor:
+        """`(B, 8, hidden)`: one query a step, with the ego's place on the route and its scaled speed `(B, 1)`."""
+        place = torch.stack([path.start_offset, path.start_slope], dim=-1)
+        return self.query + self.embed_ego(torch.cat([speed, place], dim=-1).to(self.query))[:, None]
 
 
-def planning_loss(plan: Trajectory, target: Trajectory, caution: float = 3.0) -> dict[str, Tensor]:
+def planning_loss(plan: Trajectory, target: Trajectory, caution: float = 1.5) -> dict[str, Tensor]:
     """How far a plan is from the driven path: two terms to sum, each a scalar.
 
     `loss_plan_progress` is smooth L1 on the distance covered [m]; getting too far counts `caution` times as much as

@@ -47,12 +47,9 @@ class DrivingModel(WorldModel):
             self.requires_grad_(False)
             self.head.requires_grad_(True)
 
-    def plan(self, history: History, route: Route | None, tokens: Tensor | None = None) -> Trajectory:
-        """Where to go: poses `(B, 8, 3)` in the ego frame at t0.
-
-        `tokens (B, T, H, W)` are those of the observed frames, if they are known already.
-        """
-        return self.head(self.planner_state(history, tokens), route, EgoState.from_history(history))
+    def plan(self, history: History, route: Route | None) -> Trajectory:
+        """Where to go: poses `(B, 8, 3)` in the ego frame at t0."""
+        return self.head(self.planner_state(history), route, EgoState.from_history(history))
 
     def losses(self, clip: SceneClip) -> dict[str, Tensor]:
         """Those of the world model and, from the same observed frames, of the plan; or of the plan alone."""
@@ -62,8 +59,7 @@ class DrivingModel(WorldModel):
             return planning_loss(plan, driven(clip))
         losses = world_model_losses(self, clip)
         clip = clip.select(torch.arange(min(self.planned_clips, len(clip))))
-        history = clip.history()
-        plan = self.plan(history, clip.route, self.memo.encode(self.tokenizer, clip)[:, : clip.num_history])
+        plan = self.plan(clip.history(), clip.route)
         for name, value in planning_loss(plan, driven(clip)).items():
             losses[name] = self.plan_weight * value
         return losses

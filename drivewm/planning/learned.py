@@ -21,7 +21,10 @@ class PlanningModel(Protocol):
 
 
 class LearnedPlanner:
-    """Asks `model` for its plan, without gradients. The model should be in evaluation mode."""
+    """Asks `model` for its plan, without gradients and in bfloat16, as it was trained.
+
+    The model should be in evaluation mode.
+    """
 
     name = "learned"
 
@@ -30,6 +33,7 @@ class LearnedPlanner:
 
     def plan(self, inputs: PlanningInput) -> Trajectory:
         """Poses `(B, 8, 3)` on the CPU, wherever the model runs."""
-        with torch.inference_mode():
+        device = inputs.history.T_global_ego.device.type
+        with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
             plan = self.model.plan(inputs.history, inputs.route)
         return Trajectory(plan.poses.float().cpu(), plan.valid.cpu(), plan.dt_s)

@@ -113,7 +113,7 @@ class WorldModel(BaseModel):
         """
         self._check(history)
         observed = history.num_frames
-        features = self.denoiser.memory.encode(self.tokenizer.encode(history.occupancy)[0].indices)
+        features = self.denoiser.memory.encode(self.encode(history))
         T_t0_frame = torch.cat([history.poses_in_t0(), T_t0_ego.float()], dim=1)
         stamps = torch.cat([history.times_s() - history.times_s()[:, -1:], times_s], dim=1)
         frames, previous, seen = [], history.occupancy[:, -1:], warp_history(history, T_t0_ego)
@@ -135,19 +135,22 @@ class WorldModel(BaseModel):
             features = torch.cat([features[:, :observed], self.denoiser.memory.encode(tokens[:, None])], dim=1)
         return torch.cat(frames, dim=1)
 
-    def planner_state(self, history: History, tokens: Tensor | None = None, time_s: float = 2.0) -> Tensor:
+    def planner_state(self, history: History, time_s: float = 2.0) -> Tensor:
         """The model's idea of an action-free future, as a map in the ego frame at t0: `(B, C, H, W)`, differentiable.
 
-        The denoiser is asked for the frame `time_s` after t0 without being told where the ego goes. `tokens (B, T, H,
-        W)` are those of the observed frames, if they are known already.
+        The denoiser is asked for the frame `time_s` after t0 without being told where the ego goes.
         """
         self._check(history)
         stay = torch.eye(4, device=history.T_global_ego.device).expand(len(history), 1, 4, 4)
         times_s = torch.full((len(history), 1), time_s, device=stay.device)
-        memory, motion = self._observe(history, stay, times_s, warp_history(history, stay), tokens)
+        memory, motion = self._observe(history, stay, times_s, warp_history(history, stay))
         motion.given = torch.zeros_like(motion.given)
         hidden = self.denoiser.hidden(self.all_masks(len(history)), memory, motion)
         return hidden.transpose(1, 2).unflatten(2, self.spec.shape)
+
+    def encode(self, frames: SceneClip | History) -> Tensor:
+        """Tokens `(B, T, H, W)` of the occupancy, each frame encoded once."""
+        return self.memo.encode(self.tokenizer, frames.occupancy)
 
     def all_masks(self, batch: int) -> Tensor:
         """Tokens `(B, N)` of which nothing is known."""
@@ -171,18 +174,14 @@ class WorldModel(BaseModel):
         covered = F.adaptive_avg_pool2d((~unseen).float().mean(-1)[:, None], self.spec.shape)[:, 0]
         return latents, covered
 
-    def _observe(
-        self, history: History, T_t0_ego: Tensor, times_s: Tensor, seen: Tensor, tokens: Tensor | None = None
-    ) -> tuple[Memory, Motion]:
+    def _observe(self, history: History, T_t0_ego: Tensor, times_s: Tensor, seen: Tensor) -> tuple[Memory, Motion]:
         """Memory of the observed frames and motion condition for B * F frames to predict."""
         batch, future = T_t0_ego.shape[:2]
-        if tokens is None:
-            tokens = self.tokenizer.encode(history.occupancy)[0].indices
-        features = self.denoiser.memory.encode(tokens)[:, None].expand(-1, future, *(-1,) * 4)
+        features = self.denoiser.memory.encode(self.encode(history))[:, None].expand(-1, future, *(-1,) * 4)
         T_t0_frame = torch.cat([history.poses_in_t0().double(), T_t0_ego.double()], dim=1)
         stamps = torch.cat([history.times_s() - history.times_s()[:, -1:], times_s], dim=1)
-        target = history.num_frames + torch.arange(future, device=tokens.device).expand(batch, -1)
-        source = torch.arange(history.num_frames, device=tokens.device).expand(batch, future, -1)
+        target = history.num_frames + torch.arange(future, device=features.device).expand(batch, -1)
+        source = torch.arange(history.num_frames, device=features.device).expand(batch, future, -1)
         known = torch.ones_like(source, dtype=torch.bool)
         sources = sources_of(T_t0_frame, stamps, target, source, known, *self.align(seen.flatten(0, 1)))
         memory = self.denoiser.memory.gather(features.flatten(0, 1), sources)

@@ -32,7 +32,7 @@ def world_model_losses(
     Returns:
         "loss_tokens", "loss_decode" and, for the log, "token_accuracy".
     """
-    tokens = model.memo.encode(model.tokenizer, clip)
+    tokens = model.encode(clip)
     device = tokens.device
     tasks = draw_tasks(clip, model.horizon, model.targets_per_clip, model.mix, generator)
     seen = warp_history(clip.history(), clip.future_poses()[_rows(tasks), tasks.target - clip.num_history])

@@ -54,13 +54,15 @@ def test_without_a_route_it_plans_straight_ahead():
     assert torch.allclose(planner(state, None, ego).poses, planner(state, straight(1), ego).poses, atol=1e-4)
 
 
-def test_hidden_ego_motion_is_not_used():
+def test_the_ego_speed_is_used_unless_it_is_no_input_and_its_acceleration_never():
     state = torch.randn(1, CHANNELS, 16, 16, generator=torch.Generator().manual_seed(1))
     blind, seeing = head(use_ego_state=False), head()
     plans = [blind(state, straight(1), ego_at(torch.tensor([v]))).poses for v in (0.0, 8.0)]
     assert torch.allclose(*plans, atol=1e-5)
     plans = [seeing(state, straight(1), ego_at(torch.tensor([v]))).poses for v in (0.0, 8.0)]
     assert not torch.allclose(*plans, atol=1e-3)
+    braking = EgoState(torch.tensor([8.0]), torch.tensor([-3.0]), torch.zeros(1))
+    assert torch.equal(seeing(state, straight(1), braking).poses, plans[1])
 
 
 def test_the_loss_counts_valid_steps_only_and_names_what_differs():
@@ -81,7 +83,7 @@ def test_getting_too_far_costs_more_than_not_far_enough():
     x = 2.0 * torch.arange(1.0, 9.0)[None, :, None] * torch.tensor([1.0, 0.0, 0.0])
     target = Trajectory.from_poses(x, 0.5)
     far, short = (planning_loss(Trajectory.from_poses(k * x, 0.5), target) for k in (1.2, 0.8))
-    assert far["loss_plan_progress"] == pytest.approx(3 * short["loss_plan_progress"].item(), rel=1e-3)
+    assert far["loss_plan_progress"] == pytest.approx(1.5 * short["loss_plan_progress"].item(), rel=1e-3)
     assert far["loss_plan_pose"] == pytest.approx(short["loss_plan_pose"].item(), rel=1e-3)
 
 

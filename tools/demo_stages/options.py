@@ -30,8 +30,8 @@ class DemoOptions:
     duration_s: float = 20.0
     seed: int = 0
     episode_seed: int = 1
-    episodes: int = 36
-    scored_s: float = 12.0
+    episodes: int = 64
+    scored_s: float = 20.0
     tokenizer_iters: int | None = None
     world_model_iters: int | None = None
     planner_iters: int | None = None

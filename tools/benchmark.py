@@ -11,8 +11,6 @@ ratio is against / ours: higher is better.
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from pathlib import Path
 
@@ -20,6 +18,7 @@ import torch
 
 from benchmarks import BENCHMARKS
 from benchmarks.measure import NotInstalled
+from drivewm.host import write_json
 
 
 def main() -> None:
@@ -45,9 +44,7 @@ def main() -> None:
         print(f"{name:28} {_readable(row['ours']):>10} {_readable(row['against']):>10} {ratio['median']:8.1f} "
               f"{ratio['min']:8.1f} {ratio['max']:8.1f} {goal:>6}", flush=True)
     if args.json is not None:
-        partial = args.json.with_name(args.json.name + ".part")
-        partial.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, args.json)
+        write_json(args.json, rows, indent=2)
 
 
 def _readable(seconds: float) -> str:

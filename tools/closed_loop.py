@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
 from pathlib import Path
 
 from tqdm import tqdm
@@ -14,6 +12,7 @@ from drivewm.closed_loop.runner import run
 from drivewm.closed_loop.scenarios import held_out_scenarios
 from drivewm.closed_loop.summary import summarize, summary_table
 from drivewm.closed_loop.town import town_environment
+from drivewm.host import write_bytes, write_json
 from drivewm.planning.constant_velocity import ConstantVelocityPlanner
 from drivewm.planning.idm import IDMPlanner
 from drivewm.planning.stop import StopPlanner
@@ -30,7 +29,7 @@ def main() -> None:
     parser.add_argument("--scenarios", type=int, default=64, help="number of episodes, in towns of their own")
     parser.add_argument("--seed", type=int, default=0, help="of the towns and episodes")
     parser.add_argument("--duration", type=float, default=20.0, help="scored part of an episode [s]")
-    parser.add_argument("--workers", type=int, default=0, help="processes; 0 drives in this one")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--batch", type=int, default=8, help="episodes that a worker drives side by side")
     parser.add_argument("--rollouts", action="store_true", help="also write what happened in each episode as .npz")
     parser.add_argument("--out", type=Path, required=True, help="folder: episodes.jsonl, summary.json, summary.md")
@@ -53,8 +52,8 @@ def drive(args: argparse.Namespace) -> None:
         bar.total = bar.n  # episodes of an earlier run were not driven again
     summary = summarize(records)
     table = summary_table(summary)
-    write(args.out / "summary.json", json.dumps(summary, indent=1))
-    write(args.out / "summary.md", table + "\n")
+    write_json(args.out / "summary.json", summary, indent=1)
+    write_bytes(args.out / "summary.md", (table + "\n").encode())
     print(table)
     for record in records:
         if record["status"] != "ok":
@@ -67,12 +66,6 @@ def planner_spec(name: str, args: argparse.Namespace) -> PlannerSpec:
     from drivewm.engine.planners import learned_spec
 
     return learned_spec(args.config, args.checkpoint)
-
-
-def write(path: Path, text: str) -> None:
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)
 
 
 if __name__ == "__main__":

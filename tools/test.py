@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
-import os
+import math
 from pathlib import Path
 
 from mmengine.config import DictAction
 
 from drivewm.engine import build_runner, load_checkpoint, load_config
+from drivewm.host import write_json
 
 
 def main() -> None:
@@ -36,10 +36,9 @@ def evaluate(args: argparse.Namespace) -> None:
     load_checkpoint(runner.model, args.checkpoint)
     metrics = runner.test()
     if args.out:
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        part = args.out.with_name(args.out.name + ".part")
-        part.write_text(json.dumps(metrics, indent=1))
-        os.replace(part, args.out)
+        # JSON has no NaN, which is the score of a class that never came up.
+        figures = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
+        write_json(args.out, figures, indent=1)
 
 
 if __name__ == "__main__":

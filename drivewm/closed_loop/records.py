@@ -6,6 +6,8 @@ import json
 import os
 from pathlib import Path
 
+from drivewm.host import write_bytes
+
 _REQUIRED = ("planner", "scenario", "identity", "status")
 
 
@@ -63,6 +65,4 @@ class EpisodeLog:
                 raise ValueError(f"{self.path}, line {number}: no {missing}, expected {list(_REQUIRED)}")
             self.records[record["planner"], record["scenario"]] = record
         if complete != text:
-            partial = self.path.with_name(self.path.name + ".tmp")
-            partial.write_bytes(complete)
-            os.replace(partial, self.path)
+            write_bytes(self.path, complete)

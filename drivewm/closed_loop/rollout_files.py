@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
 
+from drivewm.host import replacing
 from drivewm.structures.planning import AgentTracks, Rollout
 from drivewm.structures.road_map import Lane, RoadMap
 
@@ -17,7 +17,6 @@ _AGENTS = ("boxes", "velocity", "label", "track", "valid")
 
 def save_rollout(path: str | Path, rollout: Rollout) -> None:
     """Write a rollout, whole or not at all."""
-    path = Path(path)
     lanes = list(rollout.road_map.lanes.values())
     arrays = {name: getattr(rollout, name) for name in (*_SCALARS, *_ARRAYS)}
     arrays |= {f"agents_{name}": getattr(rollout.agents, name) for name in _AGENTS}
@@ -34,11 +33,8 @@ def save_rollout(path: str | Path, rollout: Rollout) -> None:
         "lane_successor": np.array([s for lane in lanes for s in lane.successors], np.int64),
         "lane_successor_count": np.array([len(lane.successors) for lane in lanes], np.int64),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".tmp")
-    with partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)
-    os.replace(partial, path)
+    with replacing(path) as temporary:
+        np.savez_compressed(temporary, **arrays)
 
 
 def load_rollout(path: str | Path) -> Rollout:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import torch
 
 from drivewm.closed_loop.environment import Environment
 from drivewm.closed_loop.episodes import (
@@ -20,6 +16,7 @@ from drivewm.closed_loop.episodes import (
     run_task,
 )
 from drivewm.closed_loop.records import EpisodeLog
+from drivewm.host import in_processes
 
 
 def run(
@@ -27,7 +24,7 @@ def run(
     scenarios: Sequence[EpisodeScenario],
     environment: Callable[[EpisodeScenario, PlannerSpec], Environment],
     out: str | Path,
-    workers: int = 0,
+    workers: int = 1,
     batch: int = 8,
     keep_rollouts: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -37,9 +34,9 @@ def run(
     Args:
         specs: of the planners.
         scenarios: with unique names.
-        environment: makes the episode of a scenario for a planner. Must be picklable if there are workers.
+        environment: makes the episode of a scenario for a planner. Must be picklable if there are several workers.
         out: folder; `episodes.jsonl` in it takes the records, and `rollouts/` the arrays if they are kept.
-        workers: processes; 0 drives in this one.
+        workers: processes; 1 drives in this one.
         batch: episodes that a worker drives in lockstep. Does not change the records.
         keep_rollouts: write each rollout as .npz.
         progress: called with the number of episodes that were just finished.
@@ -61,35 +58,17 @@ def run(
         tasks = []
         for spec in stage:
             missing = [s for s in scenarios if not log.finished(spec.name, s.name, identity(spec, s))]
-            size = max(1, min(batch, -(-len(missing) // max(workers, 1))))
+            size = max(1, min(batch, -(-len(missing) // workers)))
             for start in range(0, len(missing), size):
                 chunk = tuple(missing[start : start + size])
                 reference = tuple(None if spec.build is None else _reference_m(log, s) for s in chunk)
                 tasks.append(Task(spec, chunk, reference, environment, rollouts))
-        for records in _run_tasks(tasks, workers):
+        for records in in_processes(run_task, tasks, workers):
             for record in records:
                 log.append(record)
             if progress is not None:
                 progress(len(records))
     return [log.records[spec.name, scenario.name] for spec in specs for scenario in scenarios]
-
-
-def _run_tasks(tasks: list[Task], workers: int) -> Iterator[list[dict]]:
-    if workers == 0 or not tasks:
-        yield from map(run_task, tasks)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(tasks)), context, initializer=_one_thread) as pool:
-        futures = [pool.submit(run_task, task) for task in tasks]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _one_thread() -> None:
-    torch.set_num_threads(1)
 
 
 def _reference_m(log: EpisodeLog, scenario: EpisodeScenario) -> float:

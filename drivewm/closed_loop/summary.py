@@ -11,6 +11,7 @@ from drivewm.evaluation.tables import markdown_table
 
 SCORE_NAME = "episode_pdms"
 BASELINE = "constant_velocity"
+OVER_BASELINE = f"score_over_{BASELINE}"
 SUBSETS = ("all", "straight")
 _RATES = {
     "score": lambda score: score[SCORE_NAME],
@@ -50,12 +51,13 @@ def summarize(records: Iterable[dict], seed: int = 0) -> dict[str, dict[str, dic
 def summary_table(summary: dict[str, dict[str, dict]]) -> str:
     """The summary as Markdown, values in percent with their intervals."""
     rates = ["score", "collision", "at fault", "off road", "progress", "comfort", "TTC"]
-    headers = ["planner", "episodes of", *rates, "n", "failed"]
+    headers = ["planner", "episodes of", *rates, "score over constant velocity", "n", "failed"]
     rows = []
     for subset in SUBSETS:
         for planner, subsets in summary.items():
             row = subsets[subset]
             cells = [_cell(row[rate]) for rate in _RATES]
+            cells.append(_cell(row[OVER_BASELINE]) if OVER_BASELINE in row else "-")
             rows.append([planner.replace("_", " "), subset, *cells, row["episodes"], row["failed"]])
     return markdown_table(headers, rows)
 
@@ -70,7 +72,7 @@ def _compare(table: dict, records: list[dict], seed: int) -> None:
             if planner != BASELINE and chosen:
                 ours, theirs = (np.array([scores[p, s] for s in chosen]) for p in (planner, BASELINE))
                 found = paired_difference_interval(ours, theirs, chosen, np.random.default_rng(seed))
-                table[planner][subset][f"score_over_{BASELINE}"] = found._asdict()
+                table[planner][subset][OVER_BASELINE] = found._asdict()
 
 
 def _interval(values: list[float], scenarios: list[str], seed: int) -> dict[str, float | None]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from drivewm.data.files import write_bytes
+from drivewm.host import write_bytes
 
 PIXEL_M = 0.1
 """The devkit's `MapMask` takes this as given."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from drivewm.data.errors import DataError, MissingFileError, UnsafePathError
 from drivewm.geometry import VoxelGrid
+from drivewm.host import replacing, write_bytes
 from drivewm.structures import OCC3D
 
 LIDAR_CHANNELS = 5
@@ -28,30 +27,6 @@ def resolve(root: str | Path, relative: str, file: str | Path, field: str) -> Pa
     if not relative or path.is_absolute() or ".." in path.parts or "\\" in relative or "\0" in relative:
         raise UnsafePathError(file, field, repr(relative), "a relative path inside of the data root, without '..'")
     return Path(root, *path.parts)
-
-
-@contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Gives a temporary name beside `path`; what was written there becomes `path` when the block ends well."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".partial")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_bytes(path: str | Path, content: bytes) -> None:
-    """Writes a file, complete or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
-
-
-def write_json(path: str | Path, value: object, indent: int | None = None) -> None:
-    """Writes JSON, complete or not at all; equal values give equal bytes."""
-    write_bytes(path, (json.dumps(value, indent=indent, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: str | Path, kind: type) -> list | dict:

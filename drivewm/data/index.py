@@ -15,8 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from drivewm.data.errors import DataError, DatasetExistsError, MissingFileError, StaleIndexError
-from drivewm.data.files import read_json, write_json
+from drivewm.data.files import read_json
 from drivewm.geometry import VoxelGrid
+from drivewm.host import write_json
 
 SCHEMA_VERSION = 1
 

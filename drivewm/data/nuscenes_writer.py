@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from drivewm.data.errors import DataError, DatasetExistsError
-from drivewm.data.files import read_json, write_json, write_lidar, write_occupancy
+from drivewm.data.files import read_json, write_lidar, write_occupancy
 from drivewm.data.nuscenes_rows import make_tables, token
 from drivewm.data.nuscenes_tables import INCOMPLETE_SUFFIX
 from drivewm.data.records import SceneRecord
+from drivewm.host import write_json
 
 _RECORDS = "records"
 

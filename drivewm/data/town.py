@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
-from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +13,7 @@ from drivewm.data.nuscenes_writer import NuScenesWriter
 from drivewm.data.town_plan import TownOptions, plan_scenes
 from drivewm.data.town_scene import town_at, write_scene
 from drivewm.geometry import VoxelGrid
+from drivewm.host import in_processes
 from drivewm.structures import RoadMap
 
 VERSION = "v1.0-town"
@@ -63,7 +59,7 @@ def write_town(
     done = scenes - len(todo)
     report = progress or (lambda done, total: None)
     report(done, scenes)
-    for _ in _in_processes(partial(write_scene, writer, options), todo, workers):
+    for _ in in_processes(partial(write_scene, writer, options), todo, workers):
         done += 1
         report(done, scenes)
     map_files = {}
@@ -72,47 +68,6 @@ def write_town(
         write_mask(writer.folder / map_files[location], _raster(town_at(seed, location).road_map()))
     writer.finish([plan.name for plan in plans], map_files)
     return Path(out)
-
-
-def _in_processes(function: Callable, items: list, workers: int) -> Iterator:
-    """Results of `function` on each item, as they come; one process runs in this one."""
-    if workers == 1 or len(items) < 2:
-        yield from map(function, items)
-        return
-    pool = ProcessPoolExecutor(min(workers, len(items)), mp_context=get_context("spawn"), initializer=_die_with_parent)
-    with _single_threaded(), pool:
-        futures = [pool.submit(function, item) for item in items]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _die_with_parent() -> None:
-    """Ends this worker when the main process was killed: nobody writes into the folder of the run that resumes."""
-
-    def watch() -> None:
-        parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _single_threaded() -> Iterator[None]:
-    """Processes started meanwhile use one thread each: more of them would only fight for the same cores."""
-    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 def _raster(road_map: RoadMap) -> np.ndarray:

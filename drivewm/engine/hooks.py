@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from mmengine.runner import Runner
 from tqdm import tqdm
 
 from drivewm.engine.checkpoint import describe_model
+from drivewm.host import replacing, write_bytes
 
 
 class SaveCheckpointHook(Hook):
@@ -50,15 +50,13 @@ class SaveCheckpointHook(Hook):
                 hub.runtime_info[key] = value.item()
         try:
             meta = {"iter": runner.iter + 1, "epoch": runner.epoch, "drivewm": describe_model(bare_model(runner))}
-            runner.save_checkpoint(
-                str(folder), f"{name}.part", meta=meta, save_optimizer=True, save_param_scheduler=True
-            )
+            with replacing(folder / name) as part:
+                runner.save_checkpoint(
+                    str(folder), part.name, meta=meta, save_optimizer=True, save_param_scheduler=True
+                )
         finally:
             hub._log_scalars, hub._resumed_keys = logs, keys
-        os.replace(folder / f"{name}.part", folder / name)
-        pointer = folder / "last_checkpoint.part"
-        pointer.write_text(str(folder / name))
-        os.replace(pointer, folder / "last_checkpoint")
+        write_bytes(folder / "last_checkpoint", str(folder / name).encode())
         saved = sorted(folder.glob("iter_*.pth"), key=lambda path: int(path.stem.split("_")[1]))
         for old in saved[: -self.keep]:
             old.unlink()

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class CodeTable(nn.Module):
-    """Tokens to features and features to logits, by way of the tokenizer's code vectors.
+    """Tokens to features, by way of the tokenizer's code vectors.
 
     Codes that the tokenizer places close together stand for similar content; by its vectors, what is learned about one
     code carries over to its neighbours. A free vector of each code is added to the tokenizer's.
@@ -25,14 +25,7 @@ class CodeTable(nn.Module):
         self.register_buffer("mean", torch.zeros(code_dim))
         self.register_buffer("scale", torch.ones(code_dim))
         self.project = nn.Linear(code_dim, dim)
-        self.correct = nn.Linear(dim, code_dim)
-        self.tail = nn.Linear(dim, 2)
         self.own = nn.Parameter(torch.randn(vocab_size + 1, dim) * 0.02)
-        self.bias = nn.Parameter(torch.zeros(vocab_size))
-        for layer in (self.correct, self.tail):  # at first the guess stands
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
-        self.tail.bias.data.copy_(torch.tensor([1.85, -2.25]))  # about 2 and 0.1 after softplus
 
     def adopt(self, codebook: Tensor) -> None:
         """Take over a codebook `(V, code_dim)`, each dimension brought to mean 0 and variance 1."""
@@ -48,6 +41,31 @@ class CodeTable(nn.Module):
         """The tokenizer's latents `(..., code_dim)` in the units of `codes`."""
         return (latents - self.mean) / self.scale
 
+    def vectors(self) -> Tensor:
+        """`(V + 1, C)`, the mask last."""
+        return self.project(self.codes) + self.own
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens `(...)` in 0..V -> features `(..., C)`."""
+        return F.embedding(tokens, self.vectors())
+
+
+class CodePredictor(CodeTable):
+    """A table that also turns features into logits of the codes; tokens look the same as what predicts them.
+
+    Arguments as for `CodeTable`.
+    """
+
+    def __init__(self, vocab_size: int, code_dim: int, dim: int) -> None:
+        super().__init__(vocab_size, code_dim, dim)
+        self.correct = nn.Linear(dim, code_dim)
+        self.tail = nn.Linear(dim, 2)
+        self.bias = nn.Parameter(torch.zeros(vocab_size))
+        for layer in (self.correct, self.tail):  # at first the guess stands
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        self.tail.bias.data.copy_(torch.tensor([1.85, -2.25]))  # about 2 and 0.1 after softplus
+
     def logits(self, features: Tensor, guess: Tensor) -> Tensor:
         """Logits `(..., V)`: how near each code is to a place in the tokenizer's space, and how well it fits by itself.
 
@@ -62,11 +80,3 @@ class CodeTable(nn.Module):
             exponent, width = F.softplus(self.tail(features)).split(1, dim=-1)
             own = F.linear(features, self.own[:-1], self.bias)
             return own - exponent * torch.log(width + distance2.clamp_min(0))
-
-    def vectors(self) -> Tensor:
-        """`(V + 1, C)`, the mask last."""
-        return self.project(self.codes) + self.own
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens `(...)` in 0..V -> features `(..., C)`."""
-        return F.embedding(tokens, self.vectors())

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import imageio.v2 as imageio
 import numpy as np
 from PIL import Image
+
+from drivewm.host import replacing, write_bytes
 
 
 def write_png(path: str | Path, image: np.ndarray) -> Path:
@@ -47,31 +48,13 @@ def write_gif(path: str | Path, frames: Sequence[np.ndarray], fps: float, hold_l
 
 def write_mp4(path: str | Path, frames: Sequence[np.ndarray], fps: float) -> Path:
     """Write pictures `(H, W, 3)` uint8 of one size as H.264, which browsers play (odd sizes lose a pixel)."""
-    path = Path(path)
-    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     frames = _same_size(frames)
-    try:
-        with imageio.get_writer(
-            temporary, format="FFMPEG", fps=fps, codec="libx264", pixelformat="yuv420p", macro_block_size=1, quality=8
-        ) as writer:
-            for frame in frames:
-                even = frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
-                writer.append_data(_checked(even))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
-
-
-def write_bytes(path: str | Path, data: bytes) -> Path:
-    """Write a file under another name first, so that a killed run leaves no half of it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
-    return path
+    video = dict(format="FFMPEG", fps=fps, codec="libx264", pixelformat="yuv420p", macro_block_size=1, quality=8)
+    with replacing(path) as temporary, imageio.get_writer(temporary, **video) as writer:
+        for frame in frames:
+            even = frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]
+            writer.append_data(_checked(even))
+    return Path(path)
 
 
 def _palette(images: Sequence[Image.Image]) -> Image.Image:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import binary_dilation
 
+from drivewm.host import write_bytes
 from drivewm.visualization.bev import height_colors
 from drivewm.visualization.canvas import BevCanvas
-from drivewm.visualization.files import write_bytes
 
 TRUE_COLOR, PREDICTED_COLOR = (38, 70, 150), (226, 88, 20)
 _AGREED_COLOR = (120, 124, 132)

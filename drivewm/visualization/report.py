@@ -14,7 +14,8 @@ import numpy as np
 from PIL import Image
 
 from drivewm.evaluation.tables import best_cells, format_cell, is_number
-from drivewm.visualization.files import png_bytes, write_bytes
+from drivewm.host import write_bytes
+from drivewm.visualization.files import png_bytes
 from drivewm.visualization.report_style import GLOSSARY, STYLE
 
 _MIME = ((b"\x89PNG", "image/png"), (b"GIF8", "image/gif"), (b"\xff\xd8\xff", "image/jpeg"))

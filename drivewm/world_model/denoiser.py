@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from drivewm.geometry import VoxelGrid
 from drivewm.layers.attention import Block
-from drivewm.layers.codes import CodeTable
+from drivewm.layers.codes import CodePredictor
 from drivewm.layers.position import fourier_features
 from drivewm.structures import TokenSpec
 from drivewm.world_model.memory import FrameMemory, Memory
@@ -49,7 +49,7 @@ class Denoiser(nn.Module):
         super().__init__()
         self.spec, self.dim = spec, dim
         self.memory = FrameMemory(spec, code_dim, grid, dim, **memory)
-        self.embedding = CodeTable(spec.vocab_size, code_dim, dim)
+        self.embedding = CodePredictor(spec.vocab_size, code_dim, dim)
         self.null_view = nn.Parameter(torch.zeros(dim))
         self.position = nn.Parameter(torch.randn(spec.num_tokens, dim) * 0.02)
         self.motion = nn.Sequential(nn.Linear(8 * _BANDS + 2, dim), nn.SiLU(), nn.Linear(dim, dim))

@@ -98,7 +98,7 @@ def test_the_warm_up_is_not_in_the_rollout_and_grows_with_the_history(scenarios)
 def test_workers_and_batches_do_not_change_the_records(scenarios, tmp_path):
     specs = [IDM, PlannerSpec("constant_velocity", ConstantVelocityPlanner)]
     here = run(specs, scenarios, town_environment, tmp_path / "here", batch=3)
-    there = run(specs, scenarios, town_environment, tmp_path / "there", workers=1, batch=1)
+    there = run(specs, scenarios, town_environment, tmp_path / "there", workers=2, batch=1)
     assert json.dumps(here) == json.dumps(there)
     reference = [r for r in here if r["planner"] == "expert"]
     assert all(r["status"] == "ok" and r["score"]["nc"] == 1.0 for r in reference)

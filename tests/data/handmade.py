@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -92,3 +93,11 @@ def write(out: Path, overwrite: bool = False) -> Path:
     write_mask(writer.folder / "maps" / "boston-seaport.png", np.ones((20, 30), bool))
     writer.finish(list(SCENES), {"boston-seaport": "maps/boston-seaport.png"})
     return out
+
+
+def edit(root: Path, table: str, change) -> None:
+    """Change the rows of a table in place."""
+    path = root / VERSION / f"{table}.json"
+    rows = json.loads(path.read_text())
+    change(rows)
+    path.write_text(json.dumps(rows))

@@ -51,7 +51,7 @@ def test_a_resumed_run_goes_on_from_the_last_complete_checkpoint(tmp_path, token
     stopped.mkdir()
     shutil.copy(tokenizer_run / "iter_2.pth", stopped)
     (stopped / "last_checkpoint").write_text(str(stopped / "iter_2.pth"))
-    (stopped / "iter_4.pth.part").write_bytes(b"half written")
+    (stopped / ".iter_4.partial.pth").write_bytes(b"half written")
     build_runner(small_config(TOKENIZER, town_index, 4, town_grid), stopped, resume=True).train()
     whole, resumed = (read_checkpoint(folder / "last_checkpoint") for folder in (tokenizer_run, stopped))
     assert resumed["meta"]["iter"] == 4

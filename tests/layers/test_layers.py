@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 from drivewm.layers.attention import Block, SpatialAttention, TemporalAttention
-from drivewm.layers.codes import CodeTable
+from drivewm.layers.codes import CodePredictor
 from drivewm.layers.conv import ResBlock, downsample, upsample
 from drivewm.layers.position import fourier_features
 
@@ -65,7 +65,7 @@ def test_fourier_features_tell_values_apart_up_to_the_largest():
 
 def test_alike_codes_are_treated_alike():
     torch.manual_seed(0)
-    table = CodeTable(4, 3, 8)
+    table = CodePredictor(4, 3, 8)
     codebook = torch.tensor([[0.0, 1, 5], [0.0, 1, 5.01], [4.0, 0, 0], [-1.0, 7, 3]])
     table.adopt(codebook)
     vectors = table(torch.arange(5)).detach()

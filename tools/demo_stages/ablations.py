@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from demo_stages.models import clip_history, load_driving_model
-from demo_stages.stage import write_json
+from drivewm.host import write_json
 
 CLIPS, IMAGINED_CLIPS, FRAMES = 16, 4, 6
 
@@ -60,4 +60,4 @@ def write_ablations(index: Path, model_folder: Path, path: Path) -> None:
             "with the world model's state": plan_error(state),
             "with another scene's state": plan_error(state.roll(1, 0)),
         }
-    write_json(path, {"forecast": forecast, "imagined": samples, "plan": plan})
+    write_json(path, {"forecast": forecast, "imagined": samples, "plan": plan}, indent=1)

@@ -9,18 +9,12 @@ from demo_stages.command import ROOT
 from demo_stages.options import WORLD_MODEL_CONFIG
 
 
-def checkpoint_of(folder: Path) -> Path:
-    """The last checkpoint of a training folder."""
-    pointer = folder / "last_checkpoint"
-    return folder / Path(pointer.read_text(encoding="utf-8").strip()).name
-
-
 @lru_cache(maxsize=1)
 def load_driving_model(folder: Path):
     """World model and planner from their training folder, in evaluation mode."""
     from drivewm.engine import load_model
 
-    return load_model(ROOT / WORLD_MODEL_CONFIG, checkpoint_of(folder))
+    return load_model(ROOT / WORLD_MODEL_CONFIG, folder / "last_checkpoint")
 
 
 @lru_cache(maxsize=1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import threading
 import time
@@ -12,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from drivewm.host import write_json
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class StageRunner:
         if missing:
             raise RuntimeError(f"stage {stage.name} ended without {missing} in {folder}")
         seconds = round(clock.seconds(), 2)
-        write_json(marker, {"options": self._digest, "seconds": seconds})
+        write_json(marker, {"options": self._digest, "seconds": seconds}, indent=1)
         running.unlink()
         self._finish(stage, seconds)
         self.report(f"{stage.name} took {seconds:.0f} s")
@@ -116,15 +117,7 @@ class _Clock:
             self._write()
 
     def _write(self) -> None:
-        write_json(self.path, {**self.begun, "seconds": round(self.seconds(), 2)})
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write a JSON file, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(part, path)
+        write_json(self.path, {**self.begun, "seconds": round(self.seconds(), 2)}, indent=1)
 
 
 def _read(path: Path) -> dict | None:

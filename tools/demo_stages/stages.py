@@ -6,10 +6,10 @@ from pathlib import Path
 
 from demo_stages.ablations import write_ablations
 from demo_stages.command import run_tool
-from demo_stages.models import checkpoint_of
 from demo_stages.options import PLANNER_CONFIG, TOKENIZER_CONFIG, WORLD_MODEL_CONFIG, DemoOptions, digest_of
-from demo_stages.stage import Stage, write_json
+from demo_stages.stage import Stage
 from demo_stages.summary import PLANNERS
+from drivewm.host import write_json
 
 _QUIET = ["log_level=WARNING"]  # the progress bars say enough
 
@@ -61,7 +61,7 @@ def _training(name: str, title: str, config: str, iterations: int | None, out: P
     def run(folder: Path) -> None:
         changes = _data(out / "town/set/index")
         changes += [] if iterations is None else [f"train_cfg.max_iters={iterations}"]
-        changes += [f"{option}={checkpoint_of(out / stage)}" for option, stage in handed_over.items()]
+        changes += [f"{option}={out / stage}/last_checkpoint" for option, stage in handed_over.items()]
         resume = ["--resume"] if (folder / "last_checkpoint").exists() else []
         run_tool("train", config, "--work-dir", folder, *resume, "--cfg-options", *changes)
 
@@ -78,7 +78,7 @@ def evaluate(out: Path) -> Stage:
             run_tool(
                 "test",
                 config,
-                checkpoint_of(out / name),
+                out / name / "last_checkpoint",
                 "--work-dir",
                 folder / name,
                 "--out",
@@ -104,7 +104,7 @@ def closed_loop(options: DemoOptions, out: Path) -> Stage:
     def run(folder: Path) -> None:
         run_tool(
             "closed_loop",
-            *("--planner", *PLANNERS, "--checkpoint", checkpoint_of(out / "planner")),
+            *("--planner", *PLANNERS, "--checkpoint", out / "planner/last_checkpoint"),
             *("--config", WORLD_MODEL_CONFIG, "--scenarios", options.episodes, "--seed", options.episode_seed),
             *("--duration", options.scored_s, "--workers", options.workers, "--rollouts", "--out", folder),
         )
@@ -128,7 +128,7 @@ def recordings(out: Path, source: Path | None) -> Stage:
             run_tool(
                 "test",
                 WORLD_MODEL_CONFIG,
-                checkpoint_of(out / "planner"),
+                out / "planner/last_checkpoint",
                 "--work-dir",
                 folder / "logs",
                 "--out",
@@ -137,7 +137,7 @@ def recordings(out: Path, source: Path | None) -> Stage:
                 *_recording_data(data / "index"),
             )
             results.append(file.stem)
-        write_json(folder / "recordings.json", results)
+        write_json(folder / "recordings.json", results, indent=1)
 
     return Stage(
         "recordings", "forecast real recordings", {"files": [file.name for file in files]}, ("recordings.json",), run

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from demo_stages.stage import write_json
+from drivewm.host import write_json
 
 PREDICTORS = ("model", "copy_last", "ego_warped_copy")
 SCORES = ("miou", "iou", "dynamic_miou")
@@ -31,7 +31,7 @@ def write_summary(out: Path, seconds: dict[str, float]) -> dict:
         "forecast": forecast_table(forecasts),
         "closed_loop": {p: {rate: driving[p]["all"][rate]["value"] for rate in RATES} for p in PLANNERS},
     }
-    write_json(out / "summary.json", summary)
+    write_json(out / "summary.json", summary, indent=1)
     return summary
 
 

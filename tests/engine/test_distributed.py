@@ -1,0 +1,43 @@
+"""Training on two processes, started as a user would."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from drivewm.engine.checkpoint import read_checkpoint
+from tests.engine.test_runs import DRIVING, SMALL, TOKENIZER
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def train(config, folder, index, grid, **options):
+    prefix = "model" if config == TOKENIZER else "model.tokenizer"
+    options |= {f"{prefix}.{key}": value for key, value in SMALL.items()}
+    options |= {
+        f"{prefix}.grid.range_m": list(grid.range_m),
+        f"{prefix}.grid.voxel_m": grid.voxel_m,
+        "train_dataloader.dataset.index": index.folder,
+        "test_dataloader.dataset.index": index.folder,
+        "train_dataloader.batch_size": 2,
+        "train_cfg.max_iters": 2,
+    }
+    changes = [f"{key}={value}".replace(" ", "") for key, value in options.items()]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*launcher, "tools/train.py", config, "--launcher", "pytorch", "--work-dir", folder, "--cfg-options"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([*command, *changes], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return read_checkpoint(folder / "last_checkpoint")
+
+
+@pytest.mark.long
+def test_two_processes_train_tokenizer_and_world_model(tmp_path, town_index, town_grid):
+    assert train(TOKENIZER, tmp_path / "tokenizer", town_index, town_grid)["meta"]["iter"] == 2
+    small = {f"model.world_model.{key}": value for key, value in {"dim": 16, "depth": 1, "heads": 2}.items()}
+    small["tokenizer_checkpoint"] = tmp_path / "tokenizer" / "last_checkpoint"
+    content = train(DRIVING, tmp_path / "driving", town_index, town_grid, **small)
+    assert content["meta"]["iter"] == 2
+    assert not any(name.startswith("module.") for name in content["state_dict"])

@@ -117,10 +117,12 @@ def _rays_towards(boxes: np.ndarray, origin: np.ndarray, elevations: np.ndarray)
 
 
 def _attribute(category: str, parked: bool, speed: float) -> str:
-    """nuScenes attribute of a road user."""
+    """nuScenes attribute of a road user; empty for things that have none."""
     moves = speed > _STANDING_SPEED
     if category.startswith("human.pedestrian"):
         return "pedestrian.moving" if moves else "pedestrian.standing"
     if category in ("vehicle.bicycle", "vehicle.motorcycle"):
-        return "cycle.with_rider"
+        return "cycle.without_rider" if parked else "cycle.with_rider"
+    if not category.startswith("vehicle"):
+        return ""
     return "vehicle.parked" if parked else "vehicle.moving" if moves else "vehicle.stopped"

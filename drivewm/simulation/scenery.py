@@ -1,4 +1,4 @@
-"""Scenery: buildings, gardens, street trees, lamps and parked vehicles along the streets."""
+"""Scenery: buildings, gardens, street trees and lamps along the streets, and what stands at the kerbs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from drivewm.geometry import se2
-from drivewm.simulation import paths
 from drivewm.simulation.bodies import Bodies
-from drivewm.simulation.ground import PARKING_MARGIN_M, TERRAIN, Ground
-from drivewm.simulation.kinds import CAR, TRUCK, draw_sizes
-from drivewm.simulation.streets import PARKING_WIDTH_M, ROAD_HALF_M, SIGN, Street
+from drivewm.simulation.ground import TERRAIN, Ground
+from drivewm.simulation.roadside import park
+from drivewm.simulation.streets import Street, place
 from drivewm.simulation.walkways import WalkNet
 from drivewm.structures.labels import OCC3D
 
@@ -44,7 +43,7 @@ _STYLE_SHARES = (0.36, 0.34, 0.14, 0.16)
 
 @dataclass(frozen=True)
 class Scenery:
-    """What stands still: bodies, and parked vehicles as boxes `(P, 7)` with kinds `(P,)`."""
+    """What stands still: bodies, and parked vehicles and other things at the kerb as boxes `(P, 7)`, kinds `(P,)`."""
 
     bodies: Bodies
     parked_boxes: np.ndarray
@@ -103,14 +102,8 @@ def plan_scenery(rng: np.random.Generator, streets: list[Street], walks: WalkNet
     for (street, side), style in zip(sides, chosen, strict=True):
         _border(planner, street, side, style)
         _trees_and_lamps(planner, street, side, style)
-    boxes, kinds = _parked(rng, streets, walks)
+    boxes, kinds = park(rng, streets, walks)
     return Scenery(Bodies.of(planner.boxes, planner.cylinders, planner.ellipsoids), boxes, kinds)
-
-
-def _place(street: Street, side: int, station: float, away_m: float) -> np.ndarray:
-    """Pose (3,) on a side of the street, `away_m` from the centreline, heading along it."""
-    table = paths.PathTable([street.centerline])
-    return table.pose(np.array([0]), np.array([station]), SIGN[side] * away_m)[0]
 
 
 def _buildings(planner: _Planner, street: Street, side: int, style: Style) -> None:
@@ -122,7 +115,7 @@ def _buildings(planner: _Planner, street: Street, side: int, style: Style) -> No
             away = street.border_m(side) + planner.uniform(style.setback) + behind + depth / 2
             height = planner.uniform(style.height)
             if planner.rng.random() > (style.missing if row == 0 else 0.55):
-                pose = _place(street, side, station + width / 2, away)
+                pose = place(street, side, station + width / 2, away)
                 if not planner.box(pose, width, depth, height, _MANMADE):
                     station += 2.0
                     continue
@@ -139,7 +132,7 @@ def _border(planner: _Planner, street: Street, side: int, style: Style) -> None:
     station = street.trim_m[0] + 2.0
     while station < street.length_m - street.trim_m[1] - 6.0:
         length = planner.uniform((3.0, 7.0))
-        pose = _place(street, side, station + length / 2, street.border_m(side) + 0.75)
+        pose = place(street, side, station + length / 2, street.border_m(side) + 0.75)
         planner.box(pose, length, thick, height, _VEGETATION if hedge else _MANMADE)
         station += length + (planner.uniform((2.0, 5.0)) if planner.rng.random() < 0.3 else 0.0)
 
@@ -149,12 +142,12 @@ def _trees_and_lamps(planner: _Planner, street: Street, side: int, style: Style)
         spacing = planner.uniform((8.0, 13.0))
         for station in np.arange(street.trim_m[0] + 3.0, street.length_m - street.trim_m[1] - 2.0, spacing):
             if planner.rng.random() < 0.85:
-                planner.tree(_place(street, side, station + planner.uniform((-1, 1)), street.border_m(side) + 1.7))
+                planner.tree(place(street, side, station + planner.uniform((-1, 1)), street.border_m(side) + 1.7))
     for _ in range(int(style.garden_trees * street.length_m / 8.0)):
         station, away = planner.uniform((0.0, street.length_m)), planner.uniform((2.0, 24.0))
-        planner.tree(_place(street, side, station, street.border_m(side) + away))
+        planner.tree(place(street, side, station, street.border_m(side) + away))
         if planner.rng.random() < 0.3:
-            pose = _place(street, side, station + 2.5, street.border_m(side) + away)
+            pose = place(street, side, station + 2.5, street.border_m(side) + away)
             planner.box(
                 pose, planner.uniform((0.8, 2.5)), planner.uniform((0.8, 1.6)), planner.uniform((0.7, 1.6)), _VEGETATION
             )
@@ -162,33 +155,5 @@ def _trees_and_lamps(planner: _Planner, street: Street, side: int, style: Style)
         for station in np.arange(
             street.trim_m[0] + 6.0, street.length_m - street.trim_m[1] - 3.0, planner.uniform((24, 34))
         ):
-            pose = _place(street, side, station, street.kerb_m(side) + 0.35)
+            pose = place(street, side, station, street.kerb_m(side) + 0.35)
             planner.cylinders.append(((pose[0], pose[1], 0.0, 5.5, 0.1), _MANMADE))
-
-
-def _parked(rng: np.random.Generator, streets: list[Street], walks: WalkNet) -> tuple[np.ndarray, np.ndarray]:
-    boxes, kinds = [], []
-    crossings = walks.crossing_pose[:, :2]
-    for street in streets:
-        for side in (0, 1):
-            if not street.parking[side]:
-                continue
-            share = rng.uniform(0.3, 0.9)
-            start, stop = (t + PARKING_MARGIN_M + 3.5 for t in street.trim_m)
-            for station in np.arange(start, street.length_m - stop, 6.4):
-                kind = TRUCK if rng.random() < 0.05 else CAR
-                length, width, height = draw_sizes(rng, np.array([kind]))[0]
-                away = ROAD_HALF_M + PARKING_WIDTH_M / 2 + rng.uniform(0.0, 0.15)
-                pose = _place(street, side, station + rng.uniform(-0.4, 0.4), away)
-                taken = rng.random() < share
-                if (
-                    not taken
-                    or np.hypot(*(crossings - pose[:2]).T).min(initial=np.inf) < 8.5
-                    or kind == TRUCK
-                    and length > 6.8
-                ):
-                    continue
-                yaw = pose[2] + (np.pi if side == 0 else 0.0) + rng.normal(0.0, 0.015)
-                boxes.append([pose[0], pose[1], height / 2, length, width, height, yaw])
-                kinds.append(kind)
-    return np.array(boxes, np.float64).reshape(-1, 7), np.array(kinds, np.int64)

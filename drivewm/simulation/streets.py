@@ -64,6 +64,12 @@ class Street:
         return paths.offset(paths.resample(inner), left_m)
 
 
+def place(street: Street, side: int, station: float, away_m: float) -> np.ndarray:
+    """Pose (3,) on a side of the street, `away_m` from the centreline, heading along it."""
+    table = paths.PathTable([street.centerline])
+    return table.pose(np.array([0]), np.array([station]), SIGN[side] * away_m)[0]
+
+
 def generate_streets(rng: np.random.Generator, extent_m: float) -> tuple[np.ndarray, list[Street]]:
     """Junction positions `(J, 2)` [m] and streets; every junction has at least two streets and all are connected."""
     side = max(int(round(extent_m / BLOCK_M)) + 1, 2)

@@ -17,20 +17,20 @@ _SECTORS = 720
 # x right, y forward in the sensor's frame; x forward, y left in the ego's.
 _R_EGO_LIDAR = np.array([[0.0, 1.0, 0.0], [-1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
 
-# Share of light that comes back at right incidence, by class.
-_REFLECTIVITY = np.full(OCC3D.num_classes, 0.35)
+# Share of light that comes back at right incidence, by class: so that mean intensities are about those of nuScenes.
+_REFLECTIVITY = np.full(OCC3D.num_classes, 0.20)
 for _name, _value in {
-    "car": 0.55,
-    "bus": 0.6,
-    "truck": 0.55,
-    "bicycle": 0.3,
-    "pedestrian": 0.4,
-    "driveable_surface": 0.12,
-    "other_flat": 0.2,
-    "sidewalk": 0.28,
-    "terrain": 0.25,
-    "manmade": 0.45,
-    "vegetation": 0.3,
+    "car": 0.22,
+    "bus": 0.26,
+    "truck": 0.26,
+    "bicycle": 0.15,
+    "pedestrian": 0.22,
+    "driveable_surface": 0.10,
+    "other_flat": 0.13,
+    "sidewalk": 0.22,
+    "terrain": 0.22,
+    "manmade": 0.22,
+    "vegetation": 0.19,
 }.items():
     _REFLECTIVITY[OCC3D.index(_name)] = _value
 

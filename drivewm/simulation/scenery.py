@@ -33,10 +33,10 @@ class Style:
 
 
 _STYLES = {
-    "row": Style((8, 18), (0, 2.5), (0.6, 2.5), (9, 13), (6, 12), 0.06, 0.5, 0.0, 0.0),
-    "houses": Style((7, 12), (3, 9), (3, 7), (7, 10), (4, 7.5), 0.1, 0.35, 0.6, 0.7),
-    "halls": Style((20, 36), (6, 12), (4, 9), (12, 18), (5, 9), 0.15, 0.25, 0.15, 0.35),
-    "park": Style((6, 9), (20, 40), (8, 14), (6, 8), (3.5, 5), 0.6, 0.8, 1.6, 0.5),
+    "row": Style((8, 18), (0, 2.5), (1.2, 3.5), (9, 13), (9, 18), 0.06, 0.8, 0.2, 0.3),
+    "houses": Style((7, 12), (3, 9), (3, 8), (7, 10), (6.0, 10.0), 0.1, 0.6, 2.2, 0.9),
+    "halls": Style((20, 36), (6, 12), (4, 9), (12, 18), (6, 12), 0.15, 0.6, 0.8, 0.6),
+    "park": Style((6, 9), (20, 40), (8, 14), (6, 8), (3.5, 5), 0.6, 0.95, 3.2, 0.7),
 }
 _STYLE_SHARES = (0.36, 0.34, 0.14, 0.16)
 
@@ -85,8 +85,8 @@ class _Planner:
     def tree(self, pose: np.ndarray) -> None:
         if not self.claim(pose, 0.8, 0.8):
             return
-        trunk, radius = self.uniform((1.9, 3.0)), self.uniform((1.1, 2.4))
-        crown = radius * self.uniform((0.8, 1.25))
+        trunk, radius = self.uniform((1.9, 3.2)), self.uniform((1.2, 3.0))
+        crown = radius * self.uniform((0.9, 1.7))
         self.cylinders.append(((pose[0], pose[1], 0.0, trunk + 0.5, self.uniform((0.12, 0.25))), _VEGETATION))
         self.ellipsoids.append(((pose[0], pose[1], trunk + crown, radius, crown), _VEGETATION))
 
@@ -146,14 +146,14 @@ def _trees_and_lamps(planner: _Planner, street: Street, side: int, style: Style)
     for _ in range(int(style.garden_trees * street.length_m / 8.0)):
         station, away = planner.uniform((0.0, street.length_m)), planner.uniform((2.0, 24.0))
         planner.tree(place(street, side, station, street.border_m(side) + away))
-        if planner.rng.random() < 0.3:
-            pose = place(street, side, station + 2.5, street.border_m(side) + away)
+        for offset in planner.rng.uniform(-3.5, 3.5, planner.rng.integers(3)):
+            pose = place(street, side, station + offset, street.border_m(side) + away + planner.uniform((-1.5, 1.5)))
             planner.box(
-                pose, planner.uniform((0.8, 2.5)), planner.uniform((0.8, 1.6)), planner.uniform((0.7, 1.6)), _VEGETATION
+                pose, planner.uniform((0.8, 2.5)), planner.uniform((0.8, 1.6)), planner.uniform((0.5, 1.6)), _VEGETATION
             )
     if side == 0 or planner.rng.random() < 0.4:
         for station in np.arange(
             street.trim_m[0] + 6.0, street.length_m - street.trim_m[1] - 3.0, planner.uniform((24, 34))
         ):
             pose = place(street, side, station, street.kerb_m(side) + 0.35)
-            planner.cylinders.append(((pose[0], pose[1], 0.0, 5.5, 0.1), _MANMADE))
+            planner.cylinders.append(((pose[0], pose[1], 0.0, 8.0, 0.1), _MANMADE))

@@ -15,6 +15,7 @@ class LabelSet:
         names: class i is called `names[i]`.
         colors: RGB in 0..255 of each class.
         free: class of empty voxels.
+        things: classes of single objects, rare among the voxels; the others are surfaces and masses.
         movable: classes of things that can move by themselves.
         ground: classes of flat ground.
     """
@@ -22,13 +23,14 @@ class LabelSet:
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
     free: int
+    things: tuple[int, ...]
     movable: tuple[int, ...]
     ground: tuple[int, ...]
 
     def __post_init__(self) -> None:
         if len(self.names) != len(self.colors):
             raise ValueError(f"LabelSet has {len(self.names)} names but {len(self.colors)} colors")
-        for field in ("movable", "ground"):
+        for field in ("things", "movable", "ground"):
             wrong = [i for i in (*getattr(self, field), self.free) if not 0 <= i < len(self.names)]
             if wrong:
                 raise ValueError(f"LabelSet.{field} or free names classes {wrong} outside of 0..{len(self.names) - 1}")
@@ -97,6 +99,7 @@ OCC3D = LabelSet(
         (255, 255, 255),
     ),
     free=17,
+    things=(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10),
     movable=(2, 3, 4, 5, 6, 7, 9, 10),
     ground=(11, 12, 13, 14),
 )

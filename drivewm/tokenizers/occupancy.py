@@ -25,7 +25,7 @@ class OccupancyTokenizer(BaseModel):
         grid: the dataset's voxel grid, as keyword arguments of `VoxelGrid`.
         label_dim, channels, blocks: the network's size; each of `channels` halves the resolution.
         code_dim, vocab_size: the codebook.
-        rare_class_weight: weight of the movable classes in the cross-entropy; the others have 1.
+        rare_class_weight: weight of things in the cross-entropy; surfaces and masses have 1.
         context_dropout: share of training frames whose decoder sees no earlier frame, so that tokens alone suffice.
         commitment_weight: of the commitment term (van den Oord et al., 2017, eq. 3).
         lovasz_weight, lovasz_voxels: of the Lovasz term, and on how many voxels it is taken.
@@ -61,7 +61,7 @@ class OccupancyTokenizer(BaseModel):
         self.context_dropout, self.commitment_weight = context_dropout, commitment_weight
         self.lovasz_weight, self.lovasz_voxels = lovasz_weight, lovasz_voxels
         weight = torch.ones(OCC3D.num_classes)
-        weight[list(OCC3D.movable)] = rare_class_weight
+        weight[list(OCC3D.things)] = rare_class_weight
         self.register_buffer("class_weight", weight, persistent=False)
 
     def encode(self, frames: Tensor) -> tuple[TokenGrid, ...]:

@@ -77,6 +77,11 @@ class NuScenesWriter:
         write_occupancy(self.folder / "gts" / scene / sample / "labels.npz", semantics, visible)
         return lidar_file
 
+    def write_can_bus(self, scene: str, messages: dict[str, list | dict]) -> None:
+        """Writes a scene's CAN bus messages, a file each."""
+        for name, content in messages.items():
+            write_json(self.folder / "can_bus" / f"{scene}_{name}.json", content)
+
     def finish_scene(self, record: SceneRecord) -> None:
         """Marks a scene as complete."""
         if record.route:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from drivewm.data.basemap import PIXEL_M, write_mask
+from drivewm.data.map_expansion import write_map_expansion
 from drivewm.data.nuscenes_writer import NuScenesWriter
 from drivewm.data.town_plan import TownOptions, plan_scenes
 from drivewm.data.town_scene import town_at, write_scene
@@ -66,6 +67,7 @@ def write_town(
     for location in dict.fromkeys(plan.location for plan in plans):
         map_files[location] = f"maps/{location}.png"
         write_mask(writer.folder / map_files[location], _raster(town_at(seed, location).road_map()))
+        write_map_expansion(writer.folder, town_at(seed, location), writer.key)
     writer.finish([plan.name for plan in plans], map_files)
     return Path(out)
 

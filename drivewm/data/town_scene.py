@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from drivewm.data.can_bus import CanBus
 from drivewm.data.nuscenes_schema import visibility_token
 from drivewm.data.nuscenes_writer import NuScenesWriter
 from drivewm.data.records import BoxRecord, FrameRecord, SceneRecord, pose_fields
@@ -29,16 +30,19 @@ def town_at(seed: int, location: str) -> Town:
 
 
 def write_scene(writer: NuScenesWriter, options: TownOptions, plan: ScenePlan) -> None:
-    """Drives the expert through a scene and writes its sweeps, labels and record."""
+    """Drives the expert through a scene and writes its sweeps, labels, CAN bus and record."""
     town = town_at(options.seed, plan.location)
     scenario = make_scenarios(town, plan.count, options.seed, options.duration_s)[plan.index]
     rng = np.random.default_rng([options.seed, plan.number])
     simulator = TownSimulator(town)
     simulator.reset(scenario)
+    bus = CanBus(simulator, plan.number * _SCENE_SPACING_US)
+    bus.listen()
     begin_m, frames, elevations = simulator.progress_m, [], None
     for number in range(options.keyframes):
         for _ in range(PHYSICS_HZ // KEYFRAME_HZ if number else 0):
             simulator.step(simulator.expert_control())
+            bus.listen()
         sweep = simulator.lidar(rng)
         stamp = simulator.timestamp_us + plan.number * _SCENE_SPACING_US
         labels = simulator.occupancy(options.grid), simulator.mask_lidar(sweep, options.grid)
@@ -47,6 +51,7 @@ def write_scene(writer: NuScenesWriter, options: TownOptions, plan: ScenePlan) -
         elevations = np.sort(np.arcsin(sweep.ray_directions[:, 2])) if elevations is None else elevations
         boxes = _annotate(agents, sweep, elevations, simulator.T_global_ego())
         frames.append(FrameRecord(stamp, *pose_fields(simulator.T_global_ego()), lidar_file, boxes))
+    writer.write_can_bus(plan.name, bus.messages())
     ahead = np.arange(begin_m - _ROUTE_BEHIND_M, simulator.progress_m + _ROUTE_AHEAD_M, 0.5)
     writer.finish_scene(
         SceneRecord(

@@ -1,8 +1,21 @@
-"""The procedural town and its simulator: roads, scenery, traffic, LiDAR and labels. It knows no model."""
+"""The procedural town and its simulator: roads, scenery, traffic, LiDAR, cameras and labels. It knows no model."""
 
+from drivewm.simulation.cameras import CameraConfig, CameraImage, Cameras, nuscenes_rig
 from drivewm.simulation.lidar import LidarConfig, LidarSweep
 from drivewm.simulation.scenario import Scenario, make_scenarios
 from drivewm.simulation.simulator import AgentBoxes, TownSimulator
 from drivewm.simulation.town import Town
 
-__all__ = ["AgentBoxes", "LidarConfig", "LidarSweep", "Scenario", "Town", "TownSimulator", "make_scenarios"]
+__all__ = [
+    "AgentBoxes",
+    "CameraConfig",
+    "CameraImage",
+    "Cameras",
+    "LidarConfig",
+    "LidarSweep",
+    "Scenario",
+    "Town",
+    "TownSimulator",
+    "make_scenarios",
+    "nuscenes_rig",
+]

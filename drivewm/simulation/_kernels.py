@@ -33,6 +33,35 @@ def paint_stroke(raster, origin, cell, points, radius, value):
                     raster[i, j] = value
 
 
+@numba.njit(cache=True)
+def paint_band(raster, origin, cell, points, half_width, fresh):
+    """Set how much of each cell of `raster (H, W)` lies beside the polyline within `half_width` [m], 0 to 255.
+
+    Ends are blunt. More covers less; where not `fresh`, the band is wiped instead.
+    """
+    height, width = raster.shape
+    last = points.shape[0] - 2
+    for n in range(last + 1):
+        ax, ay = points[n, 0] - origin[0], points[n, 1] - origin[1]
+        dx, dy = points[n + 1, 0] - points[n, 0], points[n + 1, 1] - points[n, 1]
+        length, reach = max(math.sqrt(dx * dx + dy * dy), 1e-9), half_width + cell
+        # Inner joints overlap a little, so that bends have no gaps.
+        begin, end = 0.0 if n == 0 else -half_width, length if n == last else length + half_width
+        i0 = max(int(math.floor((min(ax, ax + dx) - reach) / cell)), 0)
+        i1 = min(int(math.floor((max(ax, ax + dx) + reach) / cell)) + 1, height)
+        j0 = max(int(math.floor((min(ay, ay + dy) - reach) / cell)), 0)
+        j1 = min(int(math.floor((max(ay, ay + dy) + reach) / cell)) + 1, width)
+        for i in range(i0, i1):
+            px = (i + 0.5) * cell - ax
+            for j in range(j0, j1):
+                py = (j + 0.5) * cell - ay
+                along, across = (px * dx + py * dy) / length, (py * dx - px * dy) / length
+                inside = min(along - begin, end - along, half_width - abs(across)) / cell + 0.5
+                if inside > 0.0:
+                    share = np.uint8(255.0 * min(inside, 1.0))
+                    raster[i, j] = max(raster[i, j], share) if fresh else min(raster[i, j], 255 - share)
+
+
 @numba.njit(cache=True, inline="always")
 def _hit_box(ox, oy, oz, dx, dy, dz, box):
     """Distance to a box x, y, z, l, w, h, cos, sin and the cosine of incidence; inf if missed. Starts outside."""

@@ -6,18 +6,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from drivewm.simulation import _kernels
+from drivewm.simulation import _kernels, paths
 from drivewm.simulation.lanes import LaneNet
 from drivewm.simulation.streets import MAP_MARGIN_M, PARKING_WIDTH_M, ROAD_HALF_M, SIDEWALK_WIDTH_M, SIGN, Street
-from drivewm.simulation.walkways import CORNER, WalkNet
+from drivewm.simulation.walkways import CORNER, CROSSING_WIDTH_M, WalkNet
 from drivewm.structures.labels import OCC3D
 
 RESOLUTION_M = 0.25
 PARKING_MARGIN_M = 12.0
+PARKING_BAY_M = 6.4
 _CONNECTOR_HALF_M = 2.6
 TERRAIN = OCC3D.index("terrain")
 _DRIVEABLE = OCC3D.index("driveable_surface")
 _FLAT = OCC3D.index("other_flat")
+
+MARKING_RESOLUTION_M = 0.125
+_LINE_HALF_M = 0.09
+_DASH_M, _DASH_EVERY_M = 3.0, 9.0
+_EDGE_INSET_M = 0.3
+_BAR_HALF_M, _BAR_EVERY_M = 0.25, 1.0
+_STOP_LINE_HALF_M, _STOP_LINE_BEFORE_M = 0.2, 1.2
 
 
 @dataclass(frozen=True)
@@ -28,13 +36,16 @@ class Ground:
         classes: `(H, W)` uint8 classes of `OCC3D`; H runs along global x and W along global y.
         drivable: `(H, W)` bool: road, junctions and parking strips.
         origin_m: global x, y of the lower corner [m].
-        resolution_m: edge of a cell [m].
+        marking: `(H', W')` uint8 share of white paint, 0 to 255, from the same corner in finer cells.
+        resolution_m, marking_resolution_m: edge of a cell [m].
     """
 
     classes: np.ndarray
     drivable: np.ndarray
     origin_m: np.ndarray
+    marking: np.ndarray
     resolution_m: float = RESOLUTION_M
+    marking_resolution_m: float = MARKING_RESOLUTION_M
 
     def lookup(self, points: np.ndarray) -> np.ndarray:
         """Classes uint8 `(N,)` at global points `(N, 2)` [m]."""
@@ -51,12 +62,19 @@ class Ground:
         if covered or label == _FLAT:
             _kernels.paint_stroke(self.drivable, self.origin_m, self.resolution_m, points, radius_m, True)
 
+    def mark(self, line: np.ndarray, half_width_m: float, fresh: bool = True) -> None:
+        """Mark a white line `(N, 2)` with blunt ends, or wipe what is there if not `fresh`."""
+        points = np.ascontiguousarray(line, np.float64)
+        _kernels.paint_band(self.marking, self.origin_m, self.marking_resolution_m, points, half_width_m, fresh)
+
 
 def paint_ground(nodes: np.ndarray, streets: list[Street], lanes: LaneNet, walks: WalkNet) -> Ground:
     """Terrain, on it the sidewalks, on them the parking strips, on them the roads."""
     low = nodes.min(0) - MAP_MARGIN_M
     shape = tuple(np.ceil((nodes.max(0) + MAP_MARGIN_M - low) / RESOLUTION_M).astype(int))
-    ground = Ground(np.full(shape, TERRAIN, np.uint8), np.zeros(shape, bool), low)
+    finer = round(RESOLUTION_M / MARKING_RESOLUTION_M)
+    marking = np.zeros((shape[0] * finer, shape[1] * finer), np.uint8)
+    ground = Ground(np.full(shape, TERRAIN, np.uint8), np.zeros(shape, bool), low, marking)
     sidewalk = OCC3D.index("sidewalk")
     for node, position in enumerate(nodes):
         reach = max(s.trim_m[s.nodes.index(node)] for s in streets if node in s.nodes)
@@ -76,4 +94,41 @@ def paint_ground(nodes: np.ndarray, streets: list[Street], lanes: LaneNet, walks
         ground.paint(street.centerline, ROAD_HALF_M, _DRIVEABLE)
     for lane in np.flatnonzero(lanes.is_connector):
         ground.paint(lanes.table.polyline(lane), _CONNECTOR_HALF_M, _DRIVEABLE)
+    for street in streets:
+        _mark_street(ground, street)
+    for pose, half_m in zip(walks.crossing_pose, walks.crossing_half_m, strict=True):
+        _mark_crossing(ground, pose, half_m)
     return ground
+
+
+def _mark_street(ground: Ground, street: Street) -> None:
+    """A dashed line in the middle, a line at both edges of the road, and the bays of parking strips."""
+    middle = street.parallel(0.0)
+    for start in np.arange(1.0, len(middle) * paths.SPACING_M - _DASH_M, _DASH_EVERY_M):
+        first, last = (round(station / paths.SPACING_M) for station in (start, start + _DASH_M))
+        ground.mark(middle[first : last + 1], _LINE_HALF_M)
+    for side, sign in enumerate(SIGN):
+        ground.mark(street.parallel(sign * (ROAD_HALF_M - _EDGE_INSET_M)), _LINE_HALF_M)
+        if street.parking[side]:
+            near, far = (street.parallel(sign * m, PARKING_MARGIN_M) for m in (ROAD_HALF_M, street.kerb_m(side)))
+            for station in np.arange(0.3, (len(near) - 1) * paths.SPACING_M, PARKING_BAY_M):
+                cell = round(station / paths.SPACING_M)
+                ground.mark(np.stack([near[cell], far[cell]]), _LINE_HALF_M)
+
+
+def _mark_crossing(ground: Ground, pose: np.ndarray, half_m: float) -> None:
+    """Zebra stripes, and on both sides a line where vehicles stop; other lines end there."""
+    along = np.array([np.cos(pose[2]), np.sin(pose[2])])
+    left = np.array([-along[1], along[0]])
+    reach = CROSSING_WIDTH_M / 2 + _STOP_LINE_BEFORE_M
+
+    def line(ahead, ahead_end, beside, beside_end):
+        return pose[:2] + np.array([ahead * along + beside * left, ahead_end * along + beside_end * left])
+
+    ground.mark(line(-reach, reach, 0.0, 0.0), half_m, fresh=False)
+    for beside in np.arange(_BAR_EVERY_M / 2, ROAD_HALF_M - _BAR_HALF_M, _BAR_EVERY_M):
+        for side in SIGN:
+            ground.mark(line(-CROSSING_WIDTH_M / 2, CROSSING_WIDTH_M / 2, side * beside, side * beside), _BAR_HALF_M)
+    for side in SIGN:  # traffic keeps to the right: it comes from behind on the right of the middle
+        ahead, kerb = side * reach, side * (ROAD_HALF_M - _EDGE_INSET_M)
+        ground.mark(line(ahead, ahead, side * 0.3, kerb), _STOP_LINE_HALF_M)

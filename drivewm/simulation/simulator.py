@@ -12,6 +12,7 @@ from drivewm.geometry import se3
 from drivewm.geometry.voxel_grid import VoxelGrid
 from drivewm.simulation import occupancy, paths
 from drivewm.simulation.bodies import Bodies
+from drivewm.simulation.cameras import CameraImage, Cameras, nuscenes_rig
 from drivewm.simulation.expert import steering_rate
 from drivewm.simulation.kinds import KINDS, LABEL_OF_KIND, PEDESTRIAN, road_user_bodies
 from drivewm.simulation.lidar import Lidar, LidarConfig, LidarSweep
@@ -56,9 +57,17 @@ class TownSimulator:
     The recorded data and the closed loop both come out of `reset` and `step`.
     """
 
-    def __init__(self, town: Town, vehicle: VehicleParameters = PACIFICA, lidar: LidarConfig = LidarConfig()) -> None:  # noqa: B008
+    def __init__(
+        self,
+        town: Town,
+        vehicle: VehicleParameters = PACIFICA,
+        lidar: LidarConfig = LidarConfig(),  # noqa: B008
+        cameras: Cameras | None = None,
+    ) -> None:
+        """Without `cameras` there are those of nuScenes."""
         self.town, self.vehicle = town, vehicle
         self._lidar = Lidar(lidar)
+        self._cameras = Cameras(nuscenes_rig()) if cameras is None else cameras
         self.scenario: Scenario | None = None
 
     def reset(self, scenario: Scenario) -> None:
@@ -167,6 +176,11 @@ class TownSimulator:
         """A LiDAR sweep; without a generator there is no noise and no drop-out."""
         static, agents = self._bodies(self._lidar.config.max_range_m + 2.0)
         return self._lidar.sweep(static + agents, self.town.ground, self.ego.pose, rng)
+
+    def images(self) -> dict[str, CameraImage]:
+        """What the cameras see, by their names."""
+        static, agents = self._bodies(self._cameras.max_range_m + 2.0)
+        return self._cameras.render(static + agents, self.town.ground, self.ego.pose)
 
     def mask_lidar(self, sweep: LidarSweep, grid: VoxelGrid) -> np.ndarray:
         """Voxels `(X, Y, Z)` bool that a sweep taken now has seen."""

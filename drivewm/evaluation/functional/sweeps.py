@@ -24,8 +24,8 @@ def sweep_statistics(sweeps: Sequence[np.ndarray], mount_m: float) -> dict[str, 
     Returns:
         "points": returns a sweep; "range A-B m" and "height A-B m": shares of the returns; "cells with obstacles":
         share of 0.8 m cells within 40 m that hold a return more than 0.3 m above the lowest one within 2 m; "intensity
-        mean" and "intensity 90 %"; and, where the ring is known, "lowest beam", "highest beam" [degree], "beam spacing" (the mean
-        one) and "azimuth step" (the median one) [degree]. Returns within 2.5 m of the sensor do not count.
+        mean" and "intensity 90 %"; and, where the ring is known, "lowest beam", "highest beam", "beam spacing" (the
+        mean one) and "azimuth step" (the median one) [degree]. Returns within 2.5 m of the sensor do not count.
 
     Raises:
         ValueError: no sweep, or an empty one.

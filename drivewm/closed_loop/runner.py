@@ -45,7 +45,8 @@ def run(
         The records of these planners and scenarios, the reference driver's included.
 
     Raises:
-        ValueError: on planners or scenarios that share a name, or records in `out` of other checkpoints or settings.
+        ValueError: on planners or scenarios that share a name, or records in `out` of other checkpoints or settings, or
+            fewer than one worker.
     """
     out = Path(out)
     specs = [REFERENCE_SPEC, *(spec for spec in specs if spec.name != REFERENCE)]
@@ -58,7 +59,7 @@ def run(
         tasks = []
         for spec in stage:
             missing = [s for s in scenarios if not log.finished(spec.name, s.name, identity(spec, s))]
-            size = max(1, min(batch, -(-len(missing) // workers)))
+            size = max(1, min(batch, -(-len(missing) // max(workers, 1))))
             for start in range(0, len(missing), size):
                 chunk = tuple(missing[start : start + size])
                 reference = tuple(None if spec.build is None else _reference_m(log, s) for s in chunk)

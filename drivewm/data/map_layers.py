@@ -11,7 +11,7 @@ from shapely.geometry.base import BaseGeometry
 from shapely.ops import substring
 
 from drivewm.simulation import Town
-from drivewm.simulation.ground import PARKING_MARGIN_M
+from drivewm.simulation.ground import CONNECTOR_HALF_M, CORNER_REACH_M, PARKING_MARGIN_M
 from drivewm.simulation.streets import LANE_WIDTH_M, PARKING_WIDTH_M, ROAD_HALF_M, SIDEWALK_WIDTH_M, SIGN, Street
 from drivewm.simulation.walkways import CORNER, CROSSING_WIDTH_M
 
@@ -20,8 +20,6 @@ LINE_TOLERANCE_M = 0.02
 CROSS_SECTION_M = (ROAD_HALF_M, LANE_WIDTH_M, 0.0, -LANE_WIDTH_M, -ROAD_HALF_M)
 """Where the lines of a street lie, left of its middle: road, lane, both lanes, lane, road."""
 
-# What the town's ground is painted with along connectors and around junctions.
-_CONNECTOR_HALF_M, _CORNER_REACH_M = 2.6, 13.0
 _SLIVER_M2 = 0.5
 _CAP_M = 0.5
 _STRAIGHT_RAD = 1e-4
@@ -162,7 +160,7 @@ def polygons(shape: BaseGeometry) -> list[Polygon]:
 def drivable_area(town: Town) -> BaseGeometry:
     """Streets, junctions and parking strips."""
     parts = [LineString(street.centerline).buffer(ROAD_HALF_M) for street in town.streets]
-    parts += [LineString(line).buffer(_CONNECTOR_HALF_M) for line in _connectors(town)]
+    parts += [LineString(line).buffer(CONNECTOR_HALF_M) for line in _connectors(town)]
     for street in town.streets:
         for side, sign in enumerate(SIGN):
             if street.parking[side]:
@@ -180,7 +178,7 @@ def walkways(town: Town, drivable: BaseGeometry) -> list[Polygon]:
     parts = []
     for node, position in enumerate(town.nodes):
         reach = max(street.trim_m[street.nodes.index(node)] for street in town.streets if node in street.nodes)
-        parts.append(Point(position).buffer(min(reach, _CORNER_REACH_M)))
+        parts.append(Point(position).buffer(min(reach, CORNER_REACH_M)))
     for street in town.streets:
         for side, sign in enumerate(SIGN):
             middle = (ROAD_HALF_M + street.border_m(side)) / 2
@@ -220,7 +218,7 @@ def intersection(town: Town, node: int) -> np.ndarray:
                 ends = [left + _CAP_M * across, right - _CAP_M * across]
                 outside.append(Polygon([*ends, ends[1] + _CAP_M * away, ends[0] + _CAP_M * away]))
     for connector in np.flatnonzero(lanes.is_connector & (lanes.junction == node)):
-        parts.append(LineString(lanes.table.polyline(connector)).buffer(_CONNECTOR_HALF_M, cap_style="flat"))
+        parts.append(LineString(lanes.table.polyline(connector)).buffer(CONNECTOR_HALF_M, cap_style="flat"))
     shape = max(polygons(unary_union(parts) - unary_union(outside)), key=lambda part: part.area)
     return with_points(np.array(shape.exterior.coords)[:-1], np.concatenate(corners))
 

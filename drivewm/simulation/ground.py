@@ -15,7 +15,8 @@ from drivewm.structures.labels import OCC3D
 RESOLUTION_M = 0.25
 PARKING_MARGIN_M = 12.0
 PARKING_BAY_M = 6.4
-_CONNECTOR_HALF_M = 2.6
+CONNECTOR_HALF_M = 2.6
+CORNER_REACH_M = 13.0
 TERRAIN = OCC3D.index("terrain")
 _DRIVEABLE = OCC3D.index("driveable_surface")
 _FLAT = OCC3D.index("other_flat")
@@ -78,7 +79,7 @@ def paint_ground(nodes: np.ndarray, streets: list[Street], lanes: LaneNet, walks
     sidewalk = OCC3D.index("sidewalk")
     for node, position in enumerate(nodes):
         reach = max(s.trim_m[s.nodes.index(node)] for s in streets if node in s.nodes)
-        ground.paint(position + np.array([[0.0, 0.0], [0.01, 0.0]]), min(reach, 13.0), sidewalk)
+        ground.paint(position + np.array([[0.0, 0.0], [0.01, 0.0]]), min(reach, CORNER_REACH_M), sidewalk)
     for street in streets:
         for side, sign in enumerate(SIGN):
             middle = (ROAD_HALF_M + street.border_m(side)) / 2
@@ -93,7 +94,7 @@ def paint_ground(nodes: np.ndarray, streets: list[Street], lanes: LaneNet, walks
     for street in streets:
         ground.paint(street.centerline, ROAD_HALF_M, _DRIVEABLE)
     for lane in np.flatnonzero(lanes.is_connector):
-        ground.paint(lanes.table.polyline(lane), _CONNECTOR_HALF_M, _DRIVEABLE)
+        ground.paint(lanes.table.polyline(lane), CONNECTOR_HALF_M, _DRIVEABLE)
     for street in streets:
         _mark_street(ground, street)
     for pose, half_m in zip(walks.crossing_pose, walks.crossing_half_m, strict=True):

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from drivewm.simulation import kinds
-from drivewm.simulation.ground import PARKING_MARGIN_M
+from drivewm.simulation.ground import PARKING_BAY_M, PARKING_MARGIN_M
 from drivewm.simulation.kinds import draw_sizes
 from drivewm.simulation.streets import LEFT, PARKING_WIDTH_M, ROAD_HALF_M, Street, place
 from drivewm.simulation.walkways import WalkNet
 
-_BAY_M = 6.4
 _BAYS = {kinds.CAR: 0.84, kinds.TRUCK: 0.04, kinds.TRAILER: 0.05, kinds.PARKED_MOTORCYCLE: 0.07}
 """What stands in an occupied bay of a parking strip."""
 _LONGEST_M = 6.8
@@ -59,7 +58,7 @@ def _bays(kerb: _Kerb) -> None:
     """Bays of a parking strip, some of them taken, perhaps some closed for road works."""
     rng, street = kerb.rng, kerb.street
     start, stop = (trim + PARKING_MARGIN_M + 3.5 for trim in street.trim_m)
-    stations = np.arange(start, street.length_m - stop, _BAY_M)
+    stations = np.arange(start, street.length_m - stop, PARKING_BAY_M)
     share = rng.uniform(0.3, 0.9)
     first = len(stations)
     if rng.random() < _WORKS_SHARE and len(stations) >= _WORKS_BAYS + 2:

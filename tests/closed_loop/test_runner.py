@@ -135,6 +135,12 @@ def test_names_must_differ(toy, tmp_path):
         run([IDM, IDM], [scenario("s")], environment, tmp_path)
 
 
+def test_no_workers_are_refused(toy, tmp_path):
+    scenario, environment = toy
+    with pytest.raises(ValueError, match="workers must be >= 1, got 0"):
+        run([IDM], [scenario("s")], environment, tmp_path, workers=0)
+
+
 def test_planning_in_a_batch_equals_planning_alone(toy):
     scenario, environment = toy
     inputs = [environment(scenario(str(i), parked_m=20.0 + 5 * i), IDM).observe() for i in range(3)]

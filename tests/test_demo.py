@@ -51,7 +51,7 @@ def test_summary_has_the_documented_layout(first_run):
 @pytest.mark.long
 def test_report_is_one_file_that_fetches_nothing(first_run):
     page = (first_run[0] / "report.html").read_text()
-    assert page.count("data:image/") >= 5 and "src=\"http" not in page and "href=\"http" not in page
+    assert page.count("data:image/") >= 5 and 'src="http' not in page and 'href="http' not in page
 
 
 @pytest.mark.long

@@ -10,8 +10,20 @@ PACKAGE = ROOT / "drivewm"
 
 # Data flows down this list: a package imports only from those before it.
 ORDER = [
-    "host", "geometry", "structures", "dynamics", "evaluation", "simulation", "data", "layers", "tokenizers",
-    "world_model", "planning", "closed_loop", "visualization", "engine",
+    "host",
+    "geometry",
+    "structures",
+    "dynamics",
+    "evaluation",
+    "simulation",
+    "data",
+    "layers",
+    "tokenizers",
+    "world_model",
+    "planning",
+    "closed_loop",
+    "visualization",
+    "engine",
 ]
 MAX_LINES = 350
 PICKLES = ("pickle", "dill", "cloudpickle", "shelve", "joblib")

@@ -79,7 +79,7 @@ class TownEnvironment:
     def observe(self) -> PlanningInput:
         """History, ego state, map and route at this keyframe, B = 1."""
         ego = self.simulator.ego
-        route = Route.ahead(self.simulator.route_points(), ego.pose)
+        route = Route.ahead(self.simulator.route_points(), ego.pose, red_lights=self.simulator.red_lights())
         frames = self._keyframes
         history = History(
             timestamp_us=torch.tensor([[frame.timestamp_us for frame in frames]]),
@@ -164,8 +164,11 @@ def _box_tracks(frames: deque[_Keyframe]) -> BoxTracks:
         velocity = agents.velocity @ np.array([[cos, -sin], [sin, cos]])
         center = np.column_stack([pose[:, :2], agents.boxes[:, 2]])
         for field, value in (
-            (result.center, center), (result.size, agents.boxes[:, 3:6]), (result.yaw, pose[:, 2]),
-            (result.velocity, velocity), (result.label, agents.label),
+            (result.center, center),
+            (result.size, agents.boxes[:, 3:6]),
+            (result.yaw, pose[:, 2]),
+            (result.velocity, velocity),
+            (result.label, agents.label),
         ):
             field[0, number, slot] = torch.from_numpy(np.ascontiguousarray(value)).to(field.dtype)
         result.valid[0, number, slot] = True

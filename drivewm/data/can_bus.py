@@ -3,6 +3,7 @@
 Units and signs are those of its documentation: angles of the steering wheel and rates of turning are positive to the
 left. Accelerations are what a sensor feels, so that gravity is in their z. There is no noise, and no battery or sun is
 modelled: those values are constant. The sensors of pedals and wheels, 100 Hz to 970 Hz in nuScenes, come at 20 Hz.
+`lights` is our own: the stop lines [[x, y], ...] [m, global] that lights close to the ego, whenever that changes.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ class CanBus:
     def __init__(self, simulator: TownSimulator, offset_us: int = 0) -> None:
         self._simulator, self._offset_us = simulator, offset_us
         self._rows: list[tuple[float, ...]] = []
+        self._lights: list[dict] = []
         lanes, route = simulator.town.lanes, list(simulator.scenario.route)
         begin = np.concatenate([[0.0], np.cumsum(lanes.table.length[route])])
         # Where the ego indicates: stations on the route, and 1 for left, -1 for right.
@@ -55,6 +57,9 @@ class CanBus:
         ego, stamp = self._simulator.ego, self._simulator.timestamp_us + self._offset_us
         progress = self._simulator.progress_m
         self._rows.append((stamp, ego.x, ego.y, ego.yaw, ego.acceleration, ego.steer, progress))
+        lights = self._simulator.red_lights().round(3).tolist()
+        if not self._lights or self._lights[-1]["red"] != lights:
+            self._lights.append({"utime": stamp, "red": lights})
 
     def messages(self) -> dict[str, list | dict]:
         """All messages by name, from the first state to the last: `NuScenesCanBus` reads each as a file of its own.
@@ -74,7 +79,8 @@ class CanBus:
             "zoesensors": _sensors(motion.at(SENSORS_HZ)),
         }
         messages = {name: _rows(columns) for name, columns in found.items()}
-        return {**messages, "meta": {name: _statistics(columns) for name, columns in found.items()}}
+        meta = {name: _statistics(columns) for name, columns in found.items()}
+        return {**messages, "meta": meta, "lights": self._lights}
 
 
 class Motion:

@@ -19,7 +19,7 @@ from drivewm.data.files import read_json
 from drivewm.geometry import VoxelGrid
 from drivewm.host import write_json
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 COLUMNS: dict[str, tuple[str, tuple[int, ...], str]] = {
     "scene_name": ("S", (), "name of each scene"),
@@ -35,6 +35,12 @@ COLUMNS: dict[str, tuple[str, tuple[int, ...], str]] = {
     "frame_lidar_file": ("S", (), ".pcd.bin, relative to the data root"),
     "frame_lidar_bytes": ("i8", (), "its size"),
     "frame_occupancy_file": ("S", (), "labels.npz, relative to the data root; empty where the scene has none"),
+    "frame_light_ptr": ("i8", (), "F + 1: keyframe f has the red lights ptr[f] to ptr[f + 1]"),
+    "light_xy": (
+        "f8",
+        (2,),
+        "stop lines at lights that were not green [m, global]; none if not recorded",
+    ),
     "frame_box_ptr": ("i8", (), "F + 1: keyframe f has the boxes ptr[f] to ptr[f + 1]"),
     "box_center": ("f4", (3,), "[m, ego frame of the keyframe]"),
     "box_size": ("f4", (3,), "length, width, height [m]"),

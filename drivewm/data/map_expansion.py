@@ -1,7 +1,7 @@
 """The town as a map of nuScenes' map expansion, version 1.3, which the devkit's `NuScenesMap` opens.
 
 Coordinates are those of the data set's ego poses. What touches shares its nodes, so that the devkit finds what comes
-next. `lane_divider` is empty, since no street has two lanes in one direction, and so is `traffic_light`.
+next.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from drivewm.data.nuscenes_rows import token
 from drivewm.geometry import se2
 from drivewm.host import write_bytes, write_json
 from drivewm.simulation import Town, paths
-from drivewm.simulation.ground import PARKING_MARGIN_M
-from drivewm.simulation.streets import LANE_WIDTH_M, PARKING_WIDTH_M, ROAD_HALF_M, SIGN
-from drivewm.simulation.walkways import CROSSING_WIDTH_M
+from drivewm.simulation.ground import DRIVABLE, PARKING_MARGIN_M
+from drivewm.simulation.signals import LIGHT_HEIGHT_M, LIGHT_SIZE_M, light_pose
+from drivewm.simulation.stops import CROSSING_STOP_M, stop_lines
+from drivewm.simulation.streets import LANE_WIDTH_M, SIGN
 from drivewm.structures.labels import OCC3D
 
 VERSION = "1.3"
@@ -31,14 +32,13 @@ LAYERS = (
     "ped_crossing", "walkway", "stop_line", "carpark_area", "road_divider", "lane_divider", "traffic_light",
 )  # fmt: skip
 
-# Vehicles stop this far before the middle of a crossing or before a junction; the stop line reaches back from there.
-_STOP_BEFORE_CROSSING_M, _STOP_BEFORE_JUNCTION_M, _STOP_DEPTH_M = CROSSING_WIDTH_M / 2 + 0.8, 1.0, 1.0
-_AT_JUNCTION_M = 8.0
+# Stop lines reach back from where the bumpers are to be.
+_STOP_DEPTH_M = 1.0
 # Grey of each surface in the picture beneath the map.
 _GREY = {"driveable_surface": 230, "other_flat": 200, "sidewalk": 90}
 _GREY_TERRAIN = 150
-# What is painted between the directions of a street and at its edges.
-_MIDDLE_LINE, _EDGE_LINE = "DOUBLE_DASHED_WHITE", "SINGLE_SOLID_WHITE"
+# What is painted between the directions of a street, there on avenues and at all edges, and between other lanes.
+_MIDDLE_LINE, _EDGE_LINE, _BETWEEN_LANES = "DOUBLE_DASHED_WHITE", "SINGLE_SOLID_WHITE", "SINGLE_DASHED_WHITE"
 
 
 def write_map_expansion(folder: str | Path, town: Town, key: str) -> None:
@@ -64,7 +64,7 @@ def write_map_expansion(folder: str | Path, town: Town, key: str) -> None:
 def map_expansion(town: Town, key: str) -> dict:
     """All layers of a town's map as JSON values; the same town and key give the same map."""
     tables = _Tables(key, town.location)
-    drivable = map_layers.drivable_area(town)
+    drivable = map_layers.surface(town, DRIVABLE)
     area = tables.add(
         "drivable_area", 0, polygon_tokens=[tables.polygon(part) for part in map_layers.polygons(drivable)]
     )
@@ -127,8 +127,9 @@ class _Tables:
 def _add_roads(tables: _Tables, town: Town, area: str) -> None:
     """A road segment for each street and junction; of streets also a block a direction, the divider, parking strips."""
     for number, street in enumerate(town.streets):
-        sections = [map_layers.section(street, end, map_layers.CROSS_SECTION_M) for end in (0, 1)]
-        ring = map_layers.with_points(map_layers.band(street, ROAD_HALF_M, -ROAD_HALF_M), np.concatenate(sections))
+        half_m = street.half_m
+        sections = [map_layers.section(street, end, map_layers.cross_section(street)) for end in (0, 1)]
+        ring = map_layers.with_points(map_layers.band(street, half_m, -half_m), np.concatenate(sections))
         segment = tables.add(
             "road_segment",
             number,
@@ -139,17 +140,17 @@ def _add_roads(tables: _Tables, town: Town, area: str) -> None:
         middle = tables.line(map_layers.parallel(street, 0.0))
         tables.add("road_divider", number, line_token=middle, road_segment_token=segment)
         for side, sign in enumerate(SIGN):
-            edges = [map_layers.section(street, end, (0.0, sign * ROAD_HALF_M)) for end in (0, 1)]
+            edges = [map_layers.section(street, end, (0.0, sign * half_m)) for end in (0, 1)]
             block = tables.add(
                 "road_block",
                 f"{number}/{side}",
-                polygon_token=tables.polygon(map_layers.band(street, 0.0, sign * ROAD_HALF_M)),
+                polygon_token=tables.polygon(map_layers.band(street, 0.0, sign * half_m)),
                 from_edge_line_token=tables.line(edges[side == 0]),  # on the left one drives against the street
                 to_edge_line_token=tables.line(edges[side == 1]),
                 road_segment_token=segment,
             )
             if street.parking[side]:
-                inner, outer = sign * ROAD_HALF_M, sign * (ROAD_HALF_M + PARKING_WIDTH_M)
+                inner, outer = sign * half_m, sign * street.kerb_m(side)
                 heading = paths.headings(street.parallel(inner, PARKING_MARGIN_M))
                 yaw = se2.wrap_angle(heading[len(heading) // 2] + (np.pi if side == 0 else 0.0))
                 tables.add(
@@ -179,28 +180,34 @@ def _add_lanes(tables: _Tables, town: Town) -> None:
             name = tables.add("lane_connector", i, polygon_token=tables.polygon(ring))
         else:
             street, forward = town.streets[lanes.street[i]], bool(lanes.forward[i])
-            outer = -LANE_WIDTH_M if forward else LANE_WIDTH_M
-            edges = [map_layers.section(street, end, (0.0, outer)) for end in (0, 1)]
-            left, right = (map_layers.parallel(street, m)[:: 1 if forward else -1] for m in (0.0, outer))
+            inner, outer = (LANE_WIDTH_M * (lanes.index[i] + k) * (-1.0 if forward else 1.0) for k in (0, 1))
+            edges = [map_layers.section(street, end, (inner, outer)) for end in (0, 1)]
+            left, right = (map_layers.parallel(street, m)[:: 1 if forward else -1] for m in (inner, outer))
+            middle = _MIDDLE_LINE if street.lanes == 1 else _EDGE_LINE
+            left_line, right_line = (
+                _BETWEEN_LANES if lane >= 0 else edge
+                for lane, edge in zip(lanes.beside[i], (middle, _EDGE_LINE), strict=True)
+            )
             name = tables.add(
                 "lane",
                 i,
-                polygon_token=tables.polygon(map_layers.band(street, 0.0, outer)),
+                polygon_token=tables.polygon(map_layers.band(street, inner, outer)),
                 lane_type="CAR",
                 from_edge_line_token=tables.line(edges[not forward]),
                 to_edge_line_token=tables.line(edges[forward]),
-                left_lane_divider_segments=_segments(tables, left, _MIDDLE_LINE),
-                right_lane_divider_segments=_segments(tables, right, _EDGE_LINE),
+                left_lane_divider_segments=_segments(tables, left, left_line),
+                right_lane_divider_segments=_segments(tables, right, right_line),
             )
+            if lanes.beside[i, 1] >= 0:
+                segments = _segments(tables, right, _BETWEEN_LANES)
+                tables.add("lane_divider", i, line_token=tables.line(right), lane_divider_segments=segments)
         tables.paths[name] = [arc.path() for arc in map_layers.arc_chain(centerline)]
 
 
 def _segments(tables: _Tables, line: np.ndarray, kind: str) -> list[dict]:
     """A border of a lane: each node with what is painted from there on."""
     nodes = tables.nodes(line)
-    return [
-        {"node_token": node, "segment_type": kind if i + 1 < len(nodes) else "NIL"} for i, node in enumerate(nodes)
-    ]
+    return [{"node_token": node, "segment_type": kind if i + 1 < len(nodes) else "NIL"} for i, node in enumerate(nodes)]
 
 
 def _lane_token(tables: _Tables, town: Town, lane: int) -> str:
@@ -226,20 +233,24 @@ def _add_people(tables: _Tables, town: Town, drivable: BaseGeometry) -> None:
             polygon_token=tables.polygon(map_layers.crossing(town, number, drivable)),
             road_segment_token=tables.token("road_segment", street_of[number]),
         )
-    for number, part in enumerate(map_layers.walkways(town, drivable)):
+    sidewalks = map_layers.surface(town, [OCC3D.index("sidewalk")]) - drivable
+    for number, part in enumerate(map_layers.polygons(sidewalks)):
         tables.add("walkway", number, polygon_token=tables.polygon(part))
 
 
 def _add_stop_lines(tables: _Tables, town: Town) -> None:
-    """Where vehicles wait: before each crossing, and before junctions that have none at their entry."""
-    lanes = town.lanes
+    """Where vehicles wait: before each crossing, and before junctions; and the lights that they wait for."""
+    lanes, line_m, lit = town.lanes, stop_lines(town), set(town.signals.lanes(town.lanes).tolist())
     for lane in np.flatnonzero(~lanes.is_connector):
-        length, crossings = lanes.table.length[lane], town.walks.lane_crossings[lane]
-        stops = [(station - _STOP_BEFORE_CROSSING_M, [crossing]) for station, crossing in crossings]
-        if all(station < length - _AT_JUNCTION_M for station, _ in crossings):
-            stops.append((length - _STOP_BEFORE_JUNCTION_M, []))
-        side = 1 if lanes.forward[lane] else 0
-        for number, (station, waits_for) in enumerate(stops):
+        length, street, forward = lanes.table.length[lane], int(lanes.street[lane]), bool(lanes.forward[lane])
+        block, entry = tables.token("road_block", f"{street}/{int(forward)}"), round(length - line_m[lane], 6)
+        lights = [tables.token("traffic_light", f"{street}/{int(forward)}")] if lane in lit else []
+        if lights and lanes.beside[lane, 1] < 0:
+            _add_light(tables, f"{street}/{int(forward)}", light_pose(town.streets[street], forward), block)
+        crossings = {
+            round(station - CROSSING_STOP_M, 6): number for station, number, _ in town.walks.lane_crossings[lane]
+        }
+        for number, station in enumerate(sorted({entry, *crossings})):
             if station < _STOP_DEPTH_M:
                 continue
             corners = [
@@ -251,12 +262,33 @@ def _add_stop_lines(tables: _Tables, town: Town) -> None:
                     (_STOP_DEPTH_M, LANE_WIDTH_M / 2),
                 )
             ]
+            waits_for = [tables.token("ped_crossing", crossings[station])] if station in crossings else []
+            here = lights if station == entry else []
             tables.add(
                 "stop_line",
                 f"{lane}/{number}",
                 polygon_token=tables.polygon(np.array(corners)),
-                stop_line_type="PED_CROSSING" if waits_for else "YIELD",
-                ped_crossing_tokens=[tables.token("ped_crossing", crossing) for crossing in waits_for],
-                traffic_light_tokens=[],
-                road_block_token=tables.token("road_block", f"{lanes.street[lane]}/{side}"),
+                stop_line_type="TRAFFIC_LIGHT" if here else "PED_CROSSING" if waits_for else "YIELD",
+                ped_crossing_tokens=waits_for,
+                traffic_light_tokens=here,
+                road_block_token=block,
             )
+
+
+def _add_light(tables: _Tables, number: str, pose: np.ndarray, block: str) -> None:
+    """A light that hangs at the height of its pole and faces those who come."""
+    x, y, yaw = pose.tolist()
+    across = LIGHT_SIZE_M[1] / 2 * np.array([-np.sin(yaw), np.cos(yaw)])
+    still = {"tx": 0.0, "ty": 0.0, "rx": 0.0, "ry": 0.0, "rz": 0.0}
+    tables.add(
+        "traffic_light",
+        number,
+        traffic_light_type="VERTICAL",
+        from_road_block_token=block,
+        line_token=tables.line(np.stack([pose[:2] + across, pose[:2] - across])),
+        pose={"tx": round(x, 3), "ty": round(y, 3), "tz": LIGHT_HEIGHT_M, "rx": 0.0, "ry": 0.0, "rz": round(yaw, 6)},
+        items=[
+            {"color": color, "shape": "CIRCLE", "rel_pos": {**still, "tz": height}, "to_road_block_tokens": []}
+            for color, height in (("RED", 0.3), ("YELLOW", 0.0), ("GREEN", -0.3))
+        ],
+    )

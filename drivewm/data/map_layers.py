@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 from shapely import LineString, MultiPolygon, Point, Polygon, unary_union
 from shapely.geometry.base import BaseGeometry
-from shapely.ops import substring
 
 from drivewm.simulation import Town
-from drivewm.simulation.ground import CONNECTOR_HALF_M, CORNER_REACH_M, PARKING_MARGIN_M
-from drivewm.simulation.streets import LANE_WIDTH_M, PARKING_WIDTH_M, ROAD_HALF_M, SIDEWALK_WIDTH_M, SIGN, Street
-from drivewm.simulation.walkways import CORNER, CROSSING_WIDTH_M
+from drivewm.simulation.ground import CONNECTOR_HALF_M, junction_arm, surface_strokes
+from drivewm.simulation.streets import LANE_WIDTH_M, Street
+from drivewm.simulation.walkways import CROSSING_WIDTH_M
 
 LINE_TOLERANCE_M = 0.02
 """How far a line of the map may be from the town's."""
-CROSS_SECTION_M = (ROAD_HALF_M, LANE_WIDTH_M, 0.0, -LANE_WIDTH_M, -ROAD_HALF_M)
-"""Where the lines of a street lie, left of its middle: road, lane, both lanes, lane, road."""
 
 _SLIVER_M2 = 0.5
 _CAP_M = 0.5
@@ -134,6 +132,12 @@ def band(street: Street, first_m: float, second_m: float, margin_m: float = 0.0)
     return np.concatenate([parallel(street, first_m, margin_m), parallel(street, second_m, margin_m)[::-1]])
 
 
+def cross_section(street: Street) -> tuple[float, ...]:
+    """Where the lines along a street lie, from left to right of its middle [m]: edges of the road and of its lanes."""
+    lanes = [LANE_WIDTH_M * k for k in range(street.lanes, -street.lanes - 1, -1)]
+    return (street.half_m, *lanes, -street.half_m)
+
+
 def section(street: Street, end: int, lefts_m: tuple[float, ...]) -> np.ndarray:
     """Points `(N, 2)` across the street where its junction at `end` begins."""
     return np.array([street.parallel(left)[-end] for left in lefts_m])
@@ -157,35 +161,10 @@ def polygons(shape: BaseGeometry) -> list[Polygon]:
     return sorted(found, key=lambda part: part.bounds)
 
 
-def drivable_area(town: Town) -> BaseGeometry:
-    """Streets, junctions and parking strips."""
-    parts = [LineString(street.centerline).buffer(ROAD_HALF_M) for street in town.streets]
-    parts += [LineString(line).buffer(CONNECTOR_HALF_M) for line in _connectors(town)]
-    for street in town.streets:
-        for side, sign in enumerate(SIGN):
-            if street.parking[side]:
-                middle = street.parallel(sign * (ROAD_HALF_M + PARKING_WIDTH_M / 2), PARKING_MARGIN_M)
-                parts.append(LineString(middle).buffer(PARKING_WIDTH_M / 2 + 0.1))
-    return unary_union(parts)
-
-
-def _connectors(town: Town) -> list[np.ndarray]:
-    return [town.lanes.table.polyline(i) for i in np.flatnonzero(town.lanes.is_connector)]
-
-
-def walkways(town: Town, drivable: BaseGeometry) -> list[Polygon]:
-    """Sidewalks with their corners, without what is road."""
-    parts = []
-    for node, position in enumerate(town.nodes):
-        reach = max(street.trim_m[street.nodes.index(node)] for street in town.streets if node in street.nodes)
-        parts.append(Point(position).buffer(min(reach, CORNER_REACH_M)))
-    for street in town.streets:
-        for side, sign in enumerate(SIGN):
-            middle = (ROAD_HALF_M + street.border_m(side)) / 2
-            parts.append(LineString(street.parallel(sign * middle)).buffer(street.border_m(side) - middle))
-    for way in np.flatnonzero(town.walks.kind == CORNER):
-        parts.append(LineString(town.walks.table.polyline(way)).buffer(SIDEWALK_WIDTH_M / 2))
-    return polygons(unary_union(parts) - drivable)
+def surface(town: Town, labels: Collection[int]) -> BaseGeometry:
+    """Where the town's ground was painted with one of these classes, also where others cover it."""
+    strokes = surface_strokes(town.nodes, town.streets, town.lanes, town.walks)
+    return unary_union([LineString(s.line).buffer(s.radius_m) for s in strokes if s.label in labels])
 
 
 def crossing(town: Town, number: int, drivable: BaseGeometry) -> Polygon:
@@ -203,13 +182,13 @@ def intersection(town: Town, node: int) -> np.ndarray:
     The corners of lanes and road blocks there are points of the ring.
     """
     lanes, corners, outside = town.lanes, [], []
-    parts: list[BaseGeometry] = [Point(town.nodes[node]).buffer(ROAD_HALF_M)]
+    parts: list[BaseGeometry] = []
     for street in town.streets:
         for end in (0, 1):
             if street.nodes[end] == node:
-                arm = LineString(street.centerline if end == 0 else street.centerline[::-1])
-                parts.append(substring(arm, 0.0, street.trim_m[end]).buffer(ROAD_HALF_M, cap_style="flat"))
-                corners.append(section(street, end, CROSS_SECTION_M))
+                arm, half_m = junction_arm(town.streets, street, node)
+                parts += [LineString(arm).buffer(half_m, cap_style="flat"), Point(town.nodes[node]).buffer(half_m)]
+                corners.append(section(street, end, cross_section(street)))
                 # Square caps end nearly there: fill up to the section and cut off what is beyond.
                 left, right = corners[-1][[0, -1]]
                 across = (left - right) / np.linalg.norm(left - right)

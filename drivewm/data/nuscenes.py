@@ -193,7 +193,9 @@ class NuScenesClips(Dataset):
         start, end = self.index["scene_route_ptr"][scene : scene + 2]
         if end - start < 2:
             return Route.nowhere()
-        return Route.ahead(self.index["route_xy"][start:end], se3.to_se2(self.index["frame_T_global_ego"][t0]))
+        pose = se3.to_se2(self.index["frame_T_global_ego"][t0])
+        lights = slice(*self.index["frame_light_ptr"][t0 : t0 + 2])
+        return Route.ahead(self.index["route_xy"][start:end], pose, red_lights=self.index["light_xy"][lights])
 
     def _path(self, name: bytes, column: str) -> Path:
         return resolve(self.index.data_root, name.decode(), self.index.folder / f"{column}.npy", column)

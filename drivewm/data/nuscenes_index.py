@@ -55,7 +55,9 @@ def build_index(
         grid = _grid(root, any(occupancy))
         splits, in_split = _splits(root, version, scenes["scene_name"])
         boxes = box_columns(tables, frame_of_sample, frames["frame_T_global_ego"])
-        for columns in (scenes, frames, boxes, _route_columns(root, scenes["scene_name"])):
+        routes = _route_columns(root, scenes["scene_name"])
+        lights = _light_columns(root, scenes["scene_name"], scenes["scene_frame_ptr"], frames["frame_time_us"])
+        for columns in (scenes, frames, boxes, routes, lights):
             for name, values in columns.items():
                 writer.column(name, values)
         writer.column("frame_occupancy_file", occupancy)
@@ -200,6 +202,27 @@ def _route_columns(root: Path, scene_names: list[str]) -> dict[str, np.ndarray]:
     return {
         "scene_route_ptr": np.concatenate([[0], np.cumsum([len(points) for points in routes])]),
         "route_xy": np.concatenate([np.zeros((0, 2)), *routes]),
+    }
+
+
+def _light_columns(root: Path, scene_names: list[str], frame_ptr: np.ndarray, time_us: np.ndarray) -> dict:
+    """The stop lines that lights closed at each keyframe: of scenes of the town, which alone tell."""
+    found = []
+    for scene, begin, end in zip(scene_names, frame_ptr[:-1], frame_ptr[1:], strict=True):
+        path = resolve(root, f"can_bus/{scene}_lights.json", "scene.json", "name")
+        rows = read_json(path, list) if path.exists() else []
+        try:
+            stamps = np.array([row["utime"] for row in rows], np.int64)
+            red = [np.array(row["red"], np.float64).reshape(-1, 2) for row in rows]
+        except (KeyError, TypeError, ValueError):
+            raise DataError(path, "rows", "something else", "{utime, red: [[x, y], ...]}") from None
+        if not all(np.isfinite(points).all() for points in red):
+            raise DataError(path, "red", "NaN or infinite values", "finite global coordinates")
+        for row in np.searchsorted(stamps, time_us[begin:end], side="right") - 1:
+            found.append(red[row] if row >= 0 else np.zeros((0, 2)))
+    return {
+        "frame_light_ptr": np.concatenate([[0], np.cumsum([len(points) for points in found])]),
+        "light_xy": np.concatenate([np.zeros((0, 2)), *found]),
     }
 
 

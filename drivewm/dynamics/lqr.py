@@ -124,9 +124,7 @@ class LQRTracker:
         gain = p.q_longitudinal * p.horizon * p.dt_s
         return gain * (goal_speed - speed) / (gain * p.horizon * p.dt_s + p.r_longitudinal)
 
-    def _steering_rate(
-        self, state: BicycleState, reference: Reference, time_s: float, acceleration: float
-    ) -> float:
+    def _steering_rate(self, state: BicycleState, reference: Reference, time_s: float, acceleration: float) -> float:
         """The constant steering rate that minimizes the weighted error at the end of the horizon."""
         p = self.parameters
         steps = np.arange(p.horizon)

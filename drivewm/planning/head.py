@@ -1,9 +1,9 @@
 """The learned planner: a trajectory head that reads the world model's state along the route.
 
-It looks up the state (bird's-eye-view features) at points along the route and beside it, lets a small
-transformer compare them, and predicts how far the ego gets in each of eight steps and how far it keeps to the
-left or right. The poses then lie on the route's own curve, so the head has to learn when to go, not how a
-road bends.
+It looks up the state (bird's-eye-view features) at points along the route and beside it, and whether a red light lies
+before them, lets a small transformer compare them, and predicts how far the ego gets in each of eight steps and how
+far it keeps to the left or right. The poses then lie on the route's own curve, so the head has to learn when to go, not
+how a road bends.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from drivewm.structures.trajectory import Trajectory
 
 _SPEED_SCALE = 10.0  # m/s: brings the ego's motion and the predicted speeds to order one
 _SLIP_M = 8.0
+_LIGHT_M = 15.0  # over which a red light becomes important
 _L1_FROM = 0.2  # m, rad
 _POSE_WEIGHT = 0.25  # most of the error in pose is progress again, without the caution
 _USUAL_SPEED, _SLOWEST = 5.0, 0.5  # m/s
@@ -67,9 +68,9 @@ class TrajectoryHead(nn.Module):
         self.register_buffer("lateral_m", torch.tensor(lateral_m), persistent=False)
 
         self.embed_state = nn.Linear(len(lateral_m) * (in_channels + 1), hidden)
-        self.embed_shape = nn.Linear(1, hidden)
+        self.embed_shape = nn.Linear(2, hidden)
         self.position = nn.Parameter(0.02 * torch.randn(samples, hidden))
-        self.embed_ego = nn.Linear(3, hidden)
+        self.embed_ego = nn.Linear(4, hidden)
         self.query = nn.Parameter(0.02 * torch.randn(PLAN_STEPS, hidden))
         layer = nn.TransformerEncoderLayer(
             hidden, heads, 2 * hidden, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
@@ -95,7 +96,8 @@ class TrajectoryHead(nn.Module):
         speed = ego.speed.to(state.device).float()
         path = RoutePath.along(route, speed)
         now = (speed if self.use_ego_state else torch.full_like(speed, _USUAL_SPEED))[:, None] / _SPEED_SCALE
-        tokens = torch.cat([self._step_tokens(path, now), self._route_tokens(state, path)], dim=1)
+        stop_m = torch.full_like(speed, torch.inf) if route is None else route.stop_m.to(speed)
+        tokens = torch.cat([self._step_tokens(path, now, stop_m), self._route_tokens(state, path, stop_m)], dim=1)
         raw = self.output(self.trunk(tokens)[:, :PLAN_STEPS]).float()
         # Learning starts from "keep the speed": the inverse of softplus at the present one.
         keep = torch.log(torch.expm1(now.clamp_min(_SLOWEST / _SPEED_SCALE)))
@@ -105,8 +107,8 @@ class TrajectoryHead(nn.Module):
         lateral = self.max_lateral_m * torch.tanh(raw[..., 1]) * (1 - torch.exp(-progress / _SLIP_M))
         return Trajectory.from_poses(path.poses(progress, lateral), PLAN_DT_S)
 
-    def _route_tokens(self, state: Tensor, path: RoutePath) -> Tensor:
-        """`(B, samples, hidden)`: what the state holds at each station, where it lies and how the route bends."""
+    def _route_tokens(self, state: Tensor, path: RoutePath, stop_m: Tensor) -> Tensor:
+        """`(B, samples, hidden)`: at each station the state, how the route bends, whether a light is red before it."""
         batch, lookups = len(state), len(self.lateral_m)
         arc = self.stations_m.repeat_interleave(lookups).expand(batch, -1)
         lateral = self.lateral_m.repeat(len(self.stations_m)).expand(batch, -1)
@@ -117,11 +119,13 @@ class TrajectoryHead(nn.Module):
         seen = F.grid_sample(state.float(), where.flip(-1)[:, :, None], align_corners=False)[..., 0]
         seen = torch.cat([seen.transpose(1, 2), inside], dim=-1).reshape(batch, len(self.stations_m), -1)
         bend = 10.0 * path.curvature(self.stations_m.expand(batch, -1))
-        return self.embed_state(seen) + self.embed_shape(bend[..., None]) + self.position
+        closed = (self.stations_m >= stop_m[:, None]).to(bend)
+        return self.embed_state(seen) + self.embed_shape(torch.stack([bend, closed], dim=-1)) + self.position
 
-    def _step_tokens(self, path: RoutePath, speed: Tensor) -> Tensor:
-        """`(B, 8, hidden)`: one query a step, with the ego's place on the route and its scaled speed `(B, 1)`."""
-        place = torch.stack([path.start_offset, path.start_slope], dim=-1)
+    def _step_tokens(self, path: RoutePath, speed: Tensor, stop_m: Tensor) -> Tensor:
+        """`(B, 8, hidden)`: one query a step, with the ego's place on the route, the next red light, its scaled speed
+        `(B, 1)`."""
+        place = torch.stack([path.start_offset, path.start_slope, torch.exp(-stop_m / _LIGHT_M)], dim=-1)
         return self.query + self.embed_ego(torch.cat([speed, place], dim=-1).to(self.query))[:, None]
 
 

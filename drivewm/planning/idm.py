@@ -17,6 +17,7 @@ from drivewm.dynamics.idm import IDMParameters, idm_acceleration
 from drivewm.planning.path import RoutePath
 from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
 from drivewm.structures.planning import PlanningInput
+from drivewm.structures.route import Route
 from drivewm.structures.trajectory import Trajectory
 
 EGO_IDM = IDMParameters(desired_speed=11.0, min_gap=3.0, headway=1.4, acceleration=1.4, deceleration=1.8)
@@ -24,6 +25,8 @@ EGO_IDM = IDMParameters(desired_speed=11.0, min_gap=3.0, headway=1.4, accelerati
 _STEP_S = 0.1
 _OUTLINE = 4  # points along each side of a box that are tested against the corridor
 _LOOK_S = 0.5
+_AT_LINE_M = 0.3
+_GIVE_UP = 0.7  # of the hardest braking: lights that would need more are passed
 _MEET_S = 1.5  # two that pass a place closer in time than this are said to meet there
 
 
@@ -60,6 +63,7 @@ class IDMPlanner:
         speed = inputs.ego_state.speed.clamp_min(0)
         path = RoutePath.along(inputs.route, speed)
         lead_arc, lead_speed = self._leader(inputs, path, speed)
+        stop_arc = self._red_light(inputs.route, speed)
         limit_arc = torch.arange(0, 60, 1, dtype=speed.dtype).expand(len(speed), -1)
         limit = self._speed_limit(limit_arc, path.curvature(limit_arc)).double().numpy()
 
@@ -68,13 +72,24 @@ class IDMPlanner:
         for step in range(round(PLAN_STEPS * PLAN_DT_S / _STEP_S)):
             desired = limit[np.arange(len(arc)), np.minimum(arc.astype(int), limit.shape[1] - 1)]
             gap = lead_arc + lead_speed * _STEP_S * step - arc - self._front_m
-            acceleration = idm_acceleration(v, gap, lead_speed, self.parameters, desired)
+            behind = idm_acceleration(v, gap, lead_speed, self.parameters, desired)
+            # A stop line is no bumper: one may come close to it.
+            at_light = stop_arc - arc - self._front_m + self.parameters.min_gap - _AT_LINE_M
+            acceleration = np.minimum(behind, idm_acceleration(v, at_light, 0.0, self.parameters, desired))
             next_v = np.maximum(v + acceleration * _STEP_S, 0.0)
             arc, v = arc + 0.5 * (v + next_v) * _STEP_S, next_v
             progress.append(arc)
         every = round(PLAN_DT_S / _STEP_S)
         at_poses = torch.from_numpy(np.stack(progress[every - 1 :: every], axis=1)).to(speed)
         return Trajectory.from_poses(path.poses(at_poses), PLAN_DT_S)
+
+    def _red_light(self, route: Route | None, speed: Tensor) -> np.ndarray:
+        """Arc length of the next stop line `(B,)` [m]; inf without a red light, or where it is too late to stop."""
+        if route is None:
+            return np.full(len(speed), np.inf)
+        stop, v = route.stop_m.double().numpy(), speed.double().numpy()
+        room = np.maximum(stop - self._front_m, 1e-2)
+        return np.where(v**2 > 2 * self.parameters.max_braking * _GIVE_UP * room, np.inf, stop)
 
     @property
     def _front_m(self) -> float:

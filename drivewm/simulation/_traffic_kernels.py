@@ -36,10 +36,11 @@ def _sample(path, current, station, first, length, step, points, heading, speed)
 
 
 @numba.njit(cache=True)
-def vehicle_poses(paths, station, size, shift, first, length, step, points, heading, speed, poses):
+def vehicle_poses(paths, station, size, shift, slip, first, length, step, points, heading, speed, poses):
     """Write poses (N, 3) of vehicle centres: a chord between two axles that both follow the lane.
 
-    `paths (N, K)` holds lane numbers, entry 1 being the current one; `shift (N,)` moves a vehicle to the left.
+    `paths (N, K)` holds lane numbers, entry 1 being the current one; `shift (N,)` moves a vehicle to the left and
+    `slip (N,)` [rad] turns it.
     """
     for i in range(paths.shape[0]):
         half = 0.3 * size[i, 0]
@@ -48,7 +49,7 @@ def vehicle_poses(paths, station, size, shift, first, length, step, points, head
         yaw = math.atan2(y1 - y0, x1 - x0)
         poses[i, 0] = 0.5 * (x0 + x1) - shift[i] * math.sin(yaw)
         poses[i, 1] = 0.5 * (y0 + y1) + shift[i] * math.cos(yaw)
-        poses[i, 2] = yaw
+        poses[i, 2] = yaw + slip[i]
 
 
 @numba.njit(cache=True)
@@ -57,6 +58,8 @@ def look_ahead(
     station,
     size,
     shift,
+    drift,
+    settle,
     braking,
     obstacles,
     velocity,
@@ -76,6 +79,7 @@ def look_ahead(
 
     A disc of the vehicle's half width plus `margin` is swept along the path; the first of `obstacles` (M, 7)
     (x, y, z, l, w, h, yaw, moving at `velocity` (M, 2)) that it touches is the leader. Vehicle i is obstacle i.
+    It keeps `shift` (N,) [m] to the left of the path, and for now `drift` (N,) more, gone within `settle` (N,) [m].
     Writes gap (N,) [m] (inf if free), lead_speed (N,) [m/s] along the path, and allowed (N,): the speed from which the
     speeds that the path allows ahead can be kept by braking with `braking (N,)` [m/s^2].
     """
@@ -102,7 +106,8 @@ def look_ahead(
             # Speed limits count from the middle of the vehicle.
             way = ahead + 0.5 * size[i, 0]
             allowed[i] = min(allowed[i], math.sqrt(limit * limit + 2.0 * braking[i] * way))
-            x, y = x - shift[i] * s, y + shift[i] * c
+            left = shift[i] + drift[i] * max(1.0 - ahead / settle[i], 0.0) if settle[i] > 0.0 else shift[i]
+            x, y = x - left * s, y + left * c
             for n in range(count):
                 j = near[n]
                 dx, dy = x - obstacles[j, 0], y - obstacles[j, 1]

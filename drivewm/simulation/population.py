@@ -116,7 +116,7 @@ def _crossers(rng, town, scenario):
     walks, lengths = town.walks, town.lanes.table.length
     begin, found = -scenario.start_m, []
     for lane in scenario.route:
-        for station, crossing in walks.lane_crossings[lane]:
+        for station, crossing, _ in walks.lane_crossings[lane]:
             arrival = (begin + station) / (0.7 * scenario.desired_speed)
             if not 2.0 < arrival < scenario.duration_s or rng.random() < 0.5:
                 continue

@@ -49,7 +49,7 @@ class RightOfWay:
         """One step.
 
         Args:
-            approaches: at most one a vehicle; vehicles that are absent give back what they held.
+            approaches: at most one a vehicle; vehicles that are absent or no longer ask give back what they held.
             room_m: `(L,)` free length at the start of each lane [m].
             crossing_busy: `(L,)` bool, do people cross the start of that lane?
         """
@@ -57,7 +57,7 @@ class RightOfWay:
         present = {a.vehicle: a for a in approaches}
         for vehicle in list(self.holders):
             approach = present.get(vehicle)
-            if approach is None or approach.connector != self.holders[vehicle]:
+            if approach is None or approach.connector != self.holders[vehicle] or not approach.asks:
                 del self.holders[vehicle]
         waiting = [a for a in approaches if a.asks]
         self._asked = {key: self._asked.get(key, self._clock) for key in ((a.vehicle, a.connector) for a in waiting)}

@@ -7,7 +7,7 @@ import numpy as np
 from drivewm.simulation import kinds
 from drivewm.simulation.ground import PARKING_BAY_M, PARKING_MARGIN_M
 from drivewm.simulation.kinds import draw_sizes
-from drivewm.simulation.streets import LEFT, PARKING_WIDTH_M, ROAD_HALF_M, Street, place
+from drivewm.simulation.streets import LEFT, PARKING_WIDTH_M, Street, place
 from drivewm.simulation.walkways import WalkNet
 
 _BAYS = {kinds.CAR: 0.84, kinds.TRUCK: 0.04, kinds.TRAILER: 0.05, kinds.PARKED_MOTORCYCLE: 0.07}
@@ -67,21 +67,21 @@ def _bays(kerb: _Kerb) -> None:
     for bay, station in enumerate(stations):
         taken, kind = rng.random() < share, int(rng.choice(list(_BAYS), p=list(_BAYS.values())))
         if taken and not first <= bay < first + _WORKS_BAYS:
-            away = ROAD_HALF_M + PARKING_WIDTH_M / 2 + rng.uniform(0.0, 0.15)
+            away = street.half_m + PARKING_WIDTH_M / 2 + rng.uniform(0.0, 0.15)
             kerb.put(kind, station + rng.uniform(-0.4, 0.4), away, rng.normal(0.0, 0.015))
 
 
 def _road_works(kerb: _Kerb, begin: float, end: float) -> None:
     """An excavator behind barriers, and a line of cones that leads past at both ends."""
-    middle = (begin + end) / 2
-    if not kerb.put(kinds.EXCAVATOR, middle, ROAD_HALF_M + PARKING_WIDTH_M / 2 + 0.15, kerb.rng.normal(0.0, 0.03)):
+    middle, road_m = (begin + end) / 2, kerb.street.half_m
+    if not kerb.put(kinds.EXCAVATOR, middle, road_m + PARKING_WIDTH_M / 2 + 0.15, kerb.rng.normal(0.0, 0.03)):
         return
     for station in np.arange(middle - 4.6, middle + 4.7, 2.3):
-        kerb.put(kinds.BARRIER, station, ROAD_HALF_M - 0.05 + 0.3)
+        kerb.put(kinds.BARRIER, station, road_m - 0.05 + 0.3)
     for sign in (-1.0, 1.0):
         for number in range(3):
             station = middle + sign * (6.4 + _CONE_EVERY_M * number)
-            kerb.put(kinds.CONE, station, ROAD_HALF_M + 0.4 + 0.6 * number)
+            kerb.put(kinds.CONE, station, road_m + 0.4 + 0.6 * number)
 
 
 def _pavement(kerb: _Kerb) -> None:

@@ -33,6 +33,7 @@ class Scenario:
         straight: does the heading of what can be driven of the route stay within 10 degrees?
         duration_s: length of the episode.
         density: vehicles and people relative to the usual number.
+        lights_s: where the lights are in their cycles when the episode begins [s].
     """
 
     name: str
@@ -46,6 +47,7 @@ class Scenario:
     straight: bool
     duration_s: float
     density: float = 1.0
+    lights_s: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.route:
@@ -88,6 +90,7 @@ def make_scenarios(
                 straight=found == "straight",
                 duration_s=float(duration_s),
                 density=float(density),
+                lights_s=float(rng.uniform(0.0, 100.0)),
             )
         )
     return scenarios

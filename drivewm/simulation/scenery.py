@@ -9,7 +9,9 @@ import numpy as np
 from drivewm.geometry import se2
 from drivewm.simulation.bodies import Bodies
 from drivewm.simulation.ground import TERRAIN, Ground
+from drivewm.simulation.lanes import LaneNet
 from drivewm.simulation.roadside import park
+from drivewm.simulation.signals import LIGHT_HEIGHT_M, LIGHT_SIZE_M, Signals, light_pose
 from drivewm.simulation.streets import Street, place
 from drivewm.simulation.walkways import WalkNet
 from drivewm.structures.labels import OCC3D
@@ -91,8 +93,10 @@ class _Planner:
         self.ellipsoids.append(((pose[0], pose[1], trunk + crown, radius, crown), _VEGETATION))
 
 
-def plan_scenery(rng: np.random.Generator, streets: list[Street], walks: WalkNet, ground: Ground) -> Scenery:
-    """Build up both sides of every street, each in its own style."""
+def plan_scenery(
+    rng: np.random.Generator, streets: list[Street], lanes: LaneNet, walks: WalkNet, signals: Signals, ground: Ground
+) -> Scenery:
+    """Build up both sides of every street, each in its own style, and put up the lights."""
     planner = _Planner(rng, ground)
     styles = list(_STYLES.values())
     sides = [(street, side) for street in streets for side in (0, 1)]
@@ -102,6 +106,9 @@ def plan_scenery(rng: np.random.Generator, streets: list[Street], walks: WalkNet
     for (street, side), style in zip(sides, chosen, strict=True):
         _border(planner, street, side, style)
         _trees_and_lamps(planner, street, side, style)
+    for lane in signals.lanes(lanes):
+        if lanes.beside[lane, 1] < 0:
+            _light_pole(planner, streets[lanes.street[lane]], bool(lanes.forward[lane]))
     boxes, kinds = park(rng, streets, walks)
     return Scenery(Bodies.of(planner.boxes, planner.cylinders, planner.ellipsoids), boxes, kinds)
 
@@ -135,6 +142,14 @@ def _border(planner: _Planner, street: Street, side: int, style: Style) -> None:
         pose = place(street, side, station + length / 2, street.border_m(side) + 0.75)
         planner.box(pose, length, thick, height, _VEGETATION if hedge else _MANMADE)
         station += length + (planner.uniform((2.0, 5.0)) if planner.rng.random() < 0.3 else 0.0)
+
+
+def _light_pole(planner: _Planner, street: Street, forward: bool) -> None:
+    """A traffic light on a pole, on the right where a lane ends."""
+    x, y, yaw = light_pose(street, forward)
+    length, width, height = LIGHT_SIZE_M
+    planner.cylinders.append(((x, y, 0.0, LIGHT_HEIGHT_M - height / 2, 0.08), _MANMADE))
+    planner.boxes.append(((x, y, LIGHT_HEIGHT_M, length, width, height, yaw), _MANMADE))
 
 
 def _trees_and_lamps(planner: _Planner, street: Street, side: int, style: Style) -> None:

@@ -18,6 +18,8 @@ from drivewm.simulation.kinds import KINDS, LABEL_OF_KIND, PEDESTRIAN, road_user
 from drivewm.simulation.lidar import Lidar, LidarConfig, LidarSweep
 from drivewm.simulation.population import populate
 from drivewm.simulation.scenario import Scenario
+from drivewm.simulation.signals import GREEN
+from drivewm.simulation.stops import PASSED_M
 from drivewm.simulation.town import Town
 from drivewm.simulation.traffic import EGO
 
@@ -68,6 +70,7 @@ class TownSimulator:
         self.town, self.vehicle = town, vehicle
         self._lidar = Lidar(lidar)
         self._cameras = Cameras(nuscenes_rig()) if cameras is None else cameras
+        self._signalled = town.signals.lanes(town.lanes)
         self.scenario: Scenario | None = None
 
     def reset(self, scenario: Scenario) -> None:
@@ -98,7 +101,8 @@ class TownSimulator:
 
     def step(self, control: Control) -> None:
         """Advance by 0.1 s under the ego's control."""
-        self.walkers.step(DT_S, self.traffic.boxes(), self.traffic.speed)
+        may_walk = self.town.signals.may_walk(self._light_time_s)
+        self.walkers.step(DT_S, self.traffic.boxes(), self.traffic.speed, may_walk)
         self.traffic.step(DT_S)
         self.ego = step_bicycle(self.ego, control, DT_S, self.vehicle)
         self.time_s = round(self.time_s + DT_S, 6)
@@ -121,6 +125,10 @@ class TownSimulator:
         return _EPOCH_US + int(round(self.time_s * 1e6))
 
     @property
+    def _light_time_s(self) -> float:
+        return self.time_s + self.scenario.lights_s
+
+    @property
     def done(self) -> bool:
         """Is the scenario's time over?"""
         return self.time_s >= self.scenario.duration_s - 1e-6
@@ -137,6 +145,16 @@ class TownSimulator:
     def route_points(self) -> np.ndarray:
         """The whole route as a global polyline `(P, 2)` [m]."""
         return self._route
+
+    def red_lights(self) -> np.ndarray:
+        """Stop lines `(N, 2)` [m, global] that a light closes now, and that the ego has not passed: yellow counts."""
+        lanes, states = self.town.lanes, self.town.signals.states(self._light_time_s)
+        lane = np.array([i for i in self._signalled if states[lanes.successors[i][0]] != GREEN], np.int64)
+        stop = lanes.table.pose(lane, lanes.table.length[lane] - self.traffic.stops.line_m[lane])
+        front = self.vehicle.rear_axle_to_center_m + self.vehicle.length_m / 2
+        bumper = self.ego.pose[:2] + front * np.array([math.cos(self.ego.yaw), math.sin(self.ego.yaw)])
+        ahead = ((stop[:, :2] - bumper) * np.stack([np.cos(stop[:, 2]), np.sin(stop[:, 2])], axis=-1)).sum(-1)
+        return stop[ahead > PASSED_M, :2]
 
     def boxes(self, radius_m: float = math.inf) -> AgentBoxes:
         """Road users whose centre is within `radius_m` of the ego: vehicles, people, parked vehicles."""
@@ -209,7 +227,7 @@ class TownSimulator:
             np.clip(np.searchsorted(self._lane_begin, station, side="right") - 1, 0, len(self.scenario.route) - 1)
         )
         self.traffic.place_ego(center, ego.speed, index, station - self._lane_begin[index])
-        self.traffic.perceive(self.walkers, self.time_s)
+        self.traffic.perceive(self.walkers, self.time_s, self.town.signals.states(self._light_time_s))
 
     def _project(self, x: float, y: float, guess_m: float) -> float:
         """Arc length of the route's point nearest to (x, y), not far from a guess: routes may cross themselves."""

@@ -9,7 +9,7 @@ import numpy as np
 from drivewm.simulation import paths
 
 LANE_WIDTH_M = 3.5
-ROAD_HALF_M = 4.0
+_SHOULDER_M = 0.5
 PARKING_WIDTH_M = 2.4
 SIDEWALK_WIDTH_M = 2.6
 BLOCK_M = 108.0
@@ -18,6 +18,11 @@ MAP_MARGIN_M = 60.0
 # Neighbouring streets of a junction are at least this far apart in direction.
 _MIN_ANGLE = np.deg2rad(62.0)
 _MIN_RADIUS_M = 24.0
+# Rows and columns of the lattice along which the streets have two lanes each way.
+_AVENUE_SHARE = 0.15
+# From the edge of a road to where its kerb begins to turn into the next street.
+_CORNER_M = 2.5
+_WIDEST_CORNER = np.deg2rad(120.0)
 
 LEFT, RIGHT = 0, 1
 SIGN = (1.0, -1.0)
@@ -25,10 +30,11 @@ SIGN = (1.0, -1.0)
 
 @dataclass(frozen=True)
 class Street:
-    """A street with one lane each way.
+    """A street with one or two lanes each way.
 
     Attributes:
         nodes: junctions at its start and end.
+        lanes: in each direction.
         centerline: `(N, 2)` [m] from junction centre to junction centre.
         trim_m: what its junctions take from its start and end [m].
         parking: is there a parking strip on the left and on the right?
@@ -36,6 +42,7 @@ class Street:
     """
 
     nodes: tuple[int, int]
+    lanes: int
     centerline: np.ndarray
     trim_m: tuple[float, float]
     parking: tuple[bool, bool]
@@ -46,9 +53,14 @@ class Street:
         """From junction centre to junction centre."""
         return float(paths.arc_length(self.centerline)[-1])
 
+    @property
+    def half_m(self) -> float:
+        """Distance from the centreline to the edge of the road [m]."""
+        return _half_m(self.lanes)
+
     def kerb_m(self, side: int) -> float:
         """Distance from the centreline to the inner edge of the sidewalk on that side [m]."""
-        return ROAD_HALF_M + (PARKING_WIDTH_M if self.parking[side] else 0.0)
+        return self.half_m + (PARKING_WIDTH_M if self.parking[side] else 0.0)
 
     def walk_m(self, side: int) -> float:
         """Distance from the centreline to the middle of the sidewalk [m]."""
@@ -64,6 +76,10 @@ class Street:
         return paths.offset(paths.resample(inner), left_m)
 
 
+def _half_m(lanes: int) -> float:
+    return lanes * LANE_WIDTH_M + _SHOULDER_M
+
+
 def place(street: Street, side: int, station: float, away_m: float) -> np.ndarray:
     """Pose (3,) on a side of the street, `away_m` from the centreline, heading along it."""
     table = paths.PathTable([street.centerline])
@@ -76,11 +92,12 @@ def generate_streets(rng: np.random.Generator, extent_m: float) -> tuple[np.ndar
     nodes, calm = _junctions(rng, side)
     pairs = _thin_out(rng, side)
     lines = _centerlines(rng, nodes, pairs, calm)
+    lanes = _lane_counts(rng, pairs, side)
     streets = []
-    for pair, (line, curved) in zip(pairs, lines, strict=True):
-        trim_m = tuple(_trim(_gap(nodes, pairs, lines, node)) for node in pair)
+    for number, (pair, (line, curved)) in enumerate(zip(pairs, lines, strict=True)):
+        trim_m = tuple(_trim(departures(nodes, pairs, [c for c, _ in lines], node), lanes, number) for node in pair)
         parking = (bool(rng.random() < 0.5), bool(rng.random() < 0.5))
-        streets.append(Street(pair, line, trim_m, parking, curved))
+        streets.append(Street(pair, lanes[number], line, trim_m, parking, curved))
     return nodes, streets
 
 
@@ -126,6 +143,14 @@ def _connected(pairs, count):
                     reached.add(there)
                     frontier.append(there)
     return len(reached) == count
+
+
+def _lane_counts(rng, pairs, side):
+    """Lanes each way of every street: whole rows and columns of the lattice are avenues, one at least."""
+    wide = rng.random((2, side)) < _AVENUE_SHARE
+    wide.flat[rng.integers(wide.size)] = True
+    # Streets along a column lead from one junction to the next number.
+    return [2 if (wide[1, a // side] if b == a + 1 else wide[0, a % side]) else 1 for a, b in pairs]
 
 
 def _centerlines(rng, nodes, pairs, calm):
@@ -177,6 +202,15 @@ def _gap(nodes, pairs, lines, node):
     return float(np.diff(np.append(angles, angles[0] + 2 * np.pi)).min())
 
 
-def _trim(gap: float) -> float:
-    """How far from its centre a junction reaches [m]: the sharper its corners, the further."""
-    return float(np.clip(6.5 / np.tan(min(gap, np.pi) / 2) + 5.5, 8.0, 18.0))
+def _trim(arms: list[tuple[float, int, int]], lanes: list[int], street: int) -> float:
+    """How far from its centre a junction reaches into a street [m]: to where the kerbs of its neighbours begin.
+
+    The edges of two roads of half widths v and w meet, at an angle g, (w + v cos g) / sin g along the first one.
+    """
+    own = next(i for i, (_, index, _) in enumerate(arms) if index == street)
+    reach = []
+    for neighbour, sign in ((arms[(own + 1) % len(arms)], 1.0), (arms[own - 1], -1.0)):
+        gap = min(sign * (neighbour[0] - arms[own][0]) % (2 * np.pi), _WIDEST_CORNER)
+        half, other = (_half_m(lanes[i]) + _CORNER_M for i in (street, neighbour[1]))
+        reach.append((other + half * np.cos(gap)) / np.sin(gap))
+    return float(np.clip(max(reach) + 5.5, 8.0, 24.0))

@@ -12,6 +12,7 @@ from drivewm.simulation.ground import Ground, paint_ground
 from drivewm.simulation.kinds import road_user_bodies
 from drivewm.simulation.lanes import LaneNet, build_lanes
 from drivewm.simulation.scenery import Scenery, plan_scenery
+from drivewm.simulation.signals import Signals, plan_signals
 from drivewm.simulation.streets import LANE_WIDTH_M, Street, generate_streets
 from drivewm.simulation.walkways import WalkNet, build_walkways
 from drivewm.structures.road_map import Lane, RoadMap
@@ -28,6 +29,7 @@ class Town:
         nodes: `(J, 2)` junctions [m].
         streets: between junctions.
         lanes, walks: where vehicles drive and people walk.
+        signals: the lights of its junctions.
         ground: the surface raster.
         scenery: buildings, vegetation and parked vehicles.
         static: bodies of the whole scenery.
@@ -40,6 +42,7 @@ class Town:
     streets: list[Street]
     lanes: LaneNet
     walks: WalkNet
+    signals: Signals
     ground: Ground
     scenery: Scenery
     static: Bodies
@@ -59,10 +62,11 @@ class Town:
         nodes, streets = generate_streets(rng, extent_m)
         lanes = build_lanes(streets, len(nodes))
         walks = build_walkways(rng, nodes, streets, lanes)
+        signals = plan_signals(rng, nodes, streets, lanes, walks)
         ground = paint_ground(nodes, streets, lanes, walks)
-        scenery = plan_scenery(rng, streets, walks, ground)
+        scenery = plan_scenery(rng, streets, lanes, walks, signals, ground)
         static = scenery.bodies + road_user_bodies(scenery.parked_boxes, scenery.parked_kinds)
-        return cls(seed, location, float(extent_m), nodes, streets, lanes, walks, ground, scenery, static)
+        return cls(seed, location, float(extent_m), nodes, streets, lanes, walks, signals, ground, scenery, static)
 
     def road_map(self) -> RoadMap:
         """Lanes, connectors and drivable raster as a `RoadMap`."""

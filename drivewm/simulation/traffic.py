@@ -8,19 +8,22 @@ from drivewm.dynamics.idm import IDMParameters, idm_acceleration
 from drivewm.geometry import se2
 from drivewm.simulation import _traffic_kernels as kernels
 from drivewm.simulation import chance
-from drivewm.simulation.rights import Approach, RightOfWay
+from drivewm.simulation.kinds import BICYCLE
+from drivewm.simulation.lane_change import Drift, worth_changing
+from drivewm.simulation.stops import REACH_M, Stops
 from drivewm.simulation.town import Town
 from drivewm.simulation.walkers import Walkers
 
 EGO = 0
 PATH_LANES = 7
-REACH_M = 55.0
 TRAFFIC_IDM = IDMParameters(min_gap=2.0, headway=1.1, acceleration=2.0, deceleration=2.0, max_braking=7.0)
 EXPERT_IDM = IDMParameters(min_gap=2.5, headway=1.3, acceleration=1.8, deceleration=1.8, max_braking=7.0)
-_CROSSING_STOP_M = 2.3
 _CURVE_BRAKING = 1.3
 _STOP_SHARE, _STOP_SHARE_ON_ROUTE, _STOP_SPAN_S = 0.1, 0.35, 20.0
-_ASK_M = 6.0
+# Lane changes: where in a lane they may begin, how often a driver thinks of one, how far drivers differ.
+_AFTER_JUNCTION_M, _BEFORE_JUNCTION_M = 14.0, 38.0
+_THINK_STEPS, _REST_STEPS = 5, 60
+_SLOWEST_CHANGE = 3.0
 
 
 class Traffic:
@@ -35,6 +38,7 @@ class Traffic:
         size: `(N, 3)` length, width, height [m].
         kind: index into `KINDS`.
         shift: how far to the left of the centreline it keeps [m].
+        drift: how far it still is from there after a change of lanes.
         desired: desired speed [m/s].
         poses: `(N, 3)` of the vehicle's centre, global frame.
     """
@@ -47,7 +51,7 @@ class Traffic:
         self.size, self.kind, self.shift = size.copy(), kind.copy(), shift.copy()
         self.acceleration = np.zeros(len(lane))
         self.poses = np.zeros((len(lane), 3))
-        self.rights = RightOfWay(town.lanes)
+        self.stops, self.drift = Stops(town), Drift(len(lane))
         self._choices = np.zeros(len(lane), np.int64)
         self._loyal = loyal.copy()
         self._follow = {a: b for a, b in zip(route, route[1:], strict=False)}
@@ -64,18 +68,8 @@ class Traffic:
             chance.uniform(seed, 12, numbers) < share, 1.5 + 3.0 * chance.uniform(seed, 13, numbers), 0.0
         )
         self._stop_braking = 1.5 + 3.0 * chance.uniform(seed, 14, numbers)
-        lanes = town.lanes
-        self._lane_crossings = [
-            (lane, station, crossing, -1 if lanes.forward[lane] else 1)
-            for lane in range(len(lanes))
-            for station, crossing in town.walks.lane_crossings[lane]
-        ]
-        # Vehicles without the right of way stop here, before the crossing if the junction's entry has one.
-        self._stop_line_m = np.full(len(lanes), 1.0)
-        for lane, station, _, _ in self._lane_crossings:
-            to_end = lanes.table.length[lane] - station
-            if to_end < 8.0:
-                self._stop_line_m[lane] = to_end + _CROSSING_STOP_M
+        self._reluctance = -0.1 + 0.7 * chance.uniform(seed, 15, numbers)
+        self._steps, self._rested_at = 0, np.zeros(len(lane), np.int64)
 
     def __len__(self) -> int:
         return len(self.station)
@@ -91,7 +85,8 @@ class Traffic:
     def update_poses(self) -> None:
         """Put all vehicles but the ego where their station is."""
         poses = np.empty_like(self.poses)
-        kernels.vehicle_poses(self.paths, self.station, self.size, self.shift, *self._lane_arrays(), poses)
+        left_m, yaw = self.shift + self.drift.offset_m, np.arctan2(self.drift.rate, np.maximum(self.speed, 2.0))
+        kernels.vehicle_poses(self.paths, self.station, self.size, left_m, yaw, *self._lane_arrays(), poses)
         self.poses[EGO + 1 :] = poses[EGO + 1 :]
 
     def place_ego(self, center_pose: np.ndarray, speed: float, route_index: int, station: float) -> None:
@@ -105,8 +100,8 @@ class Traffic:
             lanes[0] = self.town.lanes.predecessors[lanes[1]][0]
         self.paths[EGO] = lanes
 
-    def perceive(self, walkers: Walkers, time_s: float) -> None:
-        """Find every vehicle's acceleration: for leaders, curves, junctions, crossings and whims."""
+    def perceive(self, walkers: Walkers, time_s: float, lights: np.ndarray) -> None:
+        """Find every vehicle's acceleration: for leaders, curves, junctions, lights `(L,)`, crossings and whims."""
         count = len(self)
         obstacles = np.concatenate([self.boxes(), walkers.boxes()])
         velocity = np.concatenate([self.velocity(), walkers.velocity()])
@@ -117,6 +112,8 @@ class Traffic:
             self.station,
             self.size,
             self.shift,
+            self.drift.offset_m,
+            self.drift.remaining_m(self.speed),
             braking,
             obstacles,
             velocity,
@@ -127,8 +124,7 @@ class Traffic:
             lead_speed,
             allowed,
         )
-        walking, waiting = walkers.crossing_traffic()
-        stop_gap = np.minimum(self._crossing_gap(walking, waiting), self._junction_gap(walking))
+        stop_gap = self.stops.gaps(self, walkers, lights)
         target = np.minimum(self.desired, allowed)
         self.acceleration = self._idm(TRAFFIC_IDM, gap, lead_speed, stop_gap, target)
         self.acceleration[EGO] = self._idm(EXPERT_IDM, gap, lead_speed, stop_gap, target)[EGO]
@@ -146,6 +142,8 @@ class Traffic:
 
     def step(self, dt_s: float) -> None:
         """Move all vehicles but the ego by `dt_s`."""
+        self._change_lanes()
+        self.drift.step(dt_s, self.speed)
         before = self.speed.copy()
         speed = np.maximum(before + self.acceleration * dt_s, 0.0)
         moved = 0.5 * (before + speed) * dt_s
@@ -170,56 +168,63 @@ class Traffic:
         table = self.town.lanes.table
         return table.first, table.length, table.step, table.points, table.heading, self.town.lanes.speed
 
-    def _to_station(self, lane: int, station: float) -> tuple[np.ndarray, np.ndarray]:
+    def way_to(self, lane: int, station: float) -> tuple[np.ndarray, np.ndarray]:
         """Vehicles (rows) with that lane ahead, and the way from their front bumper to a station of it [m]."""
         rows, columns = np.nonzero(self.paths[:, 1:5] == lane)
         length = self.town.lanes.table.length
         before = np.concatenate([np.zeros((len(self), 1)), np.cumsum(length[self.paths[:, 1:4]], axis=1)], axis=1)
         return rows, before[rows, columns] + station - self.station[rows] - self.size[rows, 0] / 2
 
-    def _crossing_gap(self, walking, waiting):
-        gap = np.full(len(self), np.inf)
-        for lane, station, crossing, side in self._lane_crossings:
-            busy = (crossing, side) in walking
-            if not busy and (crossing, side) not in waiting:
-                continue
-            rows, to_middle = self._to_station(lane, station)
-            to_line = to_middle - _CROSSING_STOP_M
-            care = (to_line > -1.5) & (to_line < REACH_M)
-            if not busy:
-                care &= self.speed[rows] ** 2 < 2 * 2.2 * np.maximum(to_line, 0.0)
-            np.minimum.at(gap, rows[care], np.maximum(to_line[care], 0.05))
-        return gap
+    def _change_lanes(self) -> None:
+        """Let drivers move over where they get on better there and nobody is in the way."""
+        self._steps += 1
+        lanes, current = self.town.lanes, self.paths[:, 1]
+        room = lanes.table.length[current] - self.station
+        free = (lanes.beside[current] >= 0).any(1) & (self.station > _AFTER_JUNCTION_M) & (room > _BEFORE_JUNCTION_M)
+        free &= (self.speed > _SLOWEST_CHANGE) & (self._steps >= self._rested_at) & (self.kind != BICYCLE)
+        free &= (self._steps + np.arange(len(self))) % _THINK_STEPS == 0
+        free[EGO] = False
+        for i in np.flatnonzero(free & ~self.drift.active):
+            for side, lane in enumerate(lanes.beside[current[i]]):
+                if lane >= 0 and self._gains(i, lane):
+                    self.move_over(i, side)
+                    break
 
-    def _junction_gap(self, walking):
-        lanes = self.town.lanes
-        room = np.full(len(lanes), np.inf)
-        rear = self.station - self.size[:, 0] / 2 + 1.2 * self.speed
-        np.minimum.at(room, self.paths[:, 1], rear)
-        busy = np.zeros(len(lanes), bool)
-        for lane, station, crossing, side in self._lane_crossings:
-            busy[lane] |= station < 6.0 and (crossing, side) in walking
-        approaches, lines = [], {}
-        for i in range(len(self)):
-            previous, current, following = self.paths[i, :3]
-            if following < 0:
-                continue
-            half = self.size[i, 0] / 2
-            if lanes.is_connector[current]:
-                approaches.append(Approach(i, int(current), -self.station[i] - half, True, True, self.size[i, 0]))
-            elif lanes.is_connector[previous] and self.station[i] < half:
-                inside = -self.station[i] - half - lanes.table.length[previous]
-                approaches.append(Approach(i, int(previous), inside, True, True, self.size[i, 0]))
-            else:
-                to_entry = lanes.table.length[current] - self.station[i] - half
-                to_line = to_entry - self._stop_line_m[current]
-                committed = to_line < -1.0 or self.speed[i] ** 2 > 2 * 4.5 * max(to_line, 0.0) + 0.3
-                asks = to_line < _ASK_M + 1.0 * self.speed[i] + self.speed[i] ** 2 / (2 * 2.2)
-                approaches.append(Approach(i, int(following), to_entry, bool(asks), bool(committed), self.size[i, 0]))
-                lines[i] = (int(following), to_line)
-        self.rights.update(approaches, room, busy)
-        gap = np.full(len(self), np.inf)
-        for i, (connector, to_line) in lines.items():
-            if not self.rights.may_enter(i, connector) and to_line < REACH_M:
-                gap[i] = max(to_line, 0.05)
-        return gap
+    def _gains(self, i: int, lane: int) -> bool:
+        station, _ = self._beside(i, lane)
+        # Those that are leaving the lane are still partly in it.
+        leaving = self.drift.active & (self.paths[:, 1] == self.paths[i, 1])
+        others = np.flatnonzero((self.paths[:, 1] == lane) | leaving)
+        others = others[others != i]
+        away, reach = self.station[others] - station, (self.size[others, 0] + self.size[i, 0]) / 2
+        ahead, behind = (np.inf, 0.0), (np.inf, 0.0, 1.0)
+        if (away >= 0).any():
+            j = np.argmin(np.where(away >= 0, away - reach, np.inf))
+            ahead = float(away[j] - reach[j]), float(self.speed[others[j]])
+        if (away < 0).any():
+            j = np.argmin(np.where(away < 0, -away - reach, np.inf))
+            behind = float(-away[j] - reach[j]), float(self.speed[others[j]]), float(self.desired[others[j]])
+        speed, desired = float(self.speed[i]), float(self.desired[i])
+        return worth_changing(
+            speed, float(self.acceleration[i]) + self._reluctance[i], desired, ahead, behind, TRAFFIC_IDM
+        )
+
+    def move_over(self, i: int, side: int) -> None:
+        """Begin a lane change to the left (side 0) or right (1), where there is such a lane."""
+        lane = int(self.town.lanes.beside[self.paths[i, 1], side])
+        station, left_m = self._beside(i, lane)
+        self.station[i], self._rested_at[i] = station, self._steps + _REST_STEPS
+        self.paths[i, :2] = self.town.lanes.predecessors[lane][0], lane
+        for k in range(2, PATH_LANES):
+            self.paths[i, k] = self._choose(i, self.paths[i, k - 1])
+        self.drift.begin(i, left_m - self.shift[i])
+
+    def _beside(self, i: int, lane: int) -> tuple[float, float]:
+        """Where a vehicle is, seen from the lane beside its own: station and distance to the left [m]."""
+        line = self.town.lanes.table.polyline(lane)
+        x, y = (line - self.poses[i, :2]).T
+        nearest = int(np.argmin(x**2 + y**2))
+        station = np.array([nearest * self.town.lanes.table.step[lane]])
+        pose = self.town.lanes.table.pose(np.array([lane]), station)
+        along, left = se2.transform_points(se2.inverse(pose[0]), self.poses[i : i + 1, :2])[0]
+        return float(station[0] + along), float(left)

@@ -8,7 +8,6 @@ from drivewm.geometry import se2
 from drivewm.geometry.boxes import points_in_boxes
 from drivewm.simulation import chance
 from drivewm.simulation.kinds import KINDS, PEDESTRIAN, draw_sizes
-from drivewm.simulation.streets import LANE_WIDTH_M
 from drivewm.simulation.walkways import CROSSING, CROSSING_WIDTH_M, WalkNet
 
 _CROSSING_HASTE = 1.25
@@ -64,15 +63,21 @@ class Walkers:
     def _pace(self):
         return self.speed * np.where(self.crossing, _CROSSING_HASTE, 1.0)
 
-    def step(self, dt_s: float, vehicles: np.ndarray, speed: np.ndarray) -> None:
-        """Walk on for `dt_s`, among vehicles with boxes `(N, 7)` and speeds `(N,)` [m/s]."""
+    def step(self, dt_s: float, vehicles: np.ndarray, speed: np.ndarray, may_walk: np.ndarray) -> None:
+        """Walk on for `dt_s`, among vehicles with boxes `(N, 7)` and speeds `(N,)` [m/s].
+
+        `may_walk (C,)` bool is what the signals of the crossings show.
+        """
         self._halted = (self.waiting_s > 0.0) | self._blocked(vehicles)
         self.station += np.where(self._halted, 0.0, self._pace() * dt_s)
         for i in np.flatnonzero(self.station >= self.walks.table.length[self.way]):
             if self._next[i] < 0:
                 self._next[i] = self._choose(i)
             following = self._next[i]
-            if self.walks.kind[following] == CROSSING and not self._may_cross(following, vehicles, speed):
+            allowed = self.walks.kind[following] != CROSSING or (
+                may_walk[self.walks.crossing[following]] and self._may_cross(following, vehicles, speed)
+            )
+            if not allowed:
                 self.station[i] = self.walks.table.length[self.way[i]]
                 self.waiting_s[i] += dt_s
                 continue
@@ -109,27 +114,27 @@ class Walkers:
         pose = self.walks.crossing_pose[self.walks.crossing[way]]
         local = se2.transform_points(se2.inverse(vehicles[:, [0, 1, 6]]), pose[None, None, :2])[:, 0]
         to_edge = local[:, 0] - vehicles[:, 3] / 2 - CROSSING_WIDTH_M / 2
-        coming = (np.abs(local[:, 1]) < 6.0) & (local[:, 0] > -vehicles[:, 3] / 2 - CROSSING_WIDTH_M / 2)
+        on_street = np.abs(local[:, 1]) < self.walks.crossing_half_m[self.walks.crossing[way]] + 0.7
+        coming = on_street & (local[:, 0] > -vehicles[:, 3] / 2 - CROSSING_WIDTH_M / 2)
         room = speed**2 / (2 * _COMFORTABLE_BRAKING) + 0.7 * speed + 0.6
         return not bool((coming & (to_edge < room)).any())
 
-    def crossing_traffic(self) -> tuple[set[tuple[int, int]], set[tuple[int, int]]]:
-        """Which lanes of which crossings people use or are about to: pairs (crossing, lane side).
+    def crossing_traffic(self) -> tuple[dict[int, list[tuple[float, float]]], set[int]]:
+        """Who uses which crossing, and at which crossings people wait so long that drivers should stop if they can.
 
-        The lane side is -1 for the lane right of the street's heading and 1 for the left one. First those where people
-        walk, then those where they wait and drivers should stop if they can.
+        For each person on a crossing: how far to the left of its centre, seen along the street [m], and the direction
+        of their walk, 1 to the left and -1 to the right. `in_lane` tells whether that concerns a lane.
         """
-        walking, waiting = set(), set()
+        walking: dict[int, list[tuple[float, float]]] = {}
         for i in np.flatnonzero(self.crossing):
-            way = self.way[i]
-            across = self.walks.crossing_half_m[self.walks.crossing[way]] - self.station[i]
-            direction = -1.0 if way % 2 == 0 else 1.0  # even ways lead from left to right
-            left = across if way % 2 == 0 else -across
-            for side in (-1, 1):
-                lane = side * LANE_WIDTH_M / 2
-                if -1.7 < (lane - left) * direction < 7.0:
-                    walking.add((int(self.walks.crossing[way]), side))
-        for i in np.flatnonzero(self.waiting_s > _PATIENCE_S):
-            crossing = int(self.walks.crossing[self._next[i]])
-            waiting |= {(crossing, -1), (crossing, 1)}
-        return walking, waiting
+            crossing = int(self.walks.crossing[self.way[i]])
+            across = self.walks.crossing_half_m[crossing] - self.station[i]
+            even = self.way[i] % 2 == 0  # even ways lead from left to right
+            walking.setdefault(crossing, []).append((across if even else -across, -1.0 if even else 1.0))
+        waiting = np.flatnonzero(self.waiting_s > _PATIENCE_S)
+        return walking, {int(self.walks.crossing[self._next[i]]) for i in waiting}
+
+
+def in_lane(lane_left_m: float, people: list[tuple[float, float]]) -> bool:
+    """Are some of these people on a crossing in that lane, or about to be? See `Walkers.crossing_traffic`."""
+    return any(-1.7 < (lane_left_m - left) * direction < 7.0 for left, direction in people)

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from drivewm.geometry import se2
 from drivewm.simulation import paths
 from drivewm.simulation.lanes import LaneNet
-from drivewm.simulation.streets import LANE_WIDTH_M, LEFT, RIGHT, SIGN, Street, departures
+from drivewm.simulation.streets import LEFT, RIGHT, SIGN, Street, departures
 
 CROSSING_WIDTH_M = 3.0
 # A crossing at a junction lies this far outside of it.
 _CROSSING_SETBACK_M = 2.6
+AT_JUNCTION_M = 8.0
+"""A crossing that is nearer to the end of a lane belongs to the entry of its junction."""
 SIDEWALK, CORNER, CROSSING = 0, 1, 2
 
 
@@ -28,7 +31,8 @@ class WalkNet:
         street: `(W,)` the street along or over which a way leads, -1 at corners.
         crossing_pose: `(C, 3)` centre x, y [m] and the street's heading [rad] there.
         crossing_half_m: `(C,)` half its length, from sidewalk to sidewalk [m].
-        lane_crossings: by lane, pairs (station [m], crossing) in driving order.
+        lane_crossings: by lane in driving order: (station [m], crossing, how far to the left of the crossing's centre
+            the lane passes, seen along the street [m]).
     """
 
     table: paths.PathTable
@@ -38,7 +42,7 @@ class WalkNet:
     street: np.ndarray
     crossing_pose: np.ndarray
     crossing_half_m: np.ndarray
-    lane_crossings: tuple[tuple[tuple[float, int], ...], ...]
+    lane_crossings: tuple[tuple[tuple[float, int, float], ...], ...]
 
 
 def build_walkways(rng: np.random.Generator, nodes: np.ndarray, streets: list[Street], lanes: LaneNet) -> WalkNet:
@@ -108,9 +112,10 @@ def _assemble(ways, crossing_pose, crossing_half, lanes):
         found = []
         for c, street in crossing_street.items():
             if lanes.street[lane] == street:
-                gap = np.hypot(*(lanes.table.polyline(lane) - crossing_pose[c, :2]).T)
-                if gap.min() < LANE_WIDTH_M:
-                    found.append((float(np.argmin(gap) * lanes.table.step[lane]), c))
+                x, y = se2.transform_points(se2.inverse(crossing_pose[c]), lanes.table.polyline(lane)).T
+                nearest = int(np.argmin(np.hypot(x, y)))
+                if np.abs(x[nearest]) < CROSSING_WIDTH_M / 2:
+                    found.append((float(nearest * lanes.table.step[lane]), c, float(y[nearest])))
         lane_crossings.append(tuple(sorted(found)))
     return WalkNet(
         table=paths.PathTable([way[0] for way in directed]),

@@ -146,9 +146,7 @@ class _Frames:
             lambda tensor: tensor[rows],
             scene=tuple(self.scene[i] for i in rows.tolist()),
             sample_token=tuple(self.sample_token[i] for i in rows.tolist()),
-            route=None
-            if self.route is None
-            else Route(self.route.points[rows], self.route.valid[rows], self.route.spacing_m),
+            route=None if self.route is None else self.route.select(rows),
             command=None if self.command is None else self.command[rows],
         )
 
@@ -244,9 +242,7 @@ class SceneClip(_Frames):
                 names = [g.name for g in fields(BoxTracks)]
                 merged[f.name] = BoxTracks(*(_pad_cat([getattr(v, n) for v in values], axis=2) for n in names))
             elif isinstance(values[0], Route):
-                merged[f.name] = Route(
-                    torch.cat([v.points for v in values]), torch.cat([v.valid for v in values]), values[0].spacing_m
-                )
+                merged[f.name] = Route.cat(values)
             else:
                 merged[f.name] = _pad_cat(values, _PADDED[f.name]) if f.name in _PADDED else torch.cat(values)
         return cls(**merged)

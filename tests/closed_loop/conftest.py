@@ -60,7 +60,11 @@ class ToyEnvironment:
         history = History(
             timestamp_us=torch.tensor([[0, 500_000, 1_000_000]]),
             T_global_ego=torch.from_numpy(se3.from_se2(poses))[None],
-            scene=(self.scenario.name,), sample_token=("",), boxes=boxes, route=route, command=route.command(),
+            scene=(self.scenario.name,),
+            sample_token=("",),
+            boxes=boxes,
+            route=route,
+            command=route.command(),
         )
         ego = EgoState(torch.tensor([float(self.speeds[-1])]), torch.zeros(1), torch.zeros(1))
         return PlanningInput(history, ego, (ROAD,), route)
@@ -81,8 +85,11 @@ class ToyEnvironment:
         steps = len(self.poses)
         box = [self.scenario.parked_m, self.scenario.left_m, 0.8, *CAR, 0.0]
         agents = AgentTracks(
-            np.tile(np.array(box), (steps, 1, 1)), np.zeros((steps, 1, 2)), np.array([OCC3D.index("car")]),
-            np.array([0]), np.ones((steps, 1), bool),
+            np.tile(np.array(box), (steps, 1, 1)),
+            np.zeros((steps, 1, 2)),
+            np.array([OCC3D.index("car")]),
+            np.array([0]),
+            np.ones((steps, 1), bool),
         )
         motion = (np.array(self.poses), np.array(self.speeds), np.zeros(steps))
         return Rollout(0.1, *motion, 5.176, 2.297, 1.461, agents, ROAD, ROUTE)

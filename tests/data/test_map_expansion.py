@@ -64,7 +64,7 @@ def test_says_what_it_is(place):
     for layer in devkit.layer_names:
         tokens = [record["token"] for record in content[layer]]
         assert len(set(tokens)) == len(tokens)
-        assert bool(tokens) == (layer not in ("lane_divider", "traffic_light")), layer
+        assert tokens or (layer == "traffic_light" and not len(town.signals.lanes(town.lanes))), layer
 
 
 def test_polygons_are_valid_and_within_the_canvas(place):
@@ -73,7 +73,9 @@ def test_polygons_are_valid_and_within_the_canvas(place):
     for record in devkit.polygon:
         polygon = devkit.extract_polygon(record["token"])
         assert polygon.is_valid and polygon.area > 0.4 and canvas.contains(polygon)
-    assert all(devkit.extract_line(record["token"]).length > 1.0 for record in devkit.line)
+    lights = {record["line_token"] for record in devkit.traffic_light}
+    for record in devkit.line:
+        assert devkit.extract_line(record["token"]).length > (0.3 if record["token"] in lights else 1.0)
 
 
 def test_surfaces_are_those_of_the_ground(place):
@@ -151,8 +153,9 @@ def test_queries_by_place(place):
         assert on["lane"] == name and on["drivable_area"] == devkit.drivable_area[0]["token"]
         assert on["road_block"] == token(KEY, town.location, "road_block", f"{street}/{side}")
         assert on["road_segment"] == token(KEY, town.location, "road_segment", street) and on["walkway"] == ""
-        near = devkit.get_records_in_radius(x, y, 4.0, ["lane", "road_divider", "lane_connector"])
-        assert name in near["lane"] and len(near["lane"]) == 2 and not near["lane_connector"]
+        near = devkit.get_records_in_radius(x, y, 2.5, ["lane", "road_divider", "lane_connector"])
+        beside = 1 + int((town.lanes.beside[lane] >= 0).sum()) + int(town.lanes.index[lane] == 0)
+        assert name in near["lane"] and len(near["lane"]) == beside and not near["lane_connector"]
         end = town.lanes.table.pose(np.array([lane]), town.lanes.table.length[[lane]] - 0.5)[0]
         assert devkit.get_next_roads(*end[:2])["road_segment"] == [
             token(KEY, town.location, "road_segment", f"junction/{town.lanes.junction[lane]}")
@@ -176,14 +179,22 @@ def test_edges_and_stop_lines_say_the_direction(place):
             node = record[f"{side}_lane_divider_segment_nodes"][0]
             beside = np.array([node["x"], node["y"]]) - line[0]
             assert np.sign(inward[0] * beside[1] - inward[1] * beside[0]) == sign
+    lit = {name for record in devkit.stop_line for name in record["traffic_light_tokens"]}
+    assert lit == {record["token"] for record in devkit.traffic_light}
     kinds = {record["stop_line_type"] for record in devkit.stop_line}
-    assert kinds == {"YIELD", "PED_CROSSING"}
+    assert kinds == {"YIELD", "PED_CROSSING"} | ({"TRAFFIC_LIGHT"} if lit else set())
     for record in devkit.stop_line:
         line = devkit.extract_polygon(record["polygon_token"])
         block = devkit.get("road_block", record["road_block_token"])
         assert devkit.extract_polygon(block["polygon_token"]).buffer(0.05).contains(line)
-        for waits_for in record["cue"]:
-            crossing = devkit.extract_polygon(waits_for["polygon_token"])
+        for light in record["traffic_light_tokens"]:
+            # Those who wait have it on their right and see its face.
+            pose = devkit.get("traffic_light", light)["pose"]
+            ahead = np.array([np.cos(pose["rz"]), np.sin(pose["rz"])])
+            x, y = np.array([pose["tx"], pose["ty"]]) - np.array(line.centroid.coords[0])
+            assert -1.0 < ahead @ [x, y] < 12.0 and -15.0 < ahead[0] * y - ahead[1] * x < -2.0
+        for waits_for in record["ped_crossing_tokens"]:
+            crossing = devkit.extract_polygon(devkit.get("ped_crossing", waits_for)["polygon_token"])
             assert 0.3 < line.distance(crossing) < 1.5
             # The line comes first.
             start = devkit.extract_line(block["from_edge_line_token"])

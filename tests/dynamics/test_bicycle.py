@@ -30,8 +30,9 @@ def test_a_constant_steer_drives_the_closed_form_arc():
 def test_the_integration_error_falls_linearly_with_the_step():
     state = BicycleState(0.0, 0.0, 0.0, speed=8.0, steer=0.3)
     exact = drive(state, COAST, 1e-4, 2.0)
-    errors = [math.hypot(end.x - exact.x, end.y - exact.y)
-              for end in (drive(state, COAST, dt, 2.0) for dt in (0.1, 0.05))]
+    errors = [
+        math.hypot(end.x - exact.x, end.y - exact.y) for end in (drive(state, COAST, dt, 2.0) for dt in (0.1, 0.05))
+    ]
     assert errors[0] / errors[1] == pytest.approx(2.0, rel=0.1)
 
 

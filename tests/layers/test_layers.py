@@ -77,7 +77,6 @@ def test_alike_codes_are_treated_alike():
     assert torch.allclose(table.look(table.standardize(codebook)), vectors[:-1] - table.own[:-1], atol=1e-6)
 
 
-
 def test_spatial_attention_equals_the_fused_kernel():
     torch.manual_seed(0)
     layer, x = SpatialAttention(8, 2), torch.randn(3, 5, 8, generator=rng())

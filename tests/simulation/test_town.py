@@ -9,7 +9,7 @@ import pytest
 
 from drivewm.geometry.boxes import bev_corners
 from drivewm.simulation import Town
-from drivewm.simulation.streets import ROAD_HALF_M, generate_streets
+from drivewm.simulation.streets import generate_streets
 from drivewm.structures.labels import OCC3D
 
 SEEDS = (0, 1, 2, 3)
@@ -61,8 +61,9 @@ def test_every_lane_can_be_reached_from_every_other(town):
     for start in (0, len(town.streets)):
         reached, frontier = {start}, [start]
         while frontier:
-            for lane in town.lanes.successors[frontier.pop()]:
-                if lane not in reached:
+            here = frontier.pop()
+            for lane in (*town.lanes.successors[here], *town.lanes.beside[here].tolist()):
+                if lane >= 0 and lane not in reached:
                     reached.add(lane)
                     frontier.append(lane)
         assert len(reached) >= len(town.lanes) - 1
@@ -92,9 +93,9 @@ def test_scenery_keeps_off_the_road(town):
     feet = np.concatenate([corners, scenery.bodies.boxes[:, :2], scenery.bodies.cylinders[:, :2]])
     assert not town.road_map().is_drivable(feet).any()
     if len(scenery.parked_boxes):
-        centerlines = np.concatenate([s.centerline for s in town.streets])
-        gap = np.linalg.norm(bev_corners(scenery.parked_boxes)[:, :, None] - centerlines[None, None], axis=-1)
-        assert gap.min() > ROAD_HALF_M - 0.3
+        for street in town.streets:
+            gap = np.linalg.norm(bev_corners(scenery.parked_boxes)[:, :, None] - street.centerline, axis=-1)
+            assert gap.min() > street.half_m - 0.3
 
 
 def test_the_surfaces_are_all_there(town):

@@ -23,8 +23,9 @@ from drivewm.host import write_json
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", action="append", choices=sorted(BENCHMARKS), metavar="NAME",
-                        help=f"one of {', '.join(BENCHMARKS)}")
+    parser.add_argument(
+        "--only", action="append", choices=sorted(BENCHMARKS), metavar="NAME", help=f"one of {', '.join(BENCHMARKS)}"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
     parser.add_argument("--threads", type=int, help="threads of torch (default: its own choice)")
     args = parser.parse_args()
@@ -41,8 +42,11 @@ def main() -> None:
             continue
         rows.append(row)
         ratio, goal = row["ratio"], "-" if row["goal"] is None else f"{row['goal']:g}"
-        print(f"{name:28} {_readable(row['ours']):>10} {_readable(row['against']):>10} {ratio['median']:8.1f} "
-              f"{ratio['min']:8.1f} {ratio['max']:8.1f} {goal:>6}", flush=True)
+        print(
+            f"{name:28} {_readable(row['ours']):>10} {_readable(row['against']):>10} {ratio['median']:8.1f} "
+            f"{ratio['min']:8.1f} {ratio['max']:8.1f} {goal:>6}",
+            flush=True,
+        )
     if args.json is not None:
         write_json(args.json, rows, indent=2)
 

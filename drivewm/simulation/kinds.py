@@ -42,15 +42,22 @@ class Kind:
 _BIKE, _MOTORBIKE = ((1.7, 1.9), (0.6, 0.7)), ((1.9, 2.3), (0.7, 0.85))
 _BODY = ((0.5, 0.7), (0.5, 0.7))
 KINDS = (
-    Kind("vehicle.car", "car", ((3.9, 4.9), (1.7, 1.95), (1.45, 1.8)), shapes.CAR, 0.70, (7.0, 12.5)),
+    Kind("vehicle.car", "car", ((3.9, 4.9), (1.7, 1.95), (1.45, 1.8)), shapes.CAR, 0.64, (7.0, 12.5)),
     Kind("vehicle.truck", "truck", ((6.2, 8.2), (2.2, 2.4), (2.7, 3.4)), shapes.TRUCK, 0.11, (6.5, 10.5)),
     Kind("vehicle.bus.rigid", "bus", ((9.5, 11.0), (2.4, 2.5), (3.0, 3.3)), shapes.BUS, 0.07, (6.5, 10.5)),
-    Kind("vehicle.bicycle", "bicycle", (*_BIKE, (1.65, 1.8)), shapes.BICYCLE, 0.07, (4.5, 6.5)),
-    Kind("vehicle.motorcycle", "motorcycle", (*_MOTORBIKE, (1.5, 1.7)), shapes.MOTORCYCLE, 0.05, (7.0, 12.5)),
+    Kind("vehicle.bicycle", "bicycle", (*_BIKE, (1.65, 1.8)), shapes.BICYCLE, 0.08, (4.5, 6.5)),
+    Kind("vehicle.motorcycle", "motorcycle", (*_MOTORBIKE, (1.5, 1.7)), shapes.MOTORCYCLE, 0.075, (7.0, 12.5)),
     Kind("human.pedestrian.adult", "pedestrian", (*_BODY, (1.55, 1.9)), shapes.PERSON, 0.0, (0.9, 1.7)),
     # what stands at the road
     Kind("vehicle.trailer", "trailer", ((4.5, 6.2), (2.0, 2.3), (2.2, 2.9)), shapes.TRAILER),
-    Kind("vehicle.construction", "construction_vehicle", ((5.0, 6.2), (2.0, 2.2), (2.7, 3.1)), shapes.EXCAVATOR),
+    Kind(
+        "vehicle.construction",
+        "construction_vehicle",
+        ((5.0, 6.2), (2.0, 2.2), (2.7, 3.1)),
+        shapes.EXCAVATOR,
+        0.025,
+        (4.0, 6.5),
+    ),
     Kind("vehicle.bicycle", "bicycle", (*_BIKE, (1.0, 1.15)), shapes.PARKED_BICYCLE),
     Kind("vehicle.motorcycle", "motorcycle", (*_MOTORBIKE, (1.05, 1.2)), shapes.PARKED_MOTORCYCLE),
     Kind("movable_object.trafficcone", "traffic_cone", ((0.36, 0.42), (0.36, 0.42), (0.7, 0.8)), shapes.CONE),

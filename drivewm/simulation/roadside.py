@@ -10,7 +10,7 @@ from drivewm.simulation.kinds import draw_sizes
 from drivewm.simulation.streets import LEFT, PARKING_WIDTH_M, Street, place
 from drivewm.simulation.walkways import WalkNet
 
-_BAYS = {kinds.CAR: 0.84, kinds.TRUCK: 0.04, kinds.TRAILER: 0.05, kinds.PARKED_MOTORCYCLE: 0.07}
+_BAYS = {kinds.CAR: 0.90, kinds.TRUCK: 0.04, kinds.TRAILER: 0.03, kinds.PARKED_MOTORCYCLE: 0.03}
 """What stands in an occupied bay of a parking strip."""
 _LONGEST_M = 6.8
 _CLEAR_OF_CROSSING_M = 8.5
@@ -59,7 +59,7 @@ def _bays(kerb: _Kerb) -> None:
     rng, street = kerb.rng, kerb.street
     start, stop = (trim + PARKING_MARGIN_M + 3.5 for trim in street.trim_m)
     stations = np.arange(start, street.length_m - stop, PARKING_BAY_M)
-    share = rng.uniform(0.3, 0.9)
+    share = rng.uniform(0.2, 0.8)
     first = len(stations)
     if rng.random() < _WORKS_SHARE and len(stations) >= _WORKS_BAYS + 2:
         first = int(rng.integers(1, len(stations) - _WORKS_BAYS))
@@ -88,7 +88,7 @@ def _pavement(kerb: _Kerb) -> None:
     """Parked bicycles in groups, and bins, behind the kerb."""
     rng, street = kerb.rng, kerb.street
     away = street.kerb_m(kerb.side) + _KERB_M
-    for kind, share, most, gap_m in ((kinds.PARKED_BICYCLE, 0.35, 4, 2.1), (kinds.BIN, 0.4, 2, 1.0)):
+    for kind, share, most, gap_m in ((kinds.PARKED_BICYCLE, 0.25, 3, 2.1), (kinds.BIN, 0.4, 2, 1.0)):
         if rng.random() < share:
             station = rng.uniform(street.trim_m[0] + 4.0, max(street.length_m - street.trim_m[1] - 12.0, 0.0))
             for number in range(int(rng.integers(1, most + 1))):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from drivewm.geometry import se3
+from drivewm.geometry.boxes import points_in_boxes
 from drivewm.geometry.warp import warp_voxels
 from drivewm.structures import OCC3D, History
 
 _NOT_COVERED = OCC3D.num_classes
+_MOVES_MPS = 0.3
+_MARGIN_M = 0.2
 
 
 def copy_last(history: History, T_t0_ego: Tensor) -> Tensor:
@@ -24,6 +29,44 @@ def ego_warped_copy(history: History, T_t0_ego: Tensor, seen: Tensor | None = No
     """
     seen = warp_history(history, T_t0_ego) if seen is None else seen
     return seen.masked_fill(newly_seen(seen), OCC3D.free)
+
+
+def constant_velocity_boxes(history: History, T_t0_ego: Tensor, times_s: Tensor) -> Tensor:
+    """The ego-warped copy in which what lies in a moving box goes on as that box moved at t0, without turning.
+
+    It needs boxes with velocities, which the other forecasts do not: what tracking would bring.
+
+    Args:
+        history, T_t0_ego: as in `copy_last`; `history.boxes` must be there.
+        times_s: `(B, F)` of the future frames after t0 [s].
+    """
+    if history.boxes is None:
+        raise ValueError("constant_velocity_boxes needs history.boxes, but the history has none")
+    frames, grid = ego_warped_copy(history, T_t0_ego).cpu().numpy(), history.grid
+    boxes = history.boxes.boxes()[:, -1].double().cpu().numpy()
+    velocity = torch.nan_to_num(history.boxes.velocity[:, -1]).double().cpu().numpy()
+    moving = history.boxes.valid[:, -1].cpu().numpy() & (np.linalg.norm(velocity, axis=-1) > _MOVES_MPS)
+    movable = np.isin(np.arange(OCC3D.num_classes), OCC3D.movable)
+    for b, f in np.ndindex(*frames.shape[:2]):
+        now, frame = history.occupancy[b, -1].cpu().numpy(), frames[b, f].reshape(-1)
+        in_t0 = se3.transform_points(T_t0_ego[b, f].double().cpu().numpy(), grid.centers().reshape(-1, 3))
+        for box in boxes[b][moving[b]]:
+            inside = _rows_in_box(in_t0, box)
+            frame[inside[movable[frame[inside]]]] = OCC3D.free
+        for box, v in zip(boxes[b][moving[b]], velocity[b][moving[b]], strict=True):
+            ahead = np.append(v * float(times_s[b, f]), 0.0)
+            rows = _rows_in_box(in_t0, np.append(box[:3] + ahead, box[3:]))
+            cell, known = grid.to_index(in_t0[rows] - ahead)
+            label = now[tuple(cell[known].T)]
+            frame[rows[known][movable[label]]] = label[movable[label]]
+    return torch.from_numpy(frames).to(history.occupancy.device)
+
+
+def _rows_in_box(points: np.ndarray, box: np.ndarray) -> np.ndarray:
+    """Which of the points `(N, 3)` lie in a box `(7,)`, or so near that their voxel does: rows."""
+    reach = np.hypot(box[3], box[4]) / 2 + _MARGIN_M
+    near = np.flatnonzero((np.abs(points[:, :2] - box[:2]) <= reach).all(-1))
+    return near[points_in_boxes(points[near], box[None], _MARGIN_M)[:, 0]]
 
 
 def newly_seen(seen: Tensor) -> Tensor:

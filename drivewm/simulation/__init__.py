@@ -1,6 +1,7 @@
 """The procedural town and its simulator: roads, scenery, traffic, LiDAR, cameras and labels. It knows no model."""
 
 from drivewm.simulation.cameras import CameraConfig, CameraImage, Cameras, nuscenes_rig
+from drivewm.simulation.families import FAMILIES, make_family
 from drivewm.simulation.lidar import LidarConfig, LidarSweep
 from drivewm.simulation.scenario import Scenario, make_scenarios
 from drivewm.simulation.simulator import AgentBoxes, TownSimulator
@@ -8,6 +9,7 @@ from drivewm.simulation.town import Town
 
 __all__ = [
     "AgentBoxes",
+    "FAMILIES",
     "CameraConfig",
     "CameraImage",
     "Cameras",
@@ -16,6 +18,7 @@ __all__ = [
     "Scenario",
     "Town",
     "TownSimulator",
+    "make_family",
     "make_scenarios",
     "nuscenes_rig",
 ]

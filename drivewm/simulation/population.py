@@ -43,7 +43,7 @@ def _vehicles(rng, town, scenario, vehicle, corridor):
     streets = {int(lanes.street[lane]) for lane in scenario.route[:7:2]}
     for lane in np.flatnonzero(~lanes.is_connector):
         polyline = lanes.table.polyline(lane)
-        if scenario.density == 0 or not _near(polyline, corridor):
+        if scenario.density == 0 or lane in scenario.clear_lanes or not _near(polyline, corridor):
             continue
         # The ego's streets are busy in both directions; side streets less, or junctions would clog.
         on_route = lanes.street[lane] in streets
@@ -65,7 +65,8 @@ def _vehicles(rng, town, scenario, vehicle, corridor):
                 shares,
                 0.6 if on_route else 0.2,
             )
-    spawned = np.array(rows, np.float64).reshape(-1, 6)
+    cast = [(d.lane, d.station_m, d.kind, scenario.desired_speed, scenario.initial_speed, 1) for d in scenario.drivers]
+    spawned = np.array(cast + rows, np.float64).reshape(-1, 6)
     kind = np.concatenate([[CAR], spawned[:, 2]]).astype(np.int64)
     size = draw_sizes(np.random.default_rng([scenario.seed, 2]), kind)
     size[0] = vehicle.length_m, vehicle.width_m, _EGO_HEIGHT_M
@@ -73,6 +74,7 @@ def _vehicles(rng, town, scenario, vehicle, corridor):
         town,
         scenario.seed,
         scenario.route,
+        scenario.drivers,
         lane=np.concatenate([[ego_lane], spawned[:, 0]]).astype(np.int64),
         station=np.concatenate([[scenario.start_m], spawned[:, 1]]),
         speed=np.concatenate([[scenario.initial_speed], spawned[:, 4]]),

@@ -15,7 +15,57 @@ _SPEEDS = (6.0, 12.0)
 # Beyond what can be driven in the time: the route must be seen ahead, and the warm-up takes some.
 _SPARE_M = 140.0
 _ATTEMPTS = 120
+WARM_UP_S = 4.0
+"""The expert drives so long before an episode begins, so that traffic has settled."""
+ACTS = ("", "brake", "left", "right")
 _SHARES = {"straight": 0.4, "turn": 0.35, "curve": 0.25}
+
+
+@dataclass(frozen=True)
+class Driver:
+    """A vehicle in traffic that a scenario needs. It keeps ahead of the ego until it acts, once.
+
+    Attributes:
+        kind: index into `KINDS`.
+        lane, station_m: where its centre starts.
+        keep_m: how far ahead of the ego's front bumper its rear keeps until then [m]; None: it drives as others do.
+        act: "brake" to a standstill and wait, "left" or "right" to move over, or "" for none.
+        after_s: it does not act before this time.
+    """
+
+    kind: int
+    lane: int
+    station_m: float
+    keep_m: float | None = None
+    act: str = ""
+    after_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.act not in ACTS:
+            raise ValueError(f"Driver.act is {self.act!r}, expected one of {ACTS}")
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Somebody who follows a line whatever others do, and waits at its start for the ego.
+
+    Attributes:
+        kind: index into `KINDS`.
+        line: `(x, y)` points [m, global]; it stops at the last one.
+        speed: on the way [m/s].
+        meet_m: station of the route at which the two would meet [m].
+        lead_s: it sets off when the ego's front bumper is this long from there, at its present speed [s].
+    """
+
+    kind: int
+    line: tuple[tuple[float, float], ...]
+    speed: float
+    meet_m: float
+    lead_s: float
+
+    def __post_init__(self) -> None:
+        if len(self.line) < 2 or not self.speed >= 0:
+            raise ValueError(f"an Actor needs 2 points and a speed >= 0, got {len(self.line)} and {self.speed}")
 
 
 @dataclass(frozen=True)
@@ -34,6 +84,10 @@ class Scenario:
         duration_s: length of the episode.
         density: vehicles and people relative to the usual number.
         lights_s: where the lights are in their cycles when the episode begins [s].
+        family: what kind of situation it is, one of `FAMILIES`.
+        drivers, actors: who is there because of it.
+        clear_lanes: lanes without any other vehicles at the beginning.
+        description: in words.
     """
 
     name: str
@@ -48,6 +102,11 @@ class Scenario:
     duration_s: float
     density: float = 1.0
     lights_s: float = 0.0
+    family: str = "nominal"
+    drivers: tuple[Driver, ...] = ()
+    actors: tuple[Actor, ...] = ()
+    clear_lanes: tuple[int, ...] = ()
+    description: str = ""
 
     def __post_init__(self) -> None:
         if not self.route:
@@ -73,8 +132,8 @@ def make_scenarios(
         # The town may not have such a route for that speed: after some attempts any will do.
         for attempt in range(_ATTEMPTS):
             speed = float(rng.uniform(*_SPEEDS))
-            route, start = _random_route(rng, town, wish, _SPEEDS[1] * (duration_s + warm_up_s) + _SPARE_M)
-            found = _describe(town, route, start, speed * (duration_s + warm_up_s))
+            route, start = random_route(rng, town, wish, _SPEEDS[1] * (duration_s + warm_up_s) + _SPARE_M)
+            found = describe(town, route, start, speed * (duration_s + warm_up_s))
             if found == wish or attempt == _ATTEMPTS - 1:
                 break
         scenarios.append(
@@ -91,29 +150,39 @@ def make_scenarios(
                 duration_s=float(duration_s),
                 density=float(density),
                 lights_s=float(rng.uniform(0.0, 100.0)),
+                description="straight on" if found == "straight" else f"with {found}s",
             )
         )
     return scenarios
 
 
-def _random_route(rng, town, wish, length_m):
+def random_route(rng: np.random.Generator, town: Town, wish: str, length_m: float) -> tuple[tuple[int, ...], float]:
+    """Lanes from a random place on, at least `length_m` long, and the station in the first where the ego starts [m].
+
+    At junctions it takes what leads straight on, if the `wish` is "straight", or else any way.
+    """
     lanes = town.lanes
     starts = np.flatnonzero(~lanes.is_connector & (lanes.table.length > 35.0))
     lane = int(starts[rng.integers(len(starts))])
     start = float(rng.uniform(5.0, 0.7 * lanes.table.length[lane]))
-    route, total = [lane], lanes.table.length[lane] - start
+    return extend_route(rng, town, lane, length_m + start, wish == "straight"), start
+
+
+def extend_route(rng: np.random.Generator, town: Town, lane: int, length_m: float, straight: bool) -> tuple[int, ...]:
+    """Lanes from `lane` on, at least `length_m` long: the straightest at every junction, or any."""
+    lanes, route, total = town.lanes, [lane], town.lanes.table.length[lane]
     while total < length_m:
         options = lanes.successors[route[-1]]
-        if wish == "straight" and len(options) > 1:
+        if straight and len(options) > 1:
             lane = min(options, key=lambda o: abs(np.ptp(paths.headings(lanes.table.polyline(o)))))
         else:
             lane = options[rng.integers(len(options))]
         route.append(int(lane))
         total += lanes.table.length[lane]
-    return tuple(route), start
+    return tuple(route)
 
 
-def _describe(town, route, start, distance_m):
+def describe(town: Town, route: tuple[int, ...], start: float, distance_m: float) -> str:
     """straight, turn or curve, by what can be driven of a route."""
     line = town.lanes.route_polyline(route)
     along = paths.arc_length(line)

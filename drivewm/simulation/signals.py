@@ -62,8 +62,11 @@ class Signals:
 
     def _since_green(self, time_s):
         """Time since each connector's light last turned green `(L,)` [s]."""
-        begin = self.offset_s + self.phase * (self.green_s + YELLOW_S + ALL_RED_S)
-        return np.mod(time_s - begin, self.cycle_s)
+        return np.mod(time_s - self.begin_s(), self.cycle_s)
+
+    def begin_s(self) -> np.ndarray:
+        """`(L,)` a time at which each connector's light turns green [s]."""
+        return self.offset_s + self.phase * (self.green_s + YELLOW_S + ALL_RED_S)
 
 
 def light_pose(street: Street, forward: bool) -> np.ndarray:

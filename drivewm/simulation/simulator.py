@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,16 +17,17 @@ from drivewm.simulation.expert import steering_rate
 from drivewm.simulation.kinds import KINDS, LABEL_OF_KIND, PEDESTRIAN, road_user_bodies
 from drivewm.simulation.lidar import Lidar, LidarConfig, LidarSweep
 from drivewm.simulation.population import populate
-from drivewm.simulation.scenario import Scenario
+from drivewm.simulation.replay import Replay
+from drivewm.simulation.scenario import WARM_UP_S, Scenario
+from drivewm.simulation.scripts import Actors
 from drivewm.simulation.signals import GREEN
 from drivewm.simulation.stops import PASSED_M
 from drivewm.simulation.town import Town
 from drivewm.simulation.traffic import EGO
 
 DT_S = 0.1
-WARM_UP_S = 4.0
 _EPOCH_US = 1_600_000_000_000_000
-_WALKER_TRACKS, _PARKED_TRACKS = 1000, 10000
+_WALKER_TRACKS, _ACTOR_TRACKS, _PARKED_TRACKS = 1000, 5000, 10000
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,16 @@ class AgentBoxes:
         return len(self.boxes)
 
 
+@dataclass(frozen=True)
+class _Movers:
+    """Boxes `(N, 7)`, velocities `(N, 2)`, kinds and tracks `(N,)`, global frame."""
+
+    boxes: np.ndarray
+    velocity: np.ndarray
+    kind: np.ndarray
+    track: np.ndarray
+
+
 class TownSimulator:
     """Drives one scenario after the other in a town; agents react to the ego.
 
@@ -72,12 +83,32 @@ class TownSimulator:
         self._cameras = Cameras(nuscenes_rig()) if cameras is None else cameras
         self._signalled = town.signals.lanes(town.lanes)
         self.scenario: Scenario | None = None
+        self._replay: Replay | None = None
 
-    def reset(self, scenario: Scenario) -> None:
+    def reset(self, scenario: Scenario, seed: int | None = None, reactive: bool = True) -> None:
         """Begin an episode. The expert drives the first seconds, so that traffic has settled when time is 0.
 
-        Raises ValueError if the scenario belongs to another town.
+        Args:
+            scenario: what is to happen.
+            seed: of traffic and people, instead of the scenario's own.
+            reactive: do agents react to the ego, or repeat what they do while the expert drives? That takes as long as
+                driving the episode.
+
+        Raises:
+            ValueError: the scenario belongs to another town.
         """
+        if seed is not None:
+            scenario = replace(scenario, seed=seed)
+        self._replay = None
+        if not reactive:
+            replay = Replay()
+            self.reset(scenario)
+            while not self.done:
+                self.step(self.expert_control())
+                replay.add(self)
+            self.reset(scenario)
+            self._replay = replay
+            return
         if (scenario.town, scenario.town_seed) != (self.town.location, self.town.seed):
             raise ValueError(
                 f"scenario {scenario.name} belongs to town {scenario.town!r} with seed {scenario.town_seed}, "
@@ -88,6 +119,7 @@ class TownSimulator:
         self._route_along = paths.arc_length(self._route)
         self._lane_begin = np.concatenate([[0.0], np.cumsum(self.town.lanes.table.length[list(scenario.route)])])
         self.traffic, self.walkers = populate(self.town, scenario, self.vehicle)
+        self.actors = Actors(scenario.actors, scenario.seed)
         self.traffic.update_poses()
         rear = scenario.start_m - self.vehicle.rear_axle_to_center_m
         x, y, yaw = self._on_route(rear)
@@ -101,12 +133,20 @@ class TownSimulator:
 
     def step(self, control: Control) -> None:
         """Advance by 0.1 s under the ego's control."""
-        may_walk = self.town.signals.may_walk(self._light_time_s)
-        self.walkers.step(DT_S, self.traffic.boxes(), self.traffic.speed, may_walk)
-        self.traffic.step(DT_S)
+        if self._replay is not None:
+            self._replay.show(self, round(self.time_s / DT_S))
+        else:
+            self._step_agents()
         self.ego = step_bicycle(self.ego, control, DT_S, self.vehicle)
         self.time_s = round(self.time_s + DT_S, 6)
         self._observe_ego()
+
+    def _step_agents(self) -> None:
+        may_walk = self.town.signals.may_walk(self._light_time_s)
+        vehicles = np.concatenate([self.traffic.boxes(), self.actors.boxes()])
+        self.walkers.step(DT_S, vehicles, np.concatenate([self.traffic.speed, self.actors.speed]), may_walk)
+        self.actors.step(DT_S, self._progress + self._front_m, self.ego.speed)
+        self.traffic.step(DT_S)
 
     def set_ego(self, pose: np.ndarray, speed: float, acceleration: float = 0.0, steer: float = 0.0) -> None:
         """Put the ego's rear axle at `pose (3,)`, for replay. Agents see it at once."""
@@ -123,6 +163,11 @@ class TownSimulator:
     def timestamp_us(self) -> int:
         """Time of the episode as microseconds of a made-up clock."""
         return _EPOCH_US + int(round(self.time_s * 1e6))
+
+    @property
+    def _front_m(self) -> float:
+        """From the rear axle to the front bumper [m]."""
+        return self.vehicle.rear_axle_to_center_m + self.vehicle.length_m / 2
 
     @property
     def _light_time_s(self) -> float:
@@ -151,29 +196,17 @@ class TownSimulator:
         lanes, states = self.town.lanes, self.town.signals.states(self._light_time_s)
         lane = np.array([i for i in self._signalled if states[lanes.successors[i][0]] != GREEN], np.int64)
         stop = lanes.table.pose(lane, lanes.table.length[lane] - self.traffic.stops.line_m[lane])
-        front = self.vehicle.rear_axle_to_center_m + self.vehicle.length_m / 2
-        bumper = self.ego.pose[:2] + front * np.array([math.cos(self.ego.yaw), math.sin(self.ego.yaw)])
+        bumper = self.ego.pose[:2] + self._front_m * np.array([math.cos(self.ego.yaw), math.sin(self.ego.yaw)])
         ahead = ((stop[:, :2] - bumper) * np.stack([np.cos(stop[:, 2]), np.sin(stop[:, 2])], axis=-1)).sum(-1)
         return stop[ahead > PASSED_M, :2]
 
     def boxes(self, radius_m: float = math.inf) -> AgentBoxes:
         """Road users whose centre is within `radius_m` of the ego: vehicles, people, parked vehicles."""
-        parked = self.town.scenery.parked_boxes
-        moving = len(self.traffic) - 1
-        boxes = np.concatenate([self.traffic.boxes()[EGO + 1 :], self.walkers.boxes(), parked])
-        velocity = np.concatenate(
-            [self.traffic.velocity()[EGO + 1 :], self.walkers.velocity(), np.zeros((len(parked), 2))]
-        )
-        kinds = np.concatenate(
-            [self.traffic.kind[EGO + 1 :], np.full(len(self.walkers), PEDESTRIAN), self.town.scenery.parked_kinds]
-        )
-        track = np.concatenate(
-            [
-                np.arange(1, moving + 1),
-                _WALKER_TRACKS + np.arange(len(self.walkers)),
-                _PARKED_TRACKS + np.arange(len(parked)),
-            ]
-        )
+        parked, movers = self.town.scenery.parked_boxes, self._movers()
+        boxes = np.concatenate([movers.boxes, parked])
+        velocity = np.concatenate([movers.velocity, np.zeros((len(parked), 2))])
+        kinds = np.concatenate([movers.kind, self.town.scenery.parked_kinds])
+        track = np.concatenate([movers.track, _PARKED_TRACKS + np.arange(len(parked))])
         near = np.flatnonzero(np.hypot(boxes[:, 0] - self.ego.x, boxes[:, 1] - self.ego.y) <= radius_m)
         return AgentBoxes(
             boxes[near],
@@ -206,11 +239,26 @@ class TownSimulator:
 
     def _bodies(self, radius_m: float) -> tuple[Bodies, Bodies]:
         """Static bodies and agents near the ego, in its frame."""
-        boxes = np.concatenate([self.traffic.boxes()[EGO + 1 :], self.walkers.boxes()])
-        kinds = np.concatenate([self.traffic.kind[EGO + 1 :], np.full(len(self.walkers), PEDESTRIAN)])
+        movers = self._movers()
         pose = self.ego.pose
-        agents = road_user_bodies(boxes, kinds)
+        agents = road_user_bodies(movers.boxes, movers.kind)
         return tuple(b.near(pose[:2], radius_m).seen_from(pose) for b in (self.town.static, agents))
+
+    def _movers(self) -> _Movers:
+        """Everybody who may move, but the ego."""
+        traffic, walkers, actors = self.traffic, self.walkers, self.actors
+        return _Movers(
+            np.concatenate([traffic.boxes()[EGO + 1 :], walkers.boxes(), actors.boxes()]),
+            np.concatenate([traffic.velocity()[EGO + 1 :], walkers.velocity(), actors.velocity()]),
+            np.concatenate([traffic.kind[EGO + 1 :], np.full(len(walkers), PEDESTRIAN), actors.kind]),
+            np.concatenate(
+                [
+                    np.arange(EGO + 1, len(traffic)),
+                    _WALKER_TRACKS + np.arange(len(walkers)),
+                    _ACTOR_TRACKS + np.arange(len(actors)),
+                ]
+            ),
+        )
 
     def _on_route(self, station: float) -> tuple[float, float, float]:
         x, y = (float(np.interp(station, self._route_along, self._route[:, axis])) for axis in range(2))
@@ -227,7 +275,7 @@ class TownSimulator:
             np.clip(np.searchsorted(self._lane_begin, station, side="right") - 1, 0, len(self.scenario.route) - 1)
         )
         self.traffic.place_ego(center, ego.speed, index, station - self._lane_begin[index])
-        self.traffic.perceive(self.walkers, self.time_s, self.town.signals.states(self._light_time_s))
+        self.traffic.perceive(self.walkers, self.actors, self.time_s, self.town.signals.states(self._light_time_s))
 
     def _project(self, x: float, y: float, guess_m: float) -> float:
         """Arc length of the route's point nearest to (x, y), not far from a guess: routes may cross themselves."""

@@ -10,6 +10,8 @@ from drivewm.simulation import _traffic_kernels as kernels
 from drivewm.simulation import chance
 from drivewm.simulation.kinds import BICYCLE
 from drivewm.simulation.lane_change import Drift, worth_changing
+from drivewm.simulation.scenario import Driver
+from drivewm.simulation.scripts import Actors, Script
 from drivewm.simulation.stops import REACH_M, Stops
 from drivewm.simulation.town import Town
 from drivewm.simulation.walkers import Walkers
@@ -24,10 +26,11 @@ _STOP_SHARE, _STOP_SHARE_ON_ROUTE, _STOP_SPAN_S = 0.1, 0.35, 20.0
 _AFTER_JUNCTION_M, _BEFORE_JUNCTION_M = 14.0, 38.0
 _THINK_STEPS, _REST_STEPS = 5, 60
 _SLOWEST_CHANGE = 3.0
+_FORESIGHT_S = np.arange(0.5, 3.01, 0.5)
 
 
 class Traffic:
-    """All vehicles, the ego in row 0; arrays `(N,)` or `(N, ...)`.
+    """All vehicles, the ego in row 0, the scenario's drivers in the next ones; arrays `(N,)` or `(N, ...)`.
 
     The ego's row is moved by its own dynamics (`place_ego`); its acceleration is what the expert would do.
 
@@ -44,7 +47,19 @@ class Traffic:
     """
 
     def __init__(
-        self, town: Town, seed: int, route: tuple[int, ...], lane, station, speed, desired, size, kind, shift, loyal
+        self,
+        town: Town,
+        seed: int,
+        route: tuple[int, ...],
+        drivers: tuple[Driver, ...],
+        lane,
+        station,
+        speed,
+        desired,
+        size,
+        kind,
+        shift,
+        loyal,
     ):
         self.town, self.seed, self.route = town, seed, route
         self.station, self.speed, self.desired = station.copy(), speed.copy(), desired.copy()
@@ -69,6 +84,8 @@ class Traffic:
         )
         self._stop_braking = 1.5 + 3.0 * chance.uniform(seed, 14, numbers)
         self._reluctance = -0.1 + 0.7 * chance.uniform(seed, 15, numbers)
+        self.script = Script(drivers)
+        self._stop_for_s[EGO + 1 : len(drivers) + 1] = 0.0
         self._steps, self._rested_at = 0, np.zeros(len(lane), np.int64)
 
     def __len__(self) -> int:
@@ -100,21 +117,35 @@ class Traffic:
             lanes[0] = self.town.lanes.predecessors[lanes[1]][0]
         self.paths[EGO] = lanes
 
-    def perceive(self, walkers: Walkers, time_s: float, lights: np.ndarray) -> None:
+    def perceive(self, walkers: Walkers, actors: Actors, time_s: float, lights: np.ndarray) -> None:
         """Find every vehicle's acceleration: for leaders, curves, junctions, lights `(L,)`, crossings and whims."""
-        count = len(self)
-        obstacles = np.concatenate([self.boxes(), walkers.boxes()])
-        velocity = np.concatenate([self.velocity(), walkers.velocity()])
+        obstacles = np.concatenate([self.boxes(), walkers.boxes(), actors.boxes()])
+        velocity = np.concatenate([self.velocity(), walkers.velocity(), actors.velocity()])
+        gap, lead_speed, allowed = self._look_ahead(len(self), obstacles, velocity)
+        stop_gap = self.stops.gaps(self, walkers, lights)
+        target = np.minimum(self.desired, allowed)
+        self.acceleration = self._idm(TRAFFIC_IDM, gap, lead_speed, stop_gap, target)
+        self.acceleration[EGO] = self._idm(EXPERT_IDM, gap, lead_speed, stop_gap, target)[EGO]
+        if len(actors):
+            self._foresee(actors, target)
+        stopping = (time_s > self._stop_at_s) & (time_s < self._stop_at_s + self._stop_for_s)
+        stopping &= ~self.town.lanes.is_connector[self.paths[:, 1]] & (self.station > self.size[:, 0] / 2 + 6.0)
+        stopping[EGO] = False
+        self.acceleration = np.where(stopping, np.minimum(self.acceleration, -self._stop_braking), self.acceleration)
+        self.script.direct(self, time_s)
+
+    def _look_ahead(self, count, obstacles, velocity):
+        """Gap, speed of the leader and allowed speed of the first `count` vehicles, see the kernel."""
         gap, lead_speed, allowed = np.empty(count), np.empty(count), np.empty(count)
-        braking = np.full(count, _CURVE_BRAKING)
+        rows = slice(0, count)
         kernels.look_ahead(
-            self.paths,
-            self.station,
-            self.size,
-            self.shift,
-            self.drift.offset_m,
-            self.drift.remaining_m(self.speed),
-            braking,
+            self.paths[rows],
+            self.station[rows],
+            self.size[rows],
+            self.shift[rows],
+            self.drift.offset_m[rows],
+            self.drift.remaining_m(self.speed)[rows],
+            np.full(count, _CURVE_BRAKING),
             obstacles,
             velocity,
             *self._lane_arrays(),
@@ -124,14 +155,15 @@ class Traffic:
             lead_speed,
             allowed,
         )
-        stop_gap = self.stops.gaps(self, walkers, lights)
-        target = np.minimum(self.desired, allowed)
-        self.acceleration = self._idm(TRAFFIC_IDM, gap, lead_speed, stop_gap, target)
-        self.acceleration[EGO] = self._idm(EXPERT_IDM, gap, lead_speed, stop_gap, target)[EGO]
-        stopping = (time_s > self._stop_at_s) & (time_s < self._stop_at_s + self._stop_for_s)
-        stopping &= ~self.town.lanes.is_connector[self.paths[:, 1]] & (self.station > self.size[:, 0] / 2 + 6.0)
-        stopping[EGO] = False
-        self.acceleration = np.where(stopping, np.minimum(self.acceleration, -self._stop_braking), self.acceleration)
+        return gap, lead_speed, allowed
+
+    def _foresee(self, actors: Actors, target: np.ndarray) -> None:
+        """The expert knows where actors are about to be, and keeps clear of it."""
+        later = [actors.boxes(ahead_s) for ahead_s in _FORESIGHT_S]
+        obstacles = np.concatenate([self.boxes()[EGO : EGO + 1], *later])
+        gap, lead_speed, _ = self._look_ahead(1, obstacles, np.zeros((len(obstacles), 2)))
+        wish = idm_acceleration(self.speed[EGO], gap[EGO], lead_speed[EGO], EXPERT_IDM, target[EGO])
+        self.acceleration[EGO] = min(self.acceleration[EGO], float(wish))
 
     def _idm(self, parameters, gap, lead_speed, stop_gap, target):
         behind = idm_acceleration(self.speed, gap, lead_speed, parameters, target)
@@ -183,7 +215,7 @@ class Traffic:
         free = (lanes.beside[current] >= 0).any(1) & (self.station > _AFTER_JUNCTION_M) & (room > _BEFORE_JUNCTION_M)
         free &= (self.speed > _SLOWEST_CHANGE) & (self._steps >= self._rested_at) & (self.kind != BICYCLE)
         free &= (self._steps + np.arange(len(self))) % _THINK_STEPS == 0
-        free[EGO] = False
+        free[: EGO + 1 + len(self.script.drivers)] = False
         for i in np.flatnonzero(free & ~self.drift.active):
             for side, lane in enumerate(lanes.beside[current[i]]):
                 if lane >= 0 and self._gains(i, lane):

@@ -1,0 +1,245 @@
+"""Situations: each completes a draft of a scenario with those who take part, or rejects its route."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from drivewm.geometry import se2
+from drivewm.simulation import kinds, paths
+from drivewm.simulation.kinds import KINDS
+from drivewm.simulation.scenario import WARM_UP_S, Actor, Driver, Scenario
+from drivewm.simulation.signals import YELLOW_S
+from drivewm.simulation.streets import LANE_WIDTH_M
+from drivewm.simulation.town import Town
+
+_ACCELERATION = 1.5  # about that of the expert
+_BUMPER_M = 2.6  # from the ego's centre
+_ACT_S = (2.5, 4.5)
+_WALK_SPEED, _WALK_ON_M, _BEHIND_M = 1.6, 1.3, 2.0
+_SIDE_SPEED, _FRONTAL_SPEED = 8.0, 7.0
+_VEER_M = 14.0
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A route in the making: what a family completes, or rejects.
+
+    Attributes:
+        rng: for whatever is to be chosen.
+        who: kind of the other road user.
+        base: a nominal scenario on the route, begun at low speed.
+        line, along: its route `(P, 2)` and arc length `(P,)` [m].
+        begin: station of the route at which each lane begins [m].
+    """
+
+    rng: np.random.Generator
+    town: Town
+    who: int
+    base: Scenario
+    line: np.ndarray
+    along: np.ndarray
+    begin: np.ndarray
+
+    def arrival_s(self, station_m: float) -> float:
+        """About when the ego's bumper gets to a station of the route, if nothing is in its way [s]."""
+        way = station_m - self.base.start_m - _BUMPER_M
+        v0, v1 = self.base.initial_speed, self.base.desired_speed
+        ramp_s = (v1 - v0) / _ACCELERATION
+        ramp_m = (v0 + v1) / 2 * ramp_s
+        if way < ramp_m:
+            return -WARM_UP_S + (np.sqrt(v0**2 + 2 * _ACCELERATION * max(way, 0.0)) - v0) / _ACCELERATION
+        return -WARM_UP_S + ramp_s + (way - ramp_m) / v1
+
+    def pose(self, station_m: float, left_m: float = 0.0) -> np.ndarray:
+        """`(3,)` at a station of the route, beside it."""
+        return paths.PathTable([self.line]).pose(np.zeros(1, int), np.array([station_m]), left_m)[0]
+
+    def station_at(self, time_s: float) -> float:
+        """The station that the ego's bumper reaches at about that time [m]."""
+        stations = np.arange(self.base.start_m, self.along[-1], 1.0)
+        return float(stations[np.searchsorted([self.arrival_s(s) for s in stations], time_s)])
+
+
+def cut_in(d: Draft) -> Scenario | None:
+    """Someone in the lane beside moves over, close ahead."""
+    lane = d.base.route[0]
+    sides = [side for side in (0, 1) if d.town.lanes.beside[lane, side] >= 0]
+    if not sides or d.town.lanes.table.length[lane] < 68.0:
+        return None
+    side = int(d.rng.choice(sides))
+    start = d.base.start_m + _BUMPER_M + 9.0 + _length(d.who) / 2
+    act, beside = ("right", "left")[side], int(d.town.lanes.beside[lane, side])
+    driver = Driver(d.who, beside, start, keep_m=7.0, act=act, after_s=float(d.rng.uniform(*_ACT_S)))
+    return replace(d.base, drivers=(driver,), clear_lanes=(lane, beside))
+
+
+def hard_brake(d: Draft) -> Scenario | None:
+    """The vehicle ahead brakes to a standstill."""
+    start = d.base.start_m + _BUMPER_M + 10.0 + _length(d.who) / 2
+    after_s = float(d.rng.uniform(_ACT_S[0], 9.0))
+    driver = Driver(d.who, d.base.route[0], start, keep_m=11.0, act="brake", after_s=after_s)
+    return replace(d.base, drivers=(driver,), clear_lanes=d.base.route[:3])
+
+
+def hidden_pedestrian(d: Draft) -> Scenario | None:
+    """Somebody walks on to the road from behind a parked vehicle."""
+    scenery = d.town.scenery
+    for number in d.rng.permutation(np.flatnonzero(scenery.parked_kinds == d.who)):
+        box = scenery.parked_boxes[number]
+        nearest = int(np.argmin(np.hypot(*(d.line - box[:2]).T)))
+        left_m = float(se2.relative(d.pose(d.along[nearest]), box[[0, 1, 6]])[1])
+        meet_m = float(d.along[nearest] + box[3] / 2 + 1.0)
+        if not 2.5 < abs(left_m) < 9.0 or not 4.0 < d.arrival_s(meet_m) < 12.0:
+            continue
+        side = np.sign(left_m)
+        from_m = abs(left_m) + box[4] / 2 + _BEHIND_M
+        line = [d.pose(meet_m, side * m)[:2] for m in (from_m, -_WALK_ON_M - LANE_WIDTH_M)]
+        return replace(
+            d.base,
+            actors=(_actor(kinds.PEDESTRIAN, line, _WALK_SPEED, meet_m, from_m / _WALK_SPEED),),
+            clear_lanes=_lanes_until(d, meet_m),
+        )
+    return None
+
+
+def red_light(d: Draft) -> Scenario | None:
+    """The light turns red just before the ego gets there, and someone waits to cross."""
+    found = _junction(d, lambda connector: d.town.signals.phase[connector] >= 0)
+    if found is None:
+        return None
+    k, connector, arrival_s = found
+    crossing = _rivals(d, connector, lambda other: d.town.signals.phase[other] != d.town.signals.phase[connector])
+    if not crossing:
+        return None
+    lane = d.town.lanes.predecessors[crossing[0]][0]
+    driver = Driver(d.who, lane, float(d.town.lanes.table.length[lane] - 16.0))
+    lights_s = _light_time(d, connector, float(d.town.signals.green_s[connector]), arrival_s - YELLOW_S)
+    return replace(d.base, drivers=(driver,), clear_lanes=(*d.base.route[:k], lane), lights_s=lights_s)
+
+
+def unprotected_left(d: Draft) -> Scenario | None:
+    """The ego turns left across oncoming traffic."""
+    lanes = d.town.lanes
+    found = _junction(d, lambda connector: lanes.turn[connector] == 1)
+    if found is None:
+        return None
+    k, connector, arrival_s = found
+    oncoming = _rivals(d, connector, lambda other: lanes.turn[other] == 0 and _opposite(d, connector, other))
+    if not oncoming:
+        return None
+    lane = lanes.predecessors[oncoming[0]][0]
+    room, way = lanes.table.length[lane], d.base.desired_speed * (arrival_s + WARM_UP_S)
+    nearest = float(np.clip(room - 0.8 * way, 10.0, room - 16.0))
+    drivers = [Driver(d.who, lane, nearest)]
+    if nearest > 36.0:
+        drivers.append(Driver(kinds.CAR, lane, nearest - 22.0))
+    lights_s = _light_time(d, connector, 3.0, arrival_s)
+    return replace(d.base, drivers=tuple(drivers), clear_lanes=(*d.base.route[:k], lane), lights_s=lights_s)
+
+
+def stationary(d: Draft) -> Scenario | None:
+    """Someone stands in the ego's lane."""
+    meet_m = d.station_at(float(d.rng.uniform(5.0, 9.0)))
+    if not _in_lane(d, meet_m):
+        return None
+    middle = meet_m + _length(d.who) / 2
+    line = [d.pose(middle)[:2], d.pose(middle + 0.2)[:2]]
+    return replace(d.base, actors=(_actor(d.who, line, 0.0, meet_m, np.inf),), clear_lanes=_lanes_until(d, meet_m))
+
+
+def frontal(d: Draft) -> Scenario | None:
+    """Someone who comes towards the ego veers into its lane, and stops there."""
+    meet_m, lead_s = d.station_at(float(d.rng.uniform(5.5, 9.0))), 3.5
+    from_m = meet_m + _VEER_M + _FRONTAL_SPEED * lead_s
+    if not (_in_lane(d, meet_m - 10.0) and _in_lane(d, from_m)):
+        return None
+    lane = d.base.route[int(np.searchsorted(d.begin, meet_m, side="right")) - 1]
+    left_m = LANE_WIDTH_M * (d.town.lanes.index[lane] + 1)
+    veer = np.linspace(0.0, 1.0, 8)
+    stations = [from_m, *(meet_m + _VEER_M * (1 - veer)), meet_m - 8.0]
+    beside = [left_m, *(left_m * (1 - veer**2 * (3 - 2 * veer))), 0.0]
+    line = [d.pose(s, m)[:2] for s, m in zip(stations, beside, strict=True)]
+    lead_s += _VEER_M / _FRONTAL_SPEED
+    actors = (_actor(d.who, line, _FRONTAL_SPEED, meet_m, lead_s),)
+    return replace(d.base, actors=actors, clear_lanes=_lanes_until(d, from_m))
+
+
+def side(d: Draft) -> Scenario | None:
+    """Someone drives into the junction from the side, without giving way."""
+    lanes = d.town.lanes
+    found = _junction(d, lambda connector: True)
+    if found is None:
+        return None
+    k, connector, arrival_s = found
+    rivals = _rivals(d, connector, lambda other: lanes.turn[other] == 0 and not _opposite(d, connector, other))
+    if not rivals:
+        return None
+    lane = lanes.predecessors[rivals[0]][0]
+    line = np.concatenate([lanes.table.polyline(i) for i in (lane, rivals[0], lanes.successors[rivals[0]][0])])
+    own = lanes.table.polyline(connector)
+    gap = np.linalg.norm(line[:, None] - own[None], axis=-1)
+    there, here = np.unravel_index(np.argmin(gap), gap.shape)
+    along = paths.arc_length(line)
+    begin = np.searchsorted(along, along[there] - min(4.0 * _SIDE_SPEED, along[there] - 6.0))
+    end = np.searchsorted(along, along[there] + 30.0)
+    meet_m = float(d.begin[k] + here * lanes.table.step[connector])
+    lead_s = float(along[there] - along[begin]) / _SIDE_SPEED
+    actors = (_actor(d.who, line[begin:end:4], _SIDE_SPEED, meet_m, lead_s),)
+    lights_s = _light_time(d, connector, 3.0, arrival_s)
+    clear = (*d.base.route[: k + 1], lane, rivals[0], lanes.successors[rivals[0]][0])
+    return replace(d.base, actors=actors, clear_lanes=clear, lights_s=lights_s)
+
+
+def _length(kind: int) -> float:
+    return float(np.mean(KINDS[kind].size_m[0]))
+
+
+def _actor(kind: int, line, speed: float, meet_m: float, lead_s: float) -> Actor:
+    points = tuple((round(float(x), 3), round(float(y), 3)) for x, y in line)
+    return Actor(kind, points, float(speed), float(meet_m), float(lead_s))
+
+
+def _lanes_until(d: Draft, station_m: float) -> tuple[int, ...]:
+    return d.base.route[: int(np.searchsorted(d.begin, station_m, side="right"))]
+
+
+def _in_lane(d: Draft, station_m: float) -> bool:
+    """Is that station of the route in a lane, not in a junction?"""
+    k = int(np.searchsorted(d.begin, station_m, side="right")) - 1
+    return 0 <= k < len(d.base.route) and not d.town.lanes.is_connector[d.base.route[k]]
+
+
+def _junction(d: Draft, fits: Callable[[int], bool]) -> tuple[int, int, float] | None:
+    """The first connector of the route that fits and is reached in time: its place, number and arrival [s]."""
+    for k, connector in enumerate(d.base.route):
+        arrival_s = d.arrival_s(d.begin[k])
+        if d.town.lanes.is_connector[connector] and 4.0 < arrival_s < 12.0 and fits(connector):
+            return k, connector, arrival_s
+    return None
+
+
+def _rivals(d: Draft, connector: int, fits: Callable[[int], bool]) -> list[int]:
+    """Connectors from other streets that cross one, and fit."""
+    lanes = d.town.lanes
+    own = lanes.street[lanes.predecessors[connector][0]]
+    found = np.flatnonzero(lanes.conflicts[connector] >= 0)
+    return [int(c) for c in found if lanes.street[lanes.predecessors[c][0]] != own and fits(c)]
+
+
+def _opposite(d: Draft, connector: int, other: int) -> bool:
+    """Does one enter the junction against the other?"""
+    first = d.town.lanes.table.first
+    heading = d.town.lanes.table.heading
+    return abs(se2.wrap_angle(heading[first[connector]] - heading[first[other]])) > np.deg2rad(135.0)
+
+
+def _light_time(d: Draft, connector: int, since_s: float, time_s: float) -> float:
+    """`lights_s` with which, at `time_s`, a connector's light turned green `since_s` ago."""
+    signals = d.town.signals
+    if signals.phase[connector] < 0:
+        return d.base.lights_s
+    begin = signals.begin_s()[connector]
+    return float(np.mod(begin + since_s - time_s, signals.cycle_s[connector]))

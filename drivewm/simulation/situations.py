@@ -18,6 +18,7 @@ from drivewm.simulation.town import Town
 _ACCELERATION = 1.5  # about that of the expert
 _BUMPER_M = 2.6  # from the ego's centre
 _ACT_S = (2.5, 4.5)
+_CUT_IN_SPEEDS = (5.5, 7.0)
 _WALK_SPEED, _WALK_ON_M, _BEHIND_M = 1.6, 1.3, 2.0
 _SIDE_SPEED, _FRONTAL_SPEED = 8.0, 7.0
 _VEER_M = 14.0
@@ -73,7 +74,9 @@ def cut_in(d: Draft) -> Scenario | None:
     start = d.base.start_m + _BUMPER_M + 9.0 + _length(d.who) / 2
     act, beside = ("right", "left")[side], int(d.town.lanes.beside[lane, side])
     driver = Driver(d.who, beside, start, keep_m=7.0, act=act, after_s=float(d.rng.uniform(*_ACT_S)))
-    return replace(d.base, drivers=(driver,), clear_lanes=(lane, beside))
+    # Slowly, or the street would end before it happens.
+    speed = float(d.rng.uniform(*_CUT_IN_SPEEDS))
+    return replace(d.base, desired_speed=speed, initial_speed=0.5, drivers=(driver,), clear_lanes=(lane, beside))
 
 
 def hard_brake(d: Draft) -> Scenario | None:
@@ -92,7 +95,7 @@ def hidden_pedestrian(d: Draft) -> Scenario | None:
         nearest = int(np.argmin(np.hypot(*(d.line - box[:2]).T)))
         left_m = float(se2.relative(d.pose(d.along[nearest]), box[[0, 1, 6]])[1])
         meet_m = float(d.along[nearest] + box[3] / 2 + 1.0)
-        if not 2.5 < abs(left_m) < 9.0 or not 4.0 < d.arrival_s(meet_m) < 12.0:
+        if not 2.5 < abs(left_m) < 9.0 or not 4.0 < d.arrival_s(meet_m) < 9.0:
             continue
         side = np.sign(left_m)
         from_m = abs(left_m) + box[4] / 2 + _BEHIND_M

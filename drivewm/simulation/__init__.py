@@ -2,6 +2,7 @@
 
 from drivewm.simulation.cameras import CameraConfig, CameraImage, Cameras, nuscenes_rig
 from drivewm.simulation.lidar import LidarConfig, LidarSweep
+from drivewm.simulation.motion import Moment, between
 from drivewm.simulation.scenario import Scenario, make_scenarios
 from drivewm.simulation.simulator import AgentBoxes, TownSimulator
 from drivewm.simulation.town import Town
@@ -13,9 +14,11 @@ __all__ = [
     "Cameras",
     "LidarConfig",
     "LidarSweep",
+    "Moment",
     "Scenario",
     "Town",
     "TownSimulator",
+    "between",
     "make_scenarios",
     "nuscenes_rig",
 ]

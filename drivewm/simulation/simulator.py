@@ -14,8 +14,9 @@ from drivewm.simulation import occupancy, paths
 from drivewm.simulation.bodies import Bodies
 from drivewm.simulation.cameras import CameraImage, Cameras, nuscenes_rig
 from drivewm.simulation.expert import steering_rate
-from drivewm.simulation.kinds import KINDS, LABEL_OF_KIND, PEDESTRIAN, road_user_bodies
+from drivewm.simulation.kinds import KINDS, LABEL_OF_KIND, PEDESTRIAN
 from drivewm.simulation.lidar import Lidar, LidarConfig, LidarSweep
+from drivewm.simulation.motion import Moment, sweep_in_motion
 from drivewm.simulation.population import populate
 from drivewm.simulation.scenario import Scenario
 from drivewm.simulation.town import Town
@@ -70,11 +71,14 @@ class TownSimulator:
         self._cameras = Cameras(nuscenes_rig()) if cameras is None else cameras
         self.scenario: Scenario | None = None
 
-    def reset(self, scenario: Scenario) -> None:
+    def reset(self, scenario: Scenario, lead_s: float = 0.0) -> None:
         """Begin an episode. The expert drives the first seconds, so that traffic has settled when time is 0.
 
-        Raises ValueError if the scenario belongs to another town.
+        With `lead_s` in [0, `WARM_UP_S`), in whole steps, it begins that long before: the expert drives to the same state.
+        Raises ValueError for another lead, or if the scenario belongs to another town.
         """
+        if not 0.0 <= lead_s < WARM_UP_S:
+            raise ValueError(f"lead_s must be 0 or more and less than {WARM_UP_S} s, got {lead_s}")
         if (scenario.town, scenario.town_seed) != (self.town.location, self.town.seed):
             raise ValueError(
                 f"scenario {scenario.name} belongs to town {scenario.town!r} with seed {scenario.town_seed}, "
@@ -92,9 +96,8 @@ class TownSimulator:
         self._progress = rear
         self.time_s = -WARM_UP_S
         self._observe_ego()
-        for _ in range(round(WARM_UP_S / DT_S)):
+        for _ in range(round((WARM_UP_S - lead_s) / DT_S)):
             self.step(self.expert_control())
-        self.time_s = 0.0
 
     def step(self, control: Control) -> None:
         """Advance by 0.1 s under the ego's control."""
@@ -173,9 +176,19 @@ class TownSimulator:
         return occupancy.label_voxels(static, agents, self.town.ground, self.ego.pose, grid)
 
     def lidar(self, rng: np.random.Generator | None) -> LidarSweep:
-        """A LiDAR sweep; without a generator there is no noise and no drop-out."""
+        """A LiDAR sweep of this moment alone; without a generator there is no noise and no drop-out."""
         static, agents = self._bodies(self._lidar.config.max_range_m + 2.0)
         return self._lidar.sweep(static + agents, self.town.ground, self.ego.pose, rng)
+
+    def moment(self) -> Moment:
+        """Where the ego and all road users that may move are now."""
+        boxes = np.concatenate([self.traffic.boxes()[EGO + 1 :], self.walkers.boxes()])
+        kinds = np.concatenate([self.traffic.kind[EGO + 1 :], np.full(len(self.walkers), PEDESTRIAN)])
+        return Moment(self.ego.pose, boxes, kinds)
+
+    def lidar_in_motion(self, begin: Moment, end: Moment, rng: np.random.Generator | None) -> LidarSweep:
+        """The LiDAR sweep of the revolution from one moment of this episode to another."""
+        return sweep_in_motion(self._lidar, self.town, begin, end, rng)
 
     def images(self) -> dict[str, CameraImage]:
         """What the cameras see, by their names."""
@@ -183,15 +196,16 @@ class TownSimulator:
         return self._cameras.render(static + agents, self.town.ground, self.ego.pose)
 
     def mask_lidar(self, sweep: LidarSweep, grid: VoxelGrid) -> np.ndarray:
-        """Voxels `(X, Y, Z)` bool that a sweep taken now has seen."""
+        """Voxels `(X, Y, Z)` bool that a sweep which ends now has seen."""
         return occupancy.seen_voxels(sweep, grid)
+
+    def mask_camera(self, images: dict[str, CameraImage], grid: VoxelGrid) -> np.ndarray:
+        """Voxels `(X, Y, Z)` bool that are seen in images taken now."""
+        return occupancy.seen_by_cameras(self._cameras.configs, images, grid)
 
     def _bodies(self, radius_m: float) -> tuple[Bodies, Bodies]:
         """Static bodies and agents near the ego, in its frame."""
-        boxes = np.concatenate([self.traffic.boxes()[EGO + 1 :], self.walkers.boxes()])
-        kinds = np.concatenate([self.traffic.kind[EGO + 1 :], np.full(len(self.walkers), PEDESTRIAN)])
-        pose = self.ego.pose
-        agents = road_user_bodies(boxes, kinds)
+        pose, agents = self.ego.pose, self.moment().bodies()
         return tuple(b.near(pose[:2], radius_m).seen_from(pose) for b in (self.town.static, agents))
 
     def _on_route(self, station: float) -> tuple[float, float, float]:

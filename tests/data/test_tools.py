@@ -22,6 +22,7 @@ def call(monkeypatch, tool: str, *arguments: object) -> None:
 
 def test_make_town_writes_data_and_index(monkeypatch, tmp_path, capsys):
     options = ("--out", tmp_path / "town", "--scenes", 1, "--duration", 1, "--grid-size", 16, 16, 8, "--seed", 5)
+    options += ("--no-cameras", "--no-sweeps")
     call(monkeypatch, "make_town.py", *options)
     assert "1 scenes, 3 keyframes" in capsys.readouterr().out
     index = Index.open(tmp_path / "town" / "index")

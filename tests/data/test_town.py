@@ -15,7 +15,8 @@ from nuscenes.utils.geometry_utils import points_in_box
 
 from drivewm.data import DatasetExistsError, Index, NuScenesClips, build_index, town
 from drivewm.data.nuscenes_schema import LOCATIONS, TABLES
-from drivewm.data.town_plan import LIDAR_KEYFRAMES, TownOptions, plan_scenes
+from drivewm.data.nuscenes_writer import NuScenesWriter
+from drivewm.data.town_plan import LIDAR_KEYFRAMES, TownOptions, TownSensors, plan_scenes
 from drivewm.data.town_recorder import ANNOTATION_RADIUS_M
 from drivewm.geometry import VoxelGrid, boxes, se3
 from drivewm.simulation import Town, TownSimulator, make_scenarios
@@ -24,7 +25,7 @@ from tests.conftest import TOWN_SEED
 from tests.data.test_devkit import compare
 
 TINY = VoxelGrid.centered((16, 16, 8), 0.8)
-SHORT = {"duration_s": 1.0, "sensors": LIDAR_KEYFRAMES}
+SHORT = {"duration_s": 0.5, "sensors": TownSensors(image_size=(64, 36), depth=True, semantic=True)}
 
 
 @pytest.fixture(scope="module")
@@ -145,7 +146,7 @@ def test_the_ego_is_on_its_route_and_on_the_basemap(devkit, town_root, town_inde
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> dict[str, str]:
-    """Digests of a data set of two short scenes, written by one process."""
+    """Digests of a data set of two short scenes with all sensors, written by one process."""
     return digests(town.write_town(tmp_path_factory.mktemp("tiny") / "set", 2, 5, TINY, **SHORT))
 
 
@@ -156,24 +157,26 @@ def test_same_seed_same_bytes_for_any_workers(tiny, tmp_path, town_root):
 
 
 def test_interrupted_generation_resumes_to_the_same_bytes(tiny, tmp_path, monkeypatch):
-    real, left = town.write_scene, [1]
+    """Killed in the middle of the second scene, whose first keyframe and some sweeps are there already."""
+    real, left = NuScenesWriter.write_sweep, [21 + 13]
 
-    def dies(writer, options, plan):
+    def dies(*args):
         if not left[0]:
             raise KeyboardInterrupt
         left[0] -= 1
-        real(writer, options, plan)
+        return real(*args)
 
     out = tmp_path / "set"
-    monkeypatch.setattr(town, "write_scene", dies)
+    monkeypatch.setattr(NuScenesWriter, "write_sweep", dies)
     with pytest.raises(KeyboardInterrupt):
         town.write_town(out, 2, 5, TINY, **SHORT)
-    assert not out.exists()
-    with pytest.raises(DatasetExistsError, match="unfinished generation with other options"):
-        town.write_town(out, 2, 6, TINY, **SHORT)
-    written = []
-    monkeypatch.setattr(town, "write_scene", lambda *args: (written.append(args[2].name), real(*args)))
-    steps = []
+    monkeypatch.undo()
+    assert not out.exists() and list(tmp_path.rglob("scene-2002*.jpg"))
+    for other in ({"seed": 6}, {"sensors": LIDAR_KEYFRAMES}):
+        with pytest.raises(DatasetExistsError, match="unfinished generation with other options"):
+            town.write_town(**{"out": out, "scenes": 2, "seed": 5, "grid": TINY, **SHORT, **other})
+    written, steps, write_scene = [], [], town.write_scene
+    monkeypatch.setattr(town, "write_scene", lambda *args: (written.append(args[2].name), write_scene(*args)))
     town.write_town(out, 2, 5, TINY, **SHORT, progress=lambda done, total: steps.append((done, total)))
     assert written == ["scene-2002"] and steps == [(1, 2), (2, 2)]
     assert digests(out) == tiny

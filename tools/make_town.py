@@ -1,4 +1,11 @@
-"""Generate a data set of drives through the procedural town, in nuScenes' format, with its index."""
+"""Generate a data set of drives through the procedural town, in nuScenes' format, with its index.
+
+    python tools/make_town.py --out data/town --scenes 50 --no-cameras --no-sweeps    what the models learn from
+    python tools/make_town.py --out data/town --image-size 1600 900                   all of nuScenes' sensors but radar
+
+A scene of 20 s takes 225 MB of sweeps, 25 MB of LiDAR keyframes and 5 MB of images, and half a minute on one core; at
+1600 x 900 there are 46 MB of images, and it takes two minutes.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +22,7 @@ from drivewm.geometry import VoxelGrid
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="the data set to be")
     parser.add_argument("--scenes", type=int, default=50, help="number of scenes; about 22 %% become the val split")
     parser.add_argument("--seed", type=int, default=0)
@@ -25,13 +32,13 @@ def main() -> None:
     parser.add_argument("--voxel", type=float, default=0.8, help="edge of a voxel [m]")
     parser.add_argument("--z-min", type=float, default=-1.0, help="lower end of the grid [m]")
     on_off = argparse.BooleanOptionalAction
-    parser.add_argument("--cameras", action=on_off, default=True, help="six cameras' images at keyframes")
+    parser.add_argument("--cameras", action=on_off, default=True, help="images of six cameras at keyframes")
     parser.add_argument(
         "--image-size", type=int, nargs=2, default=(400, 224), metavar=("W", "H"), help="nuScenes has 1600 900"
     )
     parser.add_argument("--sweeps", action=on_off, default=True, help="LiDAR at 20 Hz, not only at keyframes")
-    parser.add_argument("--depth", action="store_true", help="depth images too")
-    parser.add_argument("--semantic", action="store_true", help="images of classes too")
+    parser.add_argument("--depth", action="store_true", help="depth images as well")
+    parser.add_argument("--semantic", action="store_true", help="images of classes as well")
     parser.add_argument("--overwrite", action="store_true", help="replace what is at --out")
     args = parser.parse_args()
     try:

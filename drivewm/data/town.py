@@ -44,7 +44,7 @@ def write_town(
         workers: processes.
         overwrite: replace what is there.
         duration_s: of a scene [s].
-        sensors: what is written of the sensors; all of it takes 260 MB and a minute of computing a scene of 20 s.
+        sensors: what is written of the sensors; by default 260 MB and half a minute of computing for a scene of 20 s.
         progress: called with (scenes done, scenes) as it goes on.
 
     Returns:

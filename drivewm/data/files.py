@@ -80,14 +80,22 @@ def read_lidar(path: str | Path, num_bytes: int | None = None) -> np.ndarray:
     return points
 
 
-def write_occupancy(path: str | Path, semantics: np.ndarray, visible: np.ndarray) -> None:
-    """Writes Occ3D's labels.npz: `semantics` and `visible (X, Y, Z)`, the latter as both of Occ3D's masks.
+def write_lidarseg(path: str | Path, numbers: np.ndarray) -> None:
+    """Writes category numbers of points `(N,)` as nuScenes-lidarseg's .bin, a byte each."""
+    write_bytes(path, np.asarray(numbers, np.uint8).tobytes())
 
-    There are no cameras yet whose view `mask_camera` could describe.
+
+def write_occupancy(
+    path: str | Path, semantics: np.ndarray, mask_lidar: np.ndarray, mask_camera: np.ndarray | None = None
+) -> None:
+    """Writes Occ3D's labels.npz: `semantics` and which voxels LiDAR and cameras see, each `(X, Y, Z)`.
+
+    Without cameras, Occ3D's layout still has a `mask_camera`: it equals `mask_lidar` then.
     """
-    mask = visible.astype(np.uint8)
+    masks = {"mask_lidar": mask_lidar, "mask_camera": mask_lidar if mask_camera is None else mask_camera}
+    masks = {name: mask.astype(np.uint8) for name, mask in masks.items()}
     with replacing(path) as temporary, open(temporary, "wb") as file:
-        np.savez_compressed(file, semantics=semantics.astype(np.uint8), mask_lidar=mask, mask_camera=mask)
+        np.savez_compressed(file, semantics=semantics.astype(np.uint8), **masks)
 
 
 def read_occupancy(path: str | Path, grid: VoxelGrid) -> tuple[np.ndarray, np.ndarray]:

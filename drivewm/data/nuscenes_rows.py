@@ -1,33 +1,29 @@
-"""Rows of nuScenes' 13 tables for a set of scenes. Tokens are digests of what they name: equal input, equal rows."""
+"""Rows of nuScenes' 13 tables for a set of scenes, and of lidarseg.json where points have classes."""
 
 from __future__ import annotations
 
-import hashlib
-
-from drivewm.data.nuscenes_schema import ATTRIBUTES, CATEGORIES, VISIBILITY
+from drivewm.data.nuscenes_schema import ATTRIBUTES, CATEGORIES, LIDARSEG_CATEGORIES, VISIBILITY
 from drivewm.data.records import BoxRecord, FrameRecord, SceneRecord
-
-
-def token(key: str, scene: str, kind: str, index: int | str) -> str:
-    """32 hex digits for the `index`-th thing of a `kind` in a scene; `key` tells data sets apart."""
-    return hashlib.md5(f"{key}/{scene}/{kind}/{index}".encode(), usedforsecurity=False).hexdigest()
+from drivewm.data.row_tokens import token
+from drivewm.data.sensor_rows import sensor_tables
 
 
 def make_tables(scenes: list[SceneRecord], key: str, map_files: dict[str, str]) -> dict[str, list[dict]]:
-    """All tables.
+    """All tables. Without point classes there is no lidarseg, and the categories are those of the boxes alone.
 
     Args:
         scenes: in the order of scene.json.
         key: goes into every token, e.g. the seed.
         map_files: basemap mask of each location, relative to the data root.
     """
-    category = {name: token(key, "", "category", name) for name in CATEGORIES}
+    of_sensors = sensor_tables(scenes, key)
+    if not of_sensors["lidarseg"]:
+        del of_sensors["lidarseg"]
+    category = {name: token(key, "", "category", name) for name in LIDARSEG_CATEGORIES}
     attribute = {name: token(key, "", "attribute", name) for name in ATTRIBUTES}
-    sensor = token(key, "", "sensor", "LIDAR_TOP")
     tables: dict[str, list[dict]] = {
-        "category": [
-            {"token": t, "name": n, "description": f"Occ3D class: {CATEGORIES[n]}."} for n, t in category.items()
-        ],
+        **of_sensors,
+        "category": _categories(category, "lidarseg" in of_sensors),
         "attribute": [{"token": t, "name": n, "description": ATTRIBUTES[n]} for n, t in attribute.items()],
         "visibility": [
             {
@@ -37,23 +33,10 @@ def make_tables(scenes: list[SceneRecord], key: str, map_files: dict[str, str]) 
             }
             for t, (level, low, high) in VISIBILITY.items()
         ],
-        "sensor": [{"token": sensor, "channel": "LIDAR_TOP", "modality": "lidar"}],
-        **{
-            name: []
-            for name in (
-                "calibrated_sensor",
-                "log",
-                "scene",
-                "sample",
-                "sample_data",
-                "ego_pose",
-                "instance",
-                "sample_annotation",
-            )
-        },
+        **{name: [] for name in ("log", "scene", "sample", "instance", "sample_annotation")},
     }
     for scene in scenes:
-        _add_scene(tables, scene, key, sensor)
+        _add_scene(tables, scene, key)
         _add_boxes(tables, scene, key, category, attribute)
     tables["map"] = [
         {
@@ -67,6 +50,16 @@ def make_tables(scenes: list[SceneRecord], key: str, map_files: dict[str, str]) 
     return tables
 
 
+def _categories(category: dict[str, str], lidarseg: bool) -> list[dict]:
+    """nuScenes' categories by name and token; with lidarseg those of points too, each with its number."""
+    if not lidarseg:
+        return [{"token": category[n], "name": n, "description": f"Occ3D class: {c}."} for n, c in CATEGORIES.items()]
+    return [
+        {"token": category[name], "name": name, "description": f"Occ3D class: {label}.", "index": number}
+        for number, (name, label) in enumerate(LIDARSEG_CATEGORIES.items())
+    ]
+
+
 def _chain(key: str, scene: str, kind: str, index: int, count: int) -> dict[str, str]:
     """Token of the `index`-th of `count` rows of a kind in a scene, and of its neighbours."""
     return {
@@ -76,21 +69,12 @@ def _chain(key: str, scene: str, kind: str, index: int, count: int) -> dict[str,
     }
 
 
-def _add_scene(tables: dict[str, list[dict]], scene: SceneRecord, key: str, sensor: str) -> None:
-    """Log, calibration, scene, and for each keyframe sample, sample_data and ego_pose."""
+def _add_scene(tables: dict[str, list[dict]], scene: SceneRecord, key: str) -> None:
+    """Log, scene, and a sample for each keyframe."""
     name, count = scene.name, len(scene.frames)
-    log, calibration = token(key, name, "log", 0), token(key, name, "calibrated_sensor", 0)
+    log = token(key, name, "log", 0)
     tables["log"].append(
         {"token": log, "logfile": name, "vehicle": "ego", "date_captured": "", "location": scene.location}
-    )
-    tables["calibrated_sensor"].append(
-        {
-            "token": calibration,
-            "sensor_token": sensor,
-            "translation": scene.lidar_translation,
-            "rotation": scene.lidar_rotation,
-            "camera_intrinsic": [],
-        }
     )
     tables["scene"].append(
         {
@@ -104,34 +88,11 @@ def _add_scene(tables: dict[str, list[dict]], scene: SceneRecord, key: str, sens
         }
     )
     for i, frame in enumerate(scene.frames):
-        pose = token(key, name, "ego_pose", i)
         tables["sample"].append(
             {
                 **_chain(key, name, "sample", i, count),
                 "timestamp": frame.timestamp_us,
                 "scene_token": token(key, name, "scene", 0),
-            }
-        )
-        tables["ego_pose"].append(
-            {
-                "token": pose,
-                "timestamp": frame.timestamp_us,
-                "rotation": frame.ego_rotation,
-                "translation": frame.ego_translation,
-            }
-        )
-        tables["sample_data"].append(
-            {
-                **_chain(key, name, "sample_data", i, count),
-                "sample_token": token(key, name, "sample", i),
-                "ego_pose_token": pose,
-                "calibrated_sensor_token": calibration,
-                "timestamp": frame.timestamp_us,
-                "fileformat": "pcd",
-                "is_key_frame": True,
-                "height": 0,
-                "width": 0,
-                "filename": frame.lidar_file,
             }
         )
 

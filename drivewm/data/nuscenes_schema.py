@@ -83,6 +83,29 @@ CATEGORIES: dict[str, str] = {
 }
 """nuScenes' 23 categories and the Occ3D class of each (that of nuScenes-lidarseg's 16-class challenge)."""
 
+_BY_POINT = {
+    "noise": "others",
+    "flat.driveable_surface": "driveable_surface",
+    "flat.other": "other_flat",
+    "flat.sidewalk": "sidewalk",
+    "flat.terrain": "terrain",
+    "static.manmade": "manmade",
+    "static.other": "others",
+    "static.vegetation": "vegetation",
+    "vehicle.ego": "others",
+}
+_ORDER = (
+    "noise",
+    "animal",
+    *sorted(name for name in CATEGORIES if name.startswith("human")),
+    *sorted(name for name in CATEGORIES if name.startswith("movable_object")),
+    "static_object.bicycle_rack",
+    *sorted(name for name in CATEGORIES if name.startswith("vehicle")),
+    *(name for name in _BY_POINT if name != "noise"),
+)
+LIDARSEG_CATEGORIES: dict[str, str] = {name: {**CATEGORIES, **_BY_POINT}[name] for name in _ORDER}
+"""nuScenes-lidarseg's 32 categories by their number, and the Occ3D class of each."""
+
 ATTRIBUTES: dict[str, str] = {
     "vehicle.moving": "Vehicle is moving.",
     "vehicle.stopped": "Vehicle, with a driver/rider in/on it, is currently stationary but has an intent to move.",

@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from drivewm.data.errors import DataError, DatasetExistsError
-from drivewm.data.files import read_json, write_lidar, write_occupancy
-from drivewm.data.nuscenes_rows import make_tables, token
+from drivewm.data.files import read_json, write_lidar, write_lidarseg, write_occupancy
+from drivewm.data.nuscenes_rows import make_tables
 from drivewm.data.nuscenes_tables import INCOMPLETE_SUFFIX
-from drivewm.data.records import SceneRecord
+from drivewm.data.pictures import write_depth, write_jpeg, write_semantic
+from drivewm.data.records import LIDAR, SceneRecord
+from drivewm.data.row_tokens import sample_data_token, token
 from drivewm.host import write_json
 
 _RECORDS = "records"
@@ -67,15 +69,67 @@ class NuScenesWriter:
         """Was this scene finished, by this run or by one that was killed?"""
         return (self.folder / _RECORDS / f"{name}.json").exists()
 
-    def write_frame(
-        self, scene: str, number: int, timestamp_us: int, points: np.ndarray, semantics: np.ndarray, visible: np.ndarray
-    ) -> str:
-        """Writes a keyframe's sweep `(N, 5)` and labels `(X, Y, Z)`. Returns the sweep's file name for the record."""
-        lidar_file = f"samples/LIDAR_TOP/{scene}__LIDAR_TOP__{timestamp_us}.pcd.bin"
-        write_lidar(self.folder / lidar_file, points)
+    def write_sweep(
+        self,
+        scene: str,
+        timestamp_us: int,
+        points: np.ndarray,
+        is_key_frame: bool = True,
+        numbers: np.ndarray | None = None,
+    ) -> dict[str, str]:
+        """Writes a LiDAR sweep `(N, 5)`, and the category numbers `(N,)` of its points if given.
+
+        Returns:
+            fields of its `SensorData`: `file`, `lidarseg_file`.
+        """
+        file = f"{self._sensor_file(scene, LIDAR, timestamp_us, is_key_frame)}.pcd.bin"
+        write_lidar(self.folder / file, points)
+        lidarseg_file = ""
+        if numbers is not None:
+            own = sample_data_token(self.key, scene, LIDAR, timestamp_us)
+            lidarseg_file = f"lidarseg/{self.version}/{own}_lidarseg.bin"
+            write_lidarseg(self.folder / lidarseg_file, numbers)
+        return {"file": file, "lidarseg_file": lidarseg_file}
+
+    def write_image(
+        self,
+        scene: str,
+        channel: str,
+        timestamp_us: int,
+        rgb: np.ndarray,
+        depth: np.ndarray | None = None,
+        semantic: np.ndarray | None = None,
+    ) -> dict[str, str]:
+        """Writes a keyframe's picture of a camera `(H, W, 3)`, with its depth [m] and classes `(H, W)` if given.
+
+        Returns:
+            fields of its `SensorData`: `file`.
+        """
+        stem = self._sensor_file(scene, channel, timestamp_us, True)
+        write_jpeg(self.folder / f"{stem}.jpg", rgb)
+        if depth is not None:
+            write_depth(self.folder / f"{stem.replace('samples/', 'depth/', 1)}.png", depth)
+        if semantic is not None:
+            write_semantic(self.folder / f"{stem.replace('samples/', 'semantic/', 1)}.png", semantic)
+        return {"file": f"{stem}.jpg"}
+
+    def write_labels(
+        self,
+        scene: str,
+        number: int,
+        semantics: np.ndarray,
+        mask_lidar: np.ndarray,
+        mask_camera: np.ndarray | None = None,
+    ) -> None:
+        """Writes a keyframe's occupancy labels `(X, Y, Z)` and which voxels its LiDAR and cameras see."""
         sample = token(self.key, scene, "sample", number)
-        write_occupancy(self.folder / "gts" / scene / sample / "labels.npz", semantics, visible)
-        return lidar_file
+        write_occupancy(self.folder / "gts" / scene / sample / "labels.npz", semantics, mask_lidar, mask_camera)
+
+    @staticmethod
+    def _sensor_file(scene: str, channel: str, timestamp_us: int, is_key_frame: bool) -> str:
+        """Name of a sensor's file, without its suffix."""
+        folder = "samples" if is_key_frame else "sweeps"
+        return f"{folder}/{channel}/{scene}__{channel}__{timestamp_us}"
 
     def write_can_bus(self, scene: str, messages: dict[str, list | dict]) -> None:
         """Writes a scene's CAN bus messages, a file each."""

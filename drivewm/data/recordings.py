@@ -12,7 +12,7 @@ from drivewm.data.basemap import write_mask
 from drivewm.data.errors import DataError, MissingFileError
 from drivewm.data.nuscenes_writer import NuScenesWriter
 from drivewm.data.occupancy_labels import causal_labels
-from drivewm.data.records import FrameRecord, SceneRecord, pose_fields
+from drivewm.data.records import LIDAR, FrameRecord, SceneRecord, SensorData, SensorRecord, pose_fields
 from drivewm.geometry import VoxelGrid, se3
 from drivewm.structures import OCC3D
 
@@ -93,19 +93,20 @@ def convert_recording(file: str | Path, out: str | Path, grid: VoxelGrid, overwr
         "grid": {"range_m": list(grid.range_m), "voxel_m": grid.voxel_m},
     }
     writer = NuScenesWriter(out, description, VERSION, key=Path(file).name, overwrite=overwrite)
-    frames = []
+    frames, data = [], []
     for k, time_s in enumerate(arrays["t"]):
         stamp = int(round(float(time_s) * 1e6))
         points = np.column_stack([sweeps[k], intensity[k], np.full(len(sweeps[k]), -1.0)])
-        lidar_file = writer.write_frame(name, k, stamp, points, semantics[k], visible[k])
-        frames.append(FrameRecord(stamp, *pose_fields(T_global_ego[k]), lidar_file, []))
+        writer.write_labels(name, k, semantics[k], visible[k])
+        files = writer.write_sweep(name, stamp, points)
+        data.append(SensorData(stamp, *pose_fields(T_global_ego[k]), frame=k, **files))
+        frames.append(FrameRecord(stamp, []))
     record = SceneRecord(
         name=name,
         location="unknown",
         split=SPLIT,
         description=f"Keyframes of a recording: {Path(file).name}",
-        lidar_translation=pose_fields(T_EGO_LIDAR)[0],
-        lidar_rotation=pose_fields(T_EGO_LIDAR)[1],
+        sensors=[SensorRecord(LIDAR, *pose_fields(T_EGO_LIDAR), data)],
         frames=frames,
         route=[],
     )

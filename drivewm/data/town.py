@@ -11,7 +11,7 @@ import numpy as np
 from drivewm.data.basemap import PIXEL_M, write_mask
 from drivewm.data.map_expansion import write_map_expansion
 from drivewm.data.nuscenes_writer import NuScenesWriter
-from drivewm.data.town_plan import TownOptions, plan_scenes
+from drivewm.data.town_plan import TownOptions, TownSensors, plan_scenes
 from drivewm.data.town_scene import town_at, write_scene
 from drivewm.geometry import VoxelGrid
 from drivewm.host import in_processes
@@ -28,6 +28,7 @@ def write_town(
     workers: int = 1,
     overwrite: bool = False,
     duration_s: float = 20.0,
+    sensors: TownSensors = TownSensors(),  # noqa: B008
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
     """Writes a data set of `scenes` scenes in the procedural town.
@@ -43,6 +44,7 @@ def write_town(
         workers: processes.
         overwrite: replace what is there.
         duration_s: of a scene [s].
+        sensors: what is written of the sensors; by default 260 MB and half a minute of computing for a scene of 20 s.
         progress: called with (scenes done, scenes) as it goes on.
 
     Returns:
@@ -53,7 +55,7 @@ def write_town(
     """
     if workers < 1:
         raise ValueError(f"workers must be >= 1, got {workers}")
-    options = TownOptions(scenes, seed, grid, duration_s)
+    options = TownOptions(scenes, seed, grid, duration_s, sensors)
     plans = plan_scenes(scenes)
     writer = NuScenesWriter(out, options.description(), VERSION, key=f"town/{seed}", overwrite=overwrite)
     todo = [plan for plan in plans if not writer.has_scene(plan.name)]

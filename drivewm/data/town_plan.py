@@ -10,9 +10,51 @@ from drivewm.geometry import VoxelGrid
 TRAIN_LOCATIONS, VAL_LOCATION = LOCATIONS[:3], LOCATIONS[3]
 """Splits share no location, so they share no road."""
 VAL_SHARE = 0.22
-KEYFRAME_HZ, PHYSICS_HZ = 2, 10
+KEYFRAME_HZ, PHYSICS_HZ, SWEEP_HZ = 2, 10, 20
+LEAD_S = 0.5
+"""Sweeps begin this long before the first keyframe."""
+_LARGEST_IMAGE_PX = 8192
 # Numbers that nuScenes does not use: no scene of ours is on a list of the devkit.
 _FIRST_NUMBER, _LAST_NUMBER = 2001, 9999
+
+
+@dataclass(frozen=True)
+class TownSensors:
+    """What is written of the sensors, beside the LiDAR's keyframes.
+
+    Attributes:
+        cameras: six cameras' images at keyframes, and `mask_camera` from them.
+        image_size: width and height of the images [px].
+        sweeps: all LiDAR sweeps at 20 Hz, not only keyframes.
+        depth, semantic: images of the cameras' depth and of classes; they need cameras.
+
+    Raises:
+        ValueError: an image without width or height or too large, depth or semantic images without cameras.
+    """
+
+    cameras: bool = True
+    image_size: tuple[int, int] = (400, 224)
+    sweeps: bool = True
+    depth: bool = False
+    semantic: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.image_size) != 2 or not all(1 <= n <= _LARGEST_IMAGE_PX for n in self.image_size):
+            raise ValueError(
+                f"image_size must be a width and a height of 1 to {_LARGEST_IMAGE_PX} px, got {tuple(self.image_size)}"
+            )
+        if (self.depth or self.semantic) and not self.cameras:
+            raise ValueError(f"cameras must be on for depth or semantic images, got {self}")
+
+    def description(self) -> dict:
+        """For dataset.json; the size of images that are not written does not matter."""
+        size = {"image_size": list(self.image_size)} if self.cameras else {}
+        flags = {name: getattr(self, name) for name in ("cameras", "sweeps", "depth", "semantic")}
+        return {**flags, **size}
+
+
+LIDAR_KEYFRAMES = TownSensors(cameras=False, sweeps=False)
+"""No more than the models of this package learn from."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +66,7 @@ class TownOptions:
         seed: of towns, traffic and sensors.
         grid: for the labels.
         duration_s: of a scene; it has `duration_s * 2 + 1` keyframes.
+        sensors: what is written of the sensors.
 
     Raises:
         ValueError: a number is out of range.
@@ -33,6 +76,7 @@ class TownOptions:
     seed: int
     grid: VoxelGrid
     duration_s: float = 20.0
+    sensors: TownSensors = TownSensors()
 
     def __post_init__(self) -> None:
         most = _LAST_NUMBER - _FIRST_NUMBER + 1
@@ -57,6 +101,7 @@ class TownOptions:
             "seed": self.seed,
             "scenes": self.scenes,
             "duration_s": float(self.duration_s),
+            "sensors": self.sensors.description(),
         }
 
 

@@ -3,6 +3,7 @@
 from drivewm.simulation.cameras import CameraConfig, CameraImage, Cameras, nuscenes_rig
 from drivewm.simulation.families import FAMILIES, make_family
 from drivewm.simulation.lidar import LidarConfig, LidarSweep
+from drivewm.simulation.motion import Moment, between
 from drivewm.simulation.scenario import Scenario, make_scenarios
 from drivewm.simulation.simulator import AgentBoxes, TownSimulator
 from drivewm.simulation.town import Town
@@ -15,9 +16,11 @@ __all__ = [
     "Cameras",
     "LidarConfig",
     "LidarSweep",
+    "Moment",
     "Scenario",
     "Town",
     "TownSimulator",
+    "between",
     "make_family",
     "make_scenarios",
     "nuscenes_rig",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from drivewm.geometry import se3
+from drivewm.geometry import se2, se3
 from drivewm.simulation import _kernels
 from drivewm.simulation.bodies import Bodies
 from drivewm.simulation.ground import Ground
@@ -82,13 +83,14 @@ class LidarConfig:
 
 @dataclass(frozen=True)
 class LidarSweep:
-    """One revolution; R rays of which N came back.
+    """One revolution; R rays of which N came back. The LiDAR frame is that of its end, whose time is its stamp.
 
     Attributes:
         points: `(N, 5)` float32 x, y, z [m] in the LiDAR frame, intensity in 0..255, ring.
         point_class: `(N,)` uint8 class of what was hit.
         point_ray: `(N,)` int64 the ray of each point.
         ray_directions: `(R, 3)` float32 unit vectors in the LiDAR frame.
+        ray_origins: `(R, 3)` float32 where each ray began, in the LiDAR frame [m]: zero where the ego stood still.
         ray_depth_m: `(R,)` float64 true distance along each ray, inf where nothing is in range.
         T_ego_lidar: `(4, 4)`.
     """
@@ -97,6 +99,7 @@ class LidarSweep:
     point_class: np.ndarray
     point_ray: np.ndarray
     ray_directions: np.ndarray = field(repr=False)
+    ray_origins: np.ndarray = field(repr=False)
     ray_depth_m: np.ndarray = field(repr=False)
     T_ego_lidar: np.ndarray = field(repr=False)
 
@@ -152,7 +155,7 @@ class Lidar:
         self._directions, self._ring = config.directions()
 
     def sweep(self, bodies: Bodies, ground: Ground, pose: np.ndarray, rng: np.random.Generator | None) -> LidarSweep:
-        """One sweep without motion distortion.
+        """One sweep without motion: all rays at one moment.
 
         Args:
             bodies: in the ego frame.
@@ -160,26 +163,69 @@ class Lidar:
             pose: `(3,)` of the ego, global frame.
             rng: of noise and drop-out; None for a perfect sensor.
         """
-        config = self.config
-        rays_ego = self._directions @ config.T_ego_lidar[:3, :3].T
-        origin = np.array(config.mount_m)
-        depth, body, cosine = cast(bodies, origin, rays_ego, config.max_range_m)
+        return self.revolve([bodies], np.zeros((1, 3)), ground, pose, rng)
+
+    def revolve(
+        self,
+        bodies: Sequence[Bodies],
+        ego: np.ndarray,
+        ground: Ground,
+        pose: np.ndarray,
+        rng: np.random.Generator | None,
+    ) -> LidarSweep:
+        """One sweep in K steps of equal angle, between which the ego and the bodies move.
+
+        Args:
+            bodies: those of each step, in the ego frame of the sweep's end.
+            ego: `(K, 3)` where the ego is in each step, in its own frame of the sweep's end.
+            ground: classes of the ground, global frame.
+            pose: `(3,)` of the ego at the end, global frame.
+            rng: of noise and drop-out; None for a perfect sensor.
+
+        Returns:
+            all points in the LiDAR frame of the end: what stands is where it stands, what moves is smeared.
+
+        Raises:
+            ValueError: there is no step, or there are more or fewer bodies than poses.
+        """
+        if len(bodies) != len(ego) or not len(ego):
+            raise ValueError(f"a revolution needs bodies and a pose for each step, got {len(bodies)} and {len(ego)}")
+        config, rays = self.config, len(self._directions)
+        origin, direction = np.empty((rays, 3)), np.empty((rays, 3))
+        depth, cosine = np.empty(rays), np.empty(rays)
+        body, label = np.empty(rays, np.int64), np.zeros(rays, np.uint8)
+        bounds = config.beams * (np.arange(len(ego) + 1) * config.azimuth_steps // len(ego))
+        for step, T_end_then in enumerate(se3.from_se2(np.asarray(ego, np.float64)) @ config.T_ego_lidar):
+            own = slice(bounds[step], bounds[step + 1])
+            origin[own], direction[own] = T_end_then[:3, 3], self._directions[own] @ T_end_then[:3, :3].T
+            depth[own], body[own], cosine[own] = cast(
+                bodies[step], T_end_then[:3, 3], direction[own], config.max_range_m
+            )
+            met = body[own] >= 0
+            label[own][met] = bodies[step].classes[body[own][met]]
         ray = np.flatnonzero(body != NOTHING)
-        distance, cosine, body = depth[ray], cosine[ray], body[ray]
+        distance, incidence = depth[ray], cosine[ray]
         if rng is not None:
-            lost = config.drop_out * (1.0 + 2.0 * (cosine < 0.08) + (distance / config.max_range_m) ** 2)
+            lost = config.drop_out * (1.0 + 2.0 * (incidence < 0.08) + (distance / config.max_range_m) ** 2)
             kept = rng.random(len(ray)) >= lost
             distance = distance + config.range_noise_m * rng.standard_normal(len(ray))
-            ray, distance, cosine, body = ray[kept], distance[kept], cosine[kept], body[kept]
-        on_ground = body == GROUND
-        label = np.empty(len(ray), np.uint8)
-        label[~on_ground] = bodies.classes[body[~on_ground]]
-        cos, sin = np.cos(pose[2]), np.sin(pose[2])
-        x, y = (origin + distance[:, None] * rays_ego[ray])[on_ground, :2].T
-        label[on_ground] = ground.lookup(np.stack([pose[0] + cos * x - sin * y, pose[1] + sin * x + cos * y], axis=-1))
-        intensity = 255.0 * _REFLECTIVITY[label] * np.sqrt(cosine) * np.exp(-distance / 120.0)
+            ray, distance, incidence = ray[kept], distance[kept], incidence[kept]
+        on_ground, met_class = body[ray] == GROUND, label[ray]
+        xy = (origin[ray] + distance[:, None] * direction[ray])[on_ground, :2]
+        met_class[on_ground] = ground.lookup(se2.transform_points(np.asarray(pose, np.float64), xy))
+        intensity = 255.0 * _REFLECTIVITY[met_class] * np.sqrt(incidence) * np.exp(-distance / 120.0)
         if rng is not None:
             intensity = intensity * np.clip(1.0 + 0.1 * rng.standard_normal(len(ray)), 0.0, 2.0)
-        xyz = distance[:, None] * self._directions[ray]
+        R_lidar_ego = config.T_ego_lidar[:3, :3].T
+        origin, direction = (origin - config.mount_m) @ R_lidar_ego.T, direction @ R_lidar_ego.T
+        xyz = origin[ray] + distance[:, None] * direction[ray]
         points = np.column_stack([xyz, np.clip(np.round(intensity), 0, 255), self._ring[ray]]).astype(np.float32)
-        return LidarSweep(points, label, ray, self._directions.astype(np.float32), depth, config.T_ego_lidar)
+        return LidarSweep(
+            points,
+            met_class,
+            ray,
+            direction.astype(np.float32),
+            origin.astype(np.float32),
+            depth,
+            config.T_ego_lidar,
+        )

@@ -14,8 +14,9 @@ from drivewm.simulation import occupancy, paths
 from drivewm.simulation.bodies import Bodies
 from drivewm.simulation.cameras import CameraImage, Cameras, nuscenes_rig
 from drivewm.simulation.expert import steering_rate
-from drivewm.simulation.kinds import KINDS, LABEL_OF_KIND, PEDESTRIAN, road_user_bodies
+from drivewm.simulation.kinds import KINDS, LABEL_OF_KIND, PEDESTRIAN
 from drivewm.simulation.lidar import Lidar, LidarConfig, LidarSweep
+from drivewm.simulation.motion import Moment, sweep_in_motion
 from drivewm.simulation.population import populate
 from drivewm.simulation.replay import Replay
 from drivewm.simulation.scenario import WARM_UP_S, Scenario
@@ -54,16 +55,6 @@ class AgentBoxes:
         return len(self.boxes)
 
 
-@dataclass(frozen=True)
-class _Movers:
-    """Boxes `(N, 7)`, velocities `(N, 2)`, kinds and tracks `(N,)`, global frame."""
-
-    boxes: np.ndarray
-    velocity: np.ndarray
-    kind: np.ndarray
-    track: np.ndarray
-
-
 class TownSimulator:
     """Drives one scenario after the other in a town; agents react to the ego.
 
@@ -85,7 +76,7 @@ class TownSimulator:
         self.scenario: Scenario | None = None
         self._replay: Replay | None = None
 
-    def reset(self, scenario: Scenario, seed: int | None = None, reactive: bool = True) -> None:
+    def reset(self, scenario: Scenario, seed: int | None = None, reactive: bool = True, lead_s: float = 0.0) -> None:
         """Begin an episode. The expert drives the first seconds, so that traffic has settled when time is 0.
 
         Args:
@@ -93,20 +84,23 @@ class TownSimulator:
             seed: of traffic and people, instead of the scenario's own.
             reactive: do agents react to the ego, or repeat what they do while the expert drives? That takes as long as
                 driving the episode.
+            lead_s: in [0, `WARM_UP_S`), in whole steps: it begins that long before, on the way to the same state [s].
 
         Raises:
-            ValueError: the scenario belongs to another town.
+            ValueError: the scenario belongs to another town, or the lead is another.
         """
+        if not 0.0 <= lead_s < WARM_UP_S:
+            raise ValueError(f"lead_s must be 0 or more and less than {WARM_UP_S} s, got {lead_s}")
         if seed is not None:
             scenario = replace(scenario, seed=seed)
         self._replay = None
         if not reactive:
             replay = Replay()
-            self.reset(scenario)
+            self.reset(scenario, lead_s=lead_s)
             while not self.done:
                 self.step(self.expert_control())
                 replay.add(self)
-            self.reset(scenario)
+            self.reset(scenario, lead_s=lead_s)
             self._replay = replay
             return
         if (scenario.town, scenario.town_seed) != (self.town.location, self.town.seed):
@@ -127,14 +121,14 @@ class TownSimulator:
         self._progress = rear
         self.time_s = -WARM_UP_S
         self._observe_ego()
-        for _ in range(round(WARM_UP_S / DT_S)):
+        for _ in range(round((WARM_UP_S - lead_s) / DT_S)):
             self.step(self.expert_control())
-        self.time_s = 0.0
+        self._begin_s = self.time_s
 
     def step(self, control: Control) -> None:
         """Advance by 0.1 s under the ego's control."""
         if self._replay is not None:
-            self._replay.show(self, round(self.time_s / DT_S))
+            self._replay.show(self, round((self.time_s - self._begin_s) / DT_S))
         else:
             self._step_agents()
         self.ego = step_bicycle(self.ego, control, DT_S, self.vehicle)
@@ -202,11 +196,11 @@ class TownSimulator:
 
     def boxes(self, radius_m: float = math.inf) -> AgentBoxes:
         """Road users whose centre is within `radius_m` of the ego: vehicles, people, parked vehicles."""
-        parked, movers = self.town.scenery.parked_boxes, self._movers()
+        parked, movers = self.town.scenery.parked_boxes, self.moment()
         boxes = np.concatenate([movers.boxes, parked])
         velocity = np.concatenate([movers.velocity, np.zeros((len(parked), 2))])
-        kinds = np.concatenate([movers.kind, self.town.scenery.parked_kinds])
-        track = np.concatenate([movers.track, _PARKED_TRACKS + np.arange(len(parked))])
+        kinds = np.concatenate([movers.kinds, self.town.scenery.parked_kinds])
+        track = np.concatenate([movers.tracks, _PARKED_TRACKS + np.arange(len(parked))])
         near = np.flatnonzero(np.hypot(boxes[:, 0] - self.ego.x, boxes[:, 1] - self.ego.y) <= radius_m)
         return AgentBoxes(
             boxes[near],
@@ -224,34 +218,19 @@ class TownSimulator:
         return occupancy.label_voxels(static, agents, self.town.ground, self.ego.pose, grid)
 
     def lidar(self, rng: np.random.Generator | None) -> LidarSweep:
-        """A LiDAR sweep; without a generator there is no noise and no drop-out."""
+        """A LiDAR sweep of this moment alone; without a generator there is no noise and no drop-out."""
         static, agents = self._bodies(self._lidar.config.max_range_m + 2.0)
         return self._lidar.sweep(static + agents, self.town.ground, self.ego.pose, rng)
 
-    def images(self) -> dict[str, CameraImage]:
-        """What the cameras see, by their names."""
-        static, agents = self._bodies(self._cameras.max_range_m + 2.0)
-        return self._cameras.render(static + agents, self.town.ground, self.ego.pose)
-
-    def mask_lidar(self, sweep: LidarSweep, grid: VoxelGrid) -> np.ndarray:
-        """Voxels `(X, Y, Z)` bool that a sweep taken now has seen."""
-        return occupancy.seen_voxels(sweep, grid)
-
-    def _bodies(self, radius_m: float) -> tuple[Bodies, Bodies]:
-        """Static bodies and agents near the ego, in its frame."""
-        movers = self._movers()
-        pose = self.ego.pose
-        agents = road_user_bodies(movers.boxes, movers.kind)
-        return tuple(b.near(pose[:2], radius_m).seen_from(pose) for b in (self.town.static, agents))
-
-    def _movers(self) -> _Movers:
-        """Everybody who may move, but the ego."""
+    def moment(self) -> Moment:
+        """Where the ego and all road users that may move are now."""
         traffic, walkers, actors = self.traffic, self.walkers, self.actors
-        return _Movers(
-            np.concatenate([traffic.boxes()[EGO + 1 :], walkers.boxes(), actors.boxes()]),
-            np.concatenate([traffic.velocity()[EGO + 1 :], walkers.velocity(), actors.velocity()]),
-            np.concatenate([traffic.kind[EGO + 1 :], np.full(len(walkers), PEDESTRIAN), actors.kind]),
-            np.concatenate(
+        return Moment(
+            ego=self.ego.pose,
+            boxes=np.concatenate([traffic.boxes()[EGO + 1 :], walkers.boxes(), actors.boxes()]),
+            velocity=np.concatenate([traffic.velocity()[EGO + 1 :], walkers.velocity(), actors.velocity()]),
+            kinds=np.concatenate([traffic.kind[EGO + 1 :], np.full(len(walkers), PEDESTRIAN), actors.kind]),
+            tracks=np.concatenate(
                 [
                     np.arange(EGO + 1, len(traffic)),
                     _WALKER_TRACKS + np.arange(len(walkers)),
@@ -259,6 +238,28 @@ class TownSimulator:
                 ]
             ),
         )
+
+    def lidar_in_motion(self, begin: Moment, end: Moment, rng: np.random.Generator | None) -> LidarSweep:
+        """The LiDAR sweep of the revolution from one moment of this episode to another."""
+        return sweep_in_motion(self._lidar, self.town, begin, end, rng)
+
+    def images(self) -> dict[str, CameraImage]:
+        """What the cameras see, by their names."""
+        static, agents = self._bodies(self._cameras.max_range_m + 2.0)
+        return self._cameras.render(static + agents, self.town.ground, self.ego.pose)
+
+    def mask_lidar(self, sweep: LidarSweep, grid: VoxelGrid) -> np.ndarray:
+        """Voxels `(X, Y, Z)` bool that a sweep which ends now has seen."""
+        return occupancy.seen_voxels(sweep, grid)
+
+    def mask_camera(self, images: dict[str, CameraImage], grid: VoxelGrid) -> np.ndarray:
+        """Voxels `(X, Y, Z)` bool that are seen in images taken now."""
+        return occupancy.seen_by_cameras(self._cameras.configs, images, grid)
+
+    def _bodies(self, radius_m: float) -> tuple[Bodies, Bodies]:
+        """Static bodies and agents near the ego, in its frame."""
+        pose, agents = self.ego.pose, self.moment().bodies()
+        return tuple(b.near(pose[:2], radius_m).seen_from(pose) for b in (self.town.static, agents))
 
     def _on_route(self, station: float) -> tuple[float, float, float]:
         x, y = (float(np.interp(station, self._route_along, self._route[:, axis])) for axis in range(2))

@@ -9,7 +9,7 @@ import numpy as np
 
 from drivewm.data.basemap import write_mask
 from drivewm.data.nuscenes_writer import NuScenesWriter
-from drivewm.data.records import BoxRecord, FrameRecord, SceneRecord, pose_fields
+from drivewm.data.records import LIDAR, BoxRecord, FrameRecord, SceneRecord, SensorData, SensorRecord, pose_fields
 from drivewm.geometry import VoxelGrid, se3
 from drivewm.structures import OCC3D
 
@@ -82,14 +82,15 @@ def write(out: Path, overwrite: bool = False) -> Path:
     description = {"schema_version": 1, "grid": {"range_m": list(GRID.range_m), "voxel_m": GRID.voxel_m}}
     writer = NuScenesWriter(out, description, VERSION, key="handmade", overwrite=overwrite)
     for scene, (split, count) in SCENES.items():
-        frames = []
+        frames, data = [], []
         for k in range(count):
             stamp = 100_000_000 * int(scene[-4:]) + STEP_US * k
-            lidar_file = writer.write_frame(scene, k, stamp, sweep(scene, k), *labels(scene, k))
-            frames.append(FrameRecord(stamp, *pose_fields(ego_pose(scene, k)), lidar_file, boxes(scene, k)))
-        writer.finish_scene(
-            SceneRecord(scene, "boston-seaport", split, "handmade", *pose_fields(T_EGO_LIDAR), frames, route(scene))
-        )
+            writer.write_labels(scene, k, *labels(scene, k))
+            files = writer.write_sweep(scene, stamp, sweep(scene, k))
+            data.append(SensorData(stamp, *pose_fields(ego_pose(scene, k)), frame=k, **files))
+            frames.append(FrameRecord(stamp, boxes(scene, k)))
+        sensors = [SensorRecord(LIDAR, *pose_fields(T_EGO_LIDAR), data)]
+        writer.finish_scene(SceneRecord(scene, "boston-seaport", split, "handmade", sensors, frames, route(scene)))
     write_mask(writer.folder / "maps" / "boston-seaport.png", np.ones((20, 30), bool))
     writer.finish(list(SCENES), {"boston-seaport": "maps/boston-seaport.png"})
     return out

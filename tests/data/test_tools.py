@@ -22,6 +22,7 @@ def call(monkeypatch, tool: str, *arguments: object) -> None:
 
 def test_make_town_writes_data_and_index(monkeypatch, tmp_path, capsys):
     options = ("--out", tmp_path / "town", "--scenes", 1, "--duration", 1, "--grid-size", 16, 16, 8, "--seed", 5)
+    options += ("--no-cameras", "--no-sweeps")
     call(monkeypatch, "make_town.py", *options)
     assert "1 scenes, 3 keyframes" in capsys.readouterr().out
     index = Index.open(tmp_path / "town" / "index")
@@ -33,7 +34,10 @@ def test_make_town_writes_data_and_index(monkeypatch, tmp_path, capsys):
     assert Index.open(tmp_path / "town" / "index").num_frames == 3
 
 
-@pytest.mark.parametrize("wrong", [("--voxel", -0.4), ("--grid-size", 0, 64, 8), ("--scenes", 0), ("--workers", 0)])
+WRONG = [("--voxel", -0.4), ("--grid-size", 0, 64, 8), ("--scenes", 0), ("--workers", 0)]
+
+
+@pytest.mark.parametrize("wrong", [*WRONG, ("--image-size", 0, 224), ("--no-cameras", "--depth")])
 def test_make_town_refuses_impossible_options(monkeypatch, tmp_path, wrong):
     with pytest.raises(SystemExit, match="error: .*(positive|must be)"):
         call(monkeypatch, "make_town.py", "--out", tmp_path / "town", *wrong)

@@ -13,9 +13,11 @@ from nuscenes.nuscenes import NuScenes
 from nuscenes.utils.data_classes import LidarPointCloud
 from nuscenes.utils.geometry_utils import points_in_box
 
-from drivewm.data import DatasetExistsError, Index, NuScenesClips, build_index, town, town_scene
+from drivewm.data import DatasetExistsError, Index, NuScenesClips, build_index, town
 from drivewm.data.nuscenes_schema import LOCATIONS, TABLES
-from drivewm.data.town_plan import TownOptions, plan_scenes
+from drivewm.data.nuscenes_writer import NuScenesWriter
+from drivewm.data.town_plan import LIDAR_KEYFRAMES, TownOptions, TownSensors, plan_scenes
+from drivewm.data.town_recorder import ANNOTATION_RADIUS_M
 from drivewm.geometry import VoxelGrid, boxes, se3
 from drivewm.simulation import Town, TownSimulator, make_scenarios
 from drivewm.structures import OCC3D, Command
@@ -23,6 +25,7 @@ from tests.conftest import TOWN_SEED
 from tests.data.test_devkit import compare
 
 TINY = VoxelGrid.centered((16, 16, 8), 0.8)
+SHORT = {"duration_s": 0.5, "sensors": TownSensors(image_size=(64, 36), depth=True, semantic=True)}
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +40,7 @@ def digests(root: Path) -> dict[str, str]:
 
 def test_layout(town_root, town_grid):
     assert [path.name for path in town_root.glob("v1.0-*")] == ["v1.0-town"]
-    assert {path.stem for path in (town_root / "v1.0-town").iterdir()} == set(TABLES)
+    assert {path.stem for path in (town_root / "v1.0-town").iterdir()} == {*TABLES, "lidarseg"}
     description = json.loads((town_root / "dataset.json").read_text())
     assert VoxelGrid(**description["grid"]) == town_grid and description["seed"] == TOWN_SEED
     assert not list(town_root.rglob("*.partial")) and not list(town_root.parent.glob("*.incomplete"))
@@ -98,7 +101,7 @@ def test_keyframes_are_the_simulation(town_index, town_grid):
     for k in range(13):
         np.testing.assert_allclose(clip.T_global_ego[0, k].numpy(), simulator.T_global_ego(), atol=1e-9)
         np.testing.assert_array_equal(clip.occupancy[0, k].numpy(), simulator.occupancy(town_grid))
-        agents = simulator.boxes(town_scene.ANNOTATION_RADIUS_M)
+        agents = simulator.boxes(ANNOTATION_RADIUS_M)
         valid = clip.boxes.valid[0, k].numpy()
         assert valid.sum() == len(agents)
         centers = se3.transform_points(clip.T_global_ego[0, k].numpy(), clip.boxes.center[0, k].numpy()[valid])
@@ -143,36 +146,38 @@ def test_the_ego_is_on_its_route_and_on_the_basemap(devkit, town_root, town_inde
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> dict[str, str]:
-    """Digests of a data set of two short scenes, written by one process."""
-    return digests(town.write_town(tmp_path_factory.mktemp("tiny") / "set", 2, 5, TINY, workers=1, duration_s=1.0))
+    """Digests of a data set of two short scenes with all sensors, written by one process."""
+    return digests(town.write_town(tmp_path_factory.mktemp("tiny") / "set", 2, 5, TINY, **SHORT))
 
 
 def test_same_seed_same_bytes_for_any_workers(tiny, tmp_path, town_root):
-    two = town.write_town(tmp_path / "elsewhere" / "two", 2, 5, TINY, workers=2, duration_s=1.0)
+    two = town.write_town(tmp_path / "elsewhere" / "two", 2, 5, TINY, workers=2, **SHORT)
     assert digests(two) == tiny
     assert digests(town_root)["maps/boston-seaport.png"] not in tiny.values()  # another seed, another town
 
 
 def test_interrupted_generation_resumes_to_the_same_bytes(tiny, tmp_path, monkeypatch):
-    real, left = town.write_scene, [1]
+    """Killed in the middle of the second scene, whose first keyframe and some sweeps are there already."""
+    real, left = NuScenesWriter.write_sweep, [21 + 13]
 
-    def dies(writer, options, plan):
+    def dies(*args):
         if not left[0]:
             raise KeyboardInterrupt
         left[0] -= 1
-        real(writer, options, plan)
+        return real(*args)
 
     out = tmp_path / "set"
-    monkeypatch.setattr(town, "write_scene", dies)
+    monkeypatch.setattr(NuScenesWriter, "write_sweep", dies)
     with pytest.raises(KeyboardInterrupt):
-        town.write_town(out, 2, 5, TINY, duration_s=1.0)
-    assert not out.exists()
-    with pytest.raises(DatasetExistsError, match="unfinished generation with other options"):
-        town.write_town(out, 2, 6, TINY, duration_s=1.0)
-    written = []
-    monkeypatch.setattr(town, "write_scene", lambda *args: (written.append(args[2].name), real(*args)))
-    steps = []
-    town.write_town(out, 2, 5, TINY, duration_s=1.0, progress=lambda done, total: steps.append((done, total)))
+        town.write_town(out, 2, 5, TINY, **SHORT)
+    monkeypatch.undo()
+    assert not out.exists() and list(tmp_path.rglob("scene-2002*.jpg"))
+    for other in ({"seed": 6}, {"sensors": LIDAR_KEYFRAMES}):
+        with pytest.raises(DatasetExistsError, match="unfinished generation with other options"):
+            town.write_town(**{"out": out, "scenes": 2, "seed": 5, "grid": TINY, **SHORT, **other})
+    written, steps, write_scene = [], [], town.write_scene
+    monkeypatch.setattr(town, "write_scene", lambda *args: (written.append(args[2].name), write_scene(*args)))
+    town.write_town(out, 2, 5, TINY, **SHORT, progress=lambda done, total: steps.append((done, total)))
     assert written == ["scene-2002"] and steps == [(1, 2), (2, 2)]
     assert digests(out) == tiny
 
@@ -180,7 +185,7 @@ def test_interrupted_generation_resumes_to_the_same_bytes(tiny, tmp_path, monkey
 def test_existing_data_is_kept(town_root, tmp_path):
     before = digests(town_root)
     with pytest.raises(DatasetExistsError, match="--overwrite"):
-        town.write_town(town_root, 1, 0, TINY, duration_s=1.0)
+        town.write_town(town_root, 1, 0, TINY, **SHORT)
     assert digests(town_root) == before
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from benchmarks.measure import Row, compare
 from drivewm.data import Index, build_index
 from drivewm.data.town import VERSION, write_town
+from drivewm.data.town_plan import LIDAR_KEYFRAMES
 from drivewm.geometry import VoxelGrid, se3
 
 
@@ -20,7 +21,8 @@ def against_devkit() -> Row:
     from nuscenes import NuScenes
 
     with tempfile.TemporaryDirectory() as folder:
-        root = write_town(Path(folder) / "town", 4, seed=0, grid=VoxelGrid.centered((16, 16, 4), 1.6), duration_s=8.0)
+        grid = VoxelGrid.centered((16, 16, 4), 1.6)
+        root = write_town(Path(folder) / "town", 4, 0, grid, duration_s=8.0, sensors=LIDAR_KEYFRAMES)
         index = build_index(root)
 
         def devkit() -> NuScenes:

@@ -30,6 +30,8 @@ def town(options: DemoOptions) -> Stage:
             options.duration_s,
             "--workers",
             options.workers,
+            "--no-cameras",  # no model of the demo looks at images or at sweeps between keyframes
+            "--no-sweeps",
         )
 
     made_of = {"scenes": options.scenes, "seed": options.seed, "duration_s": options.duration_s}

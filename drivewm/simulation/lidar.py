@@ -87,6 +87,7 @@ class LidarSweep:
     Attributes:
         points: `(N, 5)` float32 x, y, z [m] in the LiDAR frame, intensity in 0..255, ring.
         point_class: `(N,)` uint8 class of what was hit.
+        point_track: `(N,)` int64 the road user that was hit, as in `AgentBoxes.track`; -1 for scenery and ground.
         point_ray: `(N,)` int64 the ray of each point.
         ray_directions: `(R, 3)` float32 unit vectors in the LiDAR frame.
         ray_depth_m: `(R,)` float64 true distance along each ray, inf where nothing is in range.
@@ -95,6 +96,7 @@ class LidarSweep:
 
     points: np.ndarray
     point_class: np.ndarray
+    point_track: np.ndarray
     point_ray: np.ndarray
     ray_directions: np.ndarray = field(repr=False)
     ray_depth_m: np.ndarray = field(repr=False)
@@ -182,4 +184,5 @@ class Lidar:
             intensity = intensity * np.clip(1.0 + 0.1 * rng.standard_normal(len(ray)), 0.0, 2.0)
         xyz = distance[:, None] * self._directions[ray]
         points = np.column_stack([xyz, np.clip(np.round(intensity), 0, 255), self._ring[ray]]).astype(np.float32)
-        return LidarSweep(points, label, ray, self._directions.astype(np.float32), depth, config.T_ego_lidar)
+        track = bodies.track_of(body)
+        return LidarSweep(points, label, track, ray, self._directions.astype(np.float32), depth, config.T_ego_lidar)

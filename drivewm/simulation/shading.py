@@ -8,7 +8,7 @@ import numpy as np
 
 from drivewm.simulation import _body_paint_kernels as patterns
 from drivewm.simulation._shading_kernels import Paint
-from drivewm.simulation.bodies import Bodies
+from drivewm.simulation.bodies import SCENERY, Bodies
 from drivewm.structures.labels import OCC3D
 
 
@@ -88,7 +88,7 @@ def paint_bodies(bodies: Bodies) -> Paint:
     """Style, colour and seed of all bodies. They follow from class and size alone, so that a body keeps its looks
     wherever it is seen from, and the parts of one vehicle match."""
     boxes, label = bodies.boxes, bodies.box_class.astype(np.int64)
-    leader = _leaders(boxes, label)
+    leader = _leaders(boxes, bodies.box_track)
     seed = np.concatenate(
         [
             _hash(boxes[leader, 3:6], label),
@@ -150,25 +150,13 @@ def _style_posts(cylinders, label, style, color, seed):
     style[label == OCC3D.index("vegetation")] = patterns.BARK
 
 
-def _leaders(boxes: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """For each box `(B,)` the largest one of the vehicle that it belongs to; itself where it stands alone.
-
-    The parts of a vehicle have one class and one heading, and touch or nearly do.
-    """
-    leader = np.arange(len(boxes))
-    own = np.flatnonzero(np.isin(label, _WHEELED))
-    parts = boxes[own]
-    offset = parts[None, :, :2] - parts[:, None, :2]
-    cos, sin = np.cos(parts[:, None, 6]), np.sin(parts[:, None, 6])
-    along = np.abs(cos * offset[..., 0] + sin * offset[..., 1])
-    across = np.abs(cos * offset[..., 1] - sin * offset[..., 0])
-    together = (label[own][:, None] == label[own]) & (parts[:, None, 6] == parts[:, 6])
-    together &= along < (parts[:, None, 3] + parts[:, 3]) / 2 + 0.5
-    together &= across < (parts[:, None, 4] + parts[:, 4]) / 2
-    volume = np.prod(parts[:, 3:6], axis=1)
-    if len(own):
-        leader[own] = own[np.where(together, volume, 0.0).argmax(1)]
-    return leader
+def _leaders(boxes: np.ndarray, track: np.ndarray) -> np.ndarray:
+    """For each box `(B,)` the largest one of the road user whose part it is; itself in the scenery."""
+    by_size = np.argsort(-np.prod(boxes[:, 3:6], axis=1), kind="stable")
+    _, first, member = np.unique(track[by_size], return_index=True, return_inverse=True)
+    leader = np.empty(len(boxes), np.int64)
+    leader[by_size] = by_size[first[member]]
+    return np.where(track == SCENERY, np.arange(len(boxes)), leader)
 
 
 def _hash(numbers: np.ndarray, label: np.ndarray) -> np.ndarray:

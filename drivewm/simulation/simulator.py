@@ -14,7 +14,15 @@ from drivewm.simulation import occupancy, paths
 from drivewm.simulation.bodies import Bodies
 from drivewm.simulation.cameras import CameraImage, Cameras, nuscenes_rig
 from drivewm.simulation.expert import steering_rate
-from drivewm.simulation.kinds import KINDS, LABEL_OF_KIND, PEDESTRIAN, road_user_bodies
+from drivewm.simulation.kinds import (
+    KINDS,
+    LABEL_OF_KIND,
+    PARKED_TRACKS,
+    PEDESTRIAN,
+    VEHICLE_TRACKS,
+    WALKER_TRACKS,
+    road_user_bodies,
+)
 from drivewm.simulation.lidar import Lidar, LidarConfig, LidarSweep
 from drivewm.simulation.population import populate
 from drivewm.simulation.scenario import Scenario
@@ -24,7 +32,6 @@ from drivewm.simulation.traffic import EGO
 DT_S = 0.1
 WARM_UP_S = 4.0
 _EPOCH_US = 1_600_000_000_000_000
-_WALKER_TRACKS, _PARKED_TRACKS = 1000, 10000
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,6 @@ class TownSimulator:
     def boxes(self, radius_m: float = math.inf) -> AgentBoxes:
         """Road users whose centre is within `radius_m` of the ego: vehicles, people, parked vehicles."""
         parked = self.town.scenery.parked_boxes
-        moving = len(self.traffic) - 1
         boxes = np.concatenate([self.traffic.boxes()[EGO + 1 :], self.walkers.boxes(), parked])
         velocity = np.concatenate(
             [self.traffic.velocity()[EGO + 1 :], self.walkers.velocity(), np.zeros((len(parked), 2))]
@@ -149,13 +155,7 @@ class TownSimulator:
         kinds = np.concatenate(
             [self.traffic.kind[EGO + 1 :], np.full(len(self.walkers), PEDESTRIAN), self.town.scenery.parked_kinds]
         )
-        track = np.concatenate(
-            [
-                np.arange(1, moving + 1),
-                _WALKER_TRACKS + np.arange(len(self.walkers)),
-                _PARKED_TRACKS + np.arange(len(parked)),
-            ]
-        )
+        track = np.concatenate([self._moving_tracks(), PARKED_TRACKS + np.arange(len(parked))])
         near = np.flatnonzero(np.hypot(boxes[:, 0] - self.ego.x, boxes[:, 1] - self.ego.y) <= radius_m)
         return AgentBoxes(
             boxes[near],
@@ -163,7 +163,7 @@ class TownSimulator:
             LABEL_OF_KIND[kinds[near]],
             track[near],
             tuple(KINDS[k].category for k in kinds[near]),
-            track[near] >= _PARKED_TRACKS,
+            track[near] >= PARKED_TRACKS,
         )
 
     def occupancy(self, grid: VoxelGrid) -> np.ndarray:
@@ -191,8 +191,13 @@ class TownSimulator:
         boxes = np.concatenate([self.traffic.boxes()[EGO + 1 :], self.walkers.boxes()])
         kinds = np.concatenate([self.traffic.kind[EGO + 1 :], np.full(len(self.walkers), PEDESTRIAN)])
         pose = self.ego.pose
-        agents = road_user_bodies(boxes, kinds)
+        agents = road_user_bodies(boxes, kinds, self._moving_tracks())
         return tuple(b.near(pose[:2], radius_m).seen_from(pose) for b in (self.town.static, agents))
+
+    def _moving_tracks(self) -> np.ndarray:
+        """Tracks int64 of the vehicles but the ego, then of the people."""
+        vehicles, people = len(self.traffic) - 1, len(self.walkers)
+        return np.concatenate([VEHICLE_TRACKS + np.arange(vehicles), WALKER_TRACKS + np.arange(people)])
 
     def _on_route(self, station: float) -> tuple[float, float, float]:
         x, y = (float(np.interp(station, self._route_along, self._route[:, axis])) for axis in range(2))

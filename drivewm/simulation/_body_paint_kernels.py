@@ -9,7 +9,7 @@ import numba
 from drivewm.simulation._paint_kernels import chance, fade, mix, noise, noise_3d, times, within
 
 # How a body is painted.
-PLAIN, FACADE, FENCE, LEAVES, BARK, WHEEL, CAR_BODY, CABIN, BUS, CAB, CARGO, STRIPES, SPOKES = range(13)
+PLAIN, FACADE, FENCE, LEAVES, BARK, WHEEL, CAR_BODY, CABIN, BUS, CAB, CARGO, STRIPES, SPOKES, HEAD = range(14)
 _TYRE, _GLASS = 0.012, (0.035, 0.045, 0.055)
 
 
@@ -53,6 +53,14 @@ def leaves(color, seed, x, y, z, blur):
     fine = noise_3d(x * 9.0, y * 9.0, z * 9.0, seed % 9967) * fade(0.12, blur)
     shade = max(0.15, 1.0 + 0.7 * clump + 0.75 * fine)
     return color[0] * shade * (1.0 + 0.15 * clump), color[1] * shade, color[2] * shade * 0.9
+
+
+@numba.njit(cache=True)
+def head(color, seed, up):
+    """A head of skin `color` with hair above; `up` is -1 at the chin and 1 at the top."""
+    if up < 0.3:
+        return color
+    return mix((0.015, 0.012, 0.01), (0.2, 0.13, 0.06), chance(seed, 61, 62) ** 2)
 
 
 @numba.njit(cache=True)

@@ -11,7 +11,6 @@ from drivewm.simulation.bodies import Bodies
 from drivewm.structures.labels import OCC3D
 
 Range = tuple[float, float]
-_NO_ROUND = np.zeros((0, 5))
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,8 @@ def road_user_bodies(boxes: np.ndarray, kinds: np.ndarray, tracks: np.ndarray) -
     for number in np.unique(kinds).tolist():
         own, kind = kinds == number, KINDS[number]
         parts = []
-        for numbers in (shapes.blocks_of(kind.shape, boxes[own]), shapes.posts_of(kind.shape, boxes[own]), _NO_ROUND):
+        for parts_of in (shapes.blocks_of, shapes.posts_of, shapes.balls_of):
+            numbers = parts_of(kind.shape, boxes[own])
             # One part of all road users after the other.
             whose = np.tile(tracks[own], len(numbers) // own.sum())
             parts += [numbers, np.full(len(numbers), kind.label, np.uint8), whose]

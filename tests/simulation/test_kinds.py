@@ -18,6 +18,8 @@ def extent(bodies, pose):
         low.append(box[:3] - box[3:6] / 2), high.append(box[:3] + box[3:6] / 2)
     for x, y, bottom, top, radius in bodies.cylinders:
         low.append((x - radius, y - radius, bottom)), high.append((x + radius, y + radius, top))
+    for x, y, z, radius, tall in bodies.ellipsoids:
+        low.append((x - radius, y - radius, z - tall)), high.append((x + radius, y + radius, z + tall))
     return np.array([np.min(low, axis=0), np.max(high, axis=0)])
 
 
@@ -52,5 +54,6 @@ def test_bodies_move_with_their_box():
     np.testing.assert_allclose(there.boxes[:, :6], back.boxes[:, :6], atol=1e-9)
     np.testing.assert_allclose(se2.wrap_angle(there.boxes[:, 6] - back.boxes[:, 6]), 0.0, atol=1e-9)
     np.testing.assert_allclose(there.cylinders, back.cylinders, atol=1e-9)
+    np.testing.assert_allclose(there.ellipsoids, back.ellipsoids, atol=1e-9)
     np.testing.assert_array_equal(there.tracks, back.tracks)
     np.testing.assert_array_equal(there.classes, LABEL_OF_KIND[20 - there.tracks])

@@ -83,7 +83,7 @@ def test_bodies_keep_the_track_of_their_road_user():
         for track, name in ((3, "bus"), (1000, "pedestrian"), (-1, "vegetation")):
             assert (kept.classes[kept.tracks == track] == OCC3D.index(name)).all()
     hits = np.array([[0, GROUND], [NOTHING, len(bodies.tracks) - 1]])
-    np.testing.assert_array_equal(bodies.track_of(hits), [[bodies.tracks[0], -1], [-1, -1]])
+    np.testing.assert_array_equal(bodies.track_of(hits), [[bodies.tracks[0], -1], [-1, bodies.tracks[-1]]])
 
 
 def test_agents_cover_static_bodies_and_those_cover_the_ground(small_town, grid):

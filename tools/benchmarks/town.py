@@ -59,7 +59,7 @@ def written_scene() -> Row:
 
 
 def _driving() -> TownSimulator:
-    """A simulator in the middle of a drive."""
+    """A simulator whose ego drives in traffic."""
     town = Town.generate(0, "benchmark-town")
     simulator = TownSimulator(town, cameras=Cameras(nuscenes_rig(*CAMERA_SIZE)))
     simulator.reset(make_scenarios(town, 1, 0, 20.0)[0])

@@ -125,12 +125,12 @@ def paint_box(style, box, color, seed, x, y, z, axis, blur):
             c = mix(c, (0.06, 0.06, 0.06), within(r, -1.0, 0.2 * radius, blur))
         return c, 0.0
     if style == SPOKES:
-        # A wheel that one sees through: outside of the tyre it is as grey as a street.
-        c = (0.11, 0.11, 0.11)
+        # A wheel that one sees through: within the tyre it is as grey as a street.
+        c = (_TYRE, _TYRE, _TYRE)
         if axis == 1:
-            radius = 0.5 * min(height, length)
+            radius = 0.5 * max(height, length)
             r = math.hypot(x, z - low - 0.5 * height)
-            c = mix(c, (_TYRE, _TYRE, _TYRE), within(r, 0.84 * radius, radius, blur))
+            c = mix(c, (0.11, 0.11, 0.11), within(r, -1.0, 0.84 * radius, blur))
             c = mix(c, (0.05, 0.05, 0.05), within(r, -1.0, 0.14 * radius, blur))
         return c, 0.0
     if style == CAR_BODY:

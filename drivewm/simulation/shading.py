@@ -80,7 +80,7 @@ _BARK, _POLE, _WHITE = _linear((92, 76, 60)), _linear((104, 108, 110)), _linear(
 
 _WHEELED = [OCC3D.index(name) for name in ("car", "truck", "bus", "trailer", "bicycle", "motorcycle")]
 _WHEELED += [OCC3D.index("construction_vehicle")]
-_ON_GROUND_M = 0.03
+_ON_GROUND_M, _WHEEL_M = 0.03, 0.25  # parts of thin wheels begin below the second
 _THIN_M = 0.3
 _HIPS_M, _NECK_M = 1.02, 1.2  # a person's boxes are hips or above, the posts are below the neck or it
 
@@ -134,7 +134,7 @@ def _style_boxes(boxes, label, leader, style, color, seed):
     hips = is_a["pedestrian"] & (boxes[:, 2] < _HIPS_M)
     color[hips] = _pick(_TROUSERS, seed[hips])
     style[np.isin(label, _WHEELED) & (bottom < _ON_GROUND_M)] = patterns.WHEEL
-    style[(is_a["bicycle"] | is_a["motorcycle"]) & (bottom < _ON_GROUND_M)] = patterns.SPOKES
+    style[(is_a["bicycle"] | is_a["motorcycle"]) & (bottom < _WHEEL_M)] = patterns.SPOKES
 
 
 def _style_posts(cylinders, label, style, color, seed):
@@ -145,6 +145,8 @@ def _style_posts(cylinders, label, style, color, seed):
         ("vegetation", high > low, _BARK),
         ("pedestrian", low < _ON_GROUND_M, _TROUSERS),
         ("pedestrian", low > _NECK_M, _SKIN),
+        ("bicycle", high > low, _TROUSERS),
+        ("motorcycle", high > low, _TROUSERS),
         ("traffic_cone", (low > 0.2) & (low < 0.45), _WHITE),
     ):
         own = chosen & (label == OCC3D.index(name))

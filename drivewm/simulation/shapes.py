@@ -77,30 +77,38 @@ EXCAVATOR: Shape = (
     Block(0.40, -0.12, 0.42, 0.07, 0.14, 0.84),
     Block(0.43, -0.12, 0.10, 0.13, 0.36, 0.20),  # bucket
 )
-_TWO_WHEELS: Shape = (Block(-0.33, 0.0, 0.19, 0.33, 0.12, 0.38), Block(0.33, 0.0, 0.19, 0.33, 0.12, 0.38))
+
+
+def _thin_wheels(diameter: float, size: float, width: float) -> Shape:
+    """Two wheels behind each other, each a cross of two blocks: nearly round. Measures as for `_wheels`."""
+    sizes = ((size, diameter * 0.62), (size * 0.62, diameter))
+    return tuple(Block(x, 0.0, diameter / 2, along, width, up) for x in (-0.33, 0.33) for along, up in sizes)
+
+
+_RIDERS_LEGS: Shape = (Post(0.04, 0.24, 0.16, 0.52, 0.11), Post(0.0, -0.24, 0.22, 0.52, 0.11))
 MOTORCYCLE: Shape = (
-    *_TWO_WHEELS,
+    *_thin_wheels(0.38, 0.33, 0.12),
+    *_RIDERS_LEGS,
     Block(0.0, 0.0, 0.36, 0.62, 0.45, 0.30),
     Block(0.24, 0.0, 0.56, 0.05, 1.0, 0.04),  # handlebar
     Block(-0.10, 0.0, 0.68, 0.20, 0.62, 0.38),  # rider
     Ball(-0.06, 0.0, 0.84, 1.0, 0.18),
 )
 PARKED_MOTORCYCLE: Shape = (
-    Block(-0.33, 0.0, 0.27, 0.33, 0.14, 0.54),
-    Block(0.33, 0.0, 0.27, 0.33, 0.14, 0.54),
+    *_thin_wheels(0.54, 0.33, 0.14),
     Block(0.0, 0.0, 0.54, 0.64, 0.45, 0.44),
     Block(0.24, 0.0, 0.92, 0.05, 1.0, 0.08),
 )
 BICYCLE: Shape = (
-    *_TWO_WHEELS,
+    *_thin_wheels(0.38, 0.33, 0.12),
+    *_RIDERS_LEGS,
     Block(0.0, 0.0, 0.36, 0.60, 0.08, 0.20),
     Block(0.22, 0.0, 0.56, 0.04, 0.9, 0.03),
     Block(-0.08, 0.0, 0.66, 0.18, 0.66, 0.36),
     Ball(-0.04, 0.0, 0.83, 1.0, 0.19),
 )
 PARKED_BICYCLE: Shape = (
-    Block(-0.33, 0.0, 0.31, 0.34, 0.12, 0.62),
-    Block(0.33, 0.0, 0.31, 0.34, 0.12, 0.62),
+    *_thin_wheels(0.62, 0.34, 0.12),
     Block(0.0, 0.0, 0.60, 0.60, 0.10, 0.16),
     Block(0.24, 0.0, 0.96, 0.04, 1.0, 0.06),
     Block(-0.16, 0.0, 0.86, 0.10, 0.25, 0.06),

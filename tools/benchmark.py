@@ -1,11 +1,11 @@
-"""Compare parts of drivewm with other ways to the same result: seconds, their ratio, and the goal.
+"""Compare parts of drivewm with other ways to the same result or with a bar: seconds, their ratio, goal and verdict.
 
     python tools/benchmark.py                          every comparison
     python tools/benchmark.py --only raycast_open3d    one of them (may be repeated)
     python tools/benchmark.py --json rows.json         also as a list of rows, in seconds
 
-Both sides are timed in turns in one process on the same inputs, and only after their results were found equal. The
-ratio is against / ours: higher is better.
+Both sides are timed in turns in one process on the same inputs, and only after their results were found equal. Rows of
+the town are timed against a bar, the seconds that they may take. The ratio is against / ours: higher is better.
 """
 
 from __future__ import annotations
@@ -13,12 +13,15 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from benchmarks import BENCHMARKS
 from benchmarks.measure import NotInstalled
 from drivewm.host import write_json
+
+HEADER = f"{'name':28} {'ours':>10} {'against':>10} {'ratio':>8} {'min':>8} {'max':>8} {'goal':>6} {'verdict':>8}"
 
 
 def main() -> None:
@@ -33,7 +36,7 @@ def main() -> None:
         torch.set_num_threads(args.threads)
 
     rows = []
-    print(f"{'name':28} {'ours':>10} {'against':>10} {'ratio':>8} {'min':>8} {'max':>8} {'goal':>6}")
+    print(HEADER)
     for name in args.only or BENCHMARKS:
         try:
             row = BENCHMARKS[name]().as_dict(name)
@@ -41,14 +44,18 @@ def main() -> None:
             print(f"{name:28} left out: {missing}", file=sys.stderr)
             continue
         rows.append(row)
-        ratio, goal = row["ratio"], "-" if row["goal"] is None else f"{row['goal']:g}"
-        print(
-            f"{name:28} {_readable(row['ours']):>10} {_readable(row['against']):>10} {ratio['median']:8.1f} "
-            f"{ratio['min']:8.1f} {ratio['max']:8.1f} {goal:>6}",
-            flush=True,
-        )
+        print(as_line(row), flush=True)
     if args.json is not None:
         write_json(args.json, rows, indent=2)
+
+
+def as_line(row: dict[str, Any]) -> str:
+    """A row (`Row.as_dict`) under HEADER."""
+    ratio, goal = row["ratio"], "-" if row["goal"] is None else f"{row['goal']:g}"
+    return (
+        f"{row['name']:28} {_readable(row['ours']):>10} {_readable(row['against']):>10} {ratio['median']:8.1f} "
+        f"{ratio['min']:8.1f} {ratio['max']:8.1f} {goal:>6} {row['verdict'] or '-':>8}"
+    )
 
 
 def _readable(seconds: float) -> str:

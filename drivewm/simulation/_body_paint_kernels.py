@@ -9,7 +9,7 @@ import numba
 from drivewm.simulation._paint_kernels import chance, fade, mix, noise, noise_3d, times, within
 
 # How a body is painted.
-PLAIN, FACADE, FENCE, LEAVES, BARK, WHEEL, CAR_BODY, CABIN, BUS, CAB, CARGO, STRIPES, SPOKES = range(13)
+PLAIN, FACADE, FENCE, LEAVES, BARK, WHEEL, CAR_BODY, CABIN, BUS, CAB, CARGO, STRIPES, SPOKES, HEAD = range(14)
 _TYRE, _GLASS = 0.012, (0.035, 0.045, 0.055)
 
 
@@ -53,6 +53,14 @@ def leaves(color, seed, x, y, z, blur):
     fine = noise_3d(x * 9.0, y * 9.0, z * 9.0, seed % 9967) * fade(0.12, blur)
     shade = max(0.15, 1.0 + 0.7 * clump + 0.75 * fine)
     return color[0] * shade * (1.0 + 0.15 * clump), color[1] * shade, color[2] * shade * 0.9
+
+
+@numba.njit(cache=True)
+def head(color, seed, up):
+    """A head of skin `color` with hair above; `up` is -1 at the chin and 1 at the top."""
+    if up < 0.3:
+        return color
+    return mix((0.015, 0.012, 0.01), (0.2, 0.13, 0.06), chance(seed, 61, 62) ** 2)
 
 
 @numba.njit(cache=True)
@@ -117,12 +125,12 @@ def paint_box(style, box, color, seed, x, y, z, axis, blur):
             c = mix(c, (0.06, 0.06, 0.06), within(r, -1.0, 0.2 * radius, blur))
         return c, 0.0
     if style == SPOKES:
-        # A wheel that one sees through: outside of the tyre it is as grey as a street.
-        c = (0.11, 0.11, 0.11)
+        # A wheel that one sees through: within the tyre it is as grey as a street.
+        c = (_TYRE, _TYRE, _TYRE)
         if axis == 1:
-            radius = 0.5 * min(height, length)
+            radius = 0.5 * max(height, length)
             r = math.hypot(x, z - low - 0.5 * height)
-            c = mix(c, (_TYRE, _TYRE, _TYRE), within(r, 0.84 * radius, radius, blur))
+            c = mix(c, (0.11, 0.11, 0.11), within(r, -1.0, 0.84 * radius, blur))
             c = mix(c, (0.05, 0.05, 0.05), within(r, -1.0, 0.14 * radius, blur))
         return c, 0.0
     if style == CAR_BODY:

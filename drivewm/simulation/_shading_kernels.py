@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
-from drivewm.simulation._body_paint_kernels import BARK, LEAVES, leaves, paint_box
+from drivewm.simulation._body_paint_kernels import BARK, HEAD, LEAVES, head, leaves, paint_box
 from drivewm.simulation._camera_kernels import GROUND, NOTHING, distance_to_shade, first_hit, global_xy, ray_of
 from drivewm.simulation._paint_kernels import mix, noise, noise_3d, paint_ground, times
 
@@ -83,6 +83,8 @@ def _surface(k, solids, paint, surface, px, py, pz, blur):
     if style == LEAVES:
         x, y = global_xy(surface, px, py)
         color = leaves(color, seed, x, y, pz, blur)
+    elif style == HEAD:
+        color = head(color, seed, (pz - body[2]) / body[4])
     nx, ny, nz = (px - body[0]) / body[3] ** 2, (py - body[1]) / body[3] ** 2, (pz - body[2]) / body[4] ** 2
     norm = math.sqrt(nx * nx + ny * ny + nz * nz)
     return color, 0.0, nx / norm, ny / norm, nz / norm

@@ -1,13 +1,16 @@
-"""Bodies: the analytic scene as boxes, upright cylinders and ellipsoids, each with a class."""
+"""Bodies: the analytic scene as boxes, upright cylinders and ellipsoids, each with a class and whose part it is."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from drivewm.geometry import se2
+
+SCENERY = -1
+"""Track of what belongs to no road user."""
 
 
 @dataclass(frozen=True)
@@ -19,22 +22,28 @@ class Bodies:
         cylinders: `(C, 5)` x, y, lower z, upper z, radius [m].
         ellipsoids: `(E, 5)` centre x, y, z, horizontal radius, vertical radius [m].
         box_class, cylinder_class, ellipsoid_class: uint8 classes of `OCC3D`.
+        box_track, cylinder_track, ellipsoid_track: int64 the road user whose part a body is, as in `AgentBoxes.track`,
+            or SCENERY.
     """
 
     boxes: np.ndarray
     box_class: np.ndarray
+    box_track: np.ndarray
     cylinders: np.ndarray
     cylinder_class: np.ndarray
+    cylinder_track: np.ndarray
     ellipsoids: np.ndarray
     ellipsoid_class: np.ndarray
+    ellipsoid_track: np.ndarray
 
     @classmethod
     def of(cls, boxes: Sequence = (), cylinders: Sequence = (), ellipsoids: Sequence = ()) -> Bodies:
-        """From sequences of (numbers, class) pairs."""
+        """Scenery from sequences of (numbers, class) pairs."""
         arrays = []
         for items, width in ((boxes, 7), (cylinders, 5), (ellipsoids, 5)):
             arrays.append(np.array([numbers for numbers, _ in items], np.float64).reshape(-1, width))
             arrays.append(np.array([label for _, label in items], np.uint8))
+            arrays.append(np.full(len(items), SCENERY, np.int64))
         return cls(*arrays)
 
     @property
@@ -42,19 +51,28 @@ class Bodies:
         """Classes of all bodies `(B + C + E,)`, in the order in which rays count them."""
         return np.concatenate([self.box_class, self.cylinder_class, self.ellipsoid_class])
 
+    @property
+    def tracks(self) -> np.ndarray:
+        """Tracks of all bodies `(B + C + E,)`, in the same order."""
+        return np.concatenate([self.box_track, self.cylinder_track, self.ellipsoid_track])
+
+    def track_of(self, hit: np.ndarray) -> np.ndarray:
+        """Tracks int64 of what rays have hit, of any shape: indices into `tracks`; -1 and -2 for nothing and ground."""
+        return np.append(self.tracks, [SCENERY, SCENERY])[hit]  # negative indices count from the end
+
     def __add__(self, other: Bodies) -> Bodies:
         return Bodies(*(np.concatenate([getattr(self, f), getattr(other, f)]) for f in self.__dataclass_fields__))
 
     def near(self, center: np.ndarray, radius_m: float) -> Bodies:
         """Those whose bounding circle comes within `radius_m` of `center (2,)` [m]."""
         parts = []
-        for bodies, label, reach in (
-            (self.boxes, self.box_class, 0.5 * np.hypot(self.boxes[:, 3], self.boxes[:, 4])),
-            (self.cylinders, self.cylinder_class, self.cylinders[:, 4]),
-            (self.ellipsoids, self.ellipsoid_class, self.ellipsoids[:, 3]),
+        for bodies, label, track, reach in (
+            (self.boxes, self.box_class, self.box_track, 0.5 * np.hypot(self.boxes[:, 3], self.boxes[:, 4])),
+            (self.cylinders, self.cylinder_class, self.cylinder_track, self.cylinders[:, 4]),
+            (self.ellipsoids, self.ellipsoid_class, self.ellipsoid_track, self.ellipsoids[:, 3]),
         ):
             keep = np.hypot(bodies[:, 0] - center[0], bodies[:, 1] - center[1]) <= radius_m + reach
-            parts += [bodies[keep], label[keep]]
+            parts += [bodies[keep], label[keep], track[keep]]
         return Bodies(*parts)
 
     def seen_from(self, pose: np.ndarray) -> Bodies:
@@ -66,7 +84,7 @@ class Bodies:
             bodies[:, :2] = se2.transform_points(T_ego_global, bodies[:, :2])
             moved.append(bodies)
         moved[0][:, 6] += T_ego_global[2]
-        return Bodies(moved[0], self.box_class, moved[1], self.cylinder_class, moved[2], self.ellipsoid_class)
+        return replace(self, boxes=moved[0], cylinders=moved[1], ellipsoids=moved[2])
 
     def turned_boxes(self) -> np.ndarray:
         """Boxes `(B, 8)` as kernels want them: cosine and sine in place of the yaw."""

@@ -107,19 +107,21 @@ class CameraConfig:
 
 @dataclass(frozen=True)
 class CameraImage:
-    """What one camera sees. Depth, semantic and body belong to the pixels' centres and are exact.
+    """What one camera sees. All but rgb belong to the pixels' centres and are exact.
 
     Attributes:
         rgb: `(H, W, 3)` uint8.
         depth: `(H, W)` float32 distance along the optical axis [m], inf for the sky.
         semantic: `(H, W)` uint8 classes of `OCC3D`; free is the sky.
         body: `(H, W)` int32 index into `Bodies.classes`, or GROUND or NOTHING.
+        track: `(H, W)` int64 the road user, as in `AgentBoxes.track`; -1 for scenery, ground and sky.
     """
 
     rgb: np.ndarray
     depth: np.ndarray
     semantic: np.ndarray
     body: np.ndarray
+    track: np.ndarray
 
 
 def nuscenes_rig(width: int = 400, height: int = 224) -> tuple[CameraConfig, ...]:
@@ -169,13 +171,13 @@ class Cameras:
         )
         sun = self.light.sun_direction(float(pose[2]))
         shadows = kernels.sort_shadows(solids, sun, self.max_range_m, _SHADOW_CELL_M)
-        scene = solids, bodies.classes, paint_bodies(bodies), surface, shadows
+        scene = bodies, solids, paint_bodies(bodies), surface, shadows
         threads = min(len(self.configs), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 4)
         with ThreadPoolExecutor(max(threads, 1)) as pool:
             images = list(pool.map(lambda config: self._image(config, *scene), self.configs))
         return {config.name: image for config, image in zip(self.configs, images, strict=True)}
 
-    def _image(self, config, solids, classes, paint, surface, shadows) -> CameraImage:
+    def _image(self, config, bodies, solids, paint, surface, shadows) -> CameraImage:
         to_camera = np.linalg.inv(config.intrinsics)
         camera = kernels.Pinhole(
             config.T_ego_camera[:3, 3].copy(), config.T_ego_camera[:3, :3] @ to_camera, to_camera, self.max_range_m
@@ -185,7 +187,8 @@ class Cameras:
         semantic, body = np.empty(shape, np.uint8), np.empty(shape, np.int32)
         rgb = np.empty((*shape, 3), np.uint8)
         sectors = kernels.sort_into_sectors(solids, camera.origin, self.max_range_m, _SECTORS)
+        classes = bodies.classes
         kernels.cast_image(solids, classes, sectors, surface, camera, distance, depth, semantic, body, OCC3D.free)
         air = _shading_kernels.Air(float(self.light.haze_m), 1.0 / float(config.intrinsics[0, 0]))
         _shading_kernels.shade_image(solids, paint, sectors, surface, shadows, air, camera, distance, body, rgb)
-        return CameraImage(rgb, depth, semantic, body)
+        return CameraImage(rgb, depth, semantic, body, bodies.track_of(body))

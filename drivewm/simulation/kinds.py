@@ -67,6 +67,8 @@ KINDS = (
 CAR, TRUCK, BUS, BICYCLE, MOTORCYCLE, PEDESTRIAN = range(6)
 TRAILER, EXCAVATOR, PARKED_BICYCLE, PARKED_MOTORCYCLE, CONE, BARRIER, BIN = range(6, len(KINDS))
 LABEL_OF_KIND = np.array([k.label for k in KINDS], np.int64)
+VEHICLE_TRACKS, WALKER_TRACKS, ACTOR_TRACKS, PARKED_TRACKS = 1, 1000, 5000, 10000
+"""Tracks of moving vehicles, of people, and of what is parked or stands at the kerb, begin here."""
 
 
 def draw_sizes(rng: np.random.Generator, kinds: np.ndarray) -> np.ndarray:
@@ -75,20 +77,16 @@ def draw_sizes(rng: np.random.Generator, kinds: np.ndarray) -> np.ndarray:
     return ranges[..., 0] + rng.random((len(kinds), 3)) * (ranges[..., 1] - ranges[..., 0])
 
 
-def road_user_bodies(boxes: np.ndarray, kinds: np.ndarray) -> Bodies:
-    """Bodies of what has boxes `(N, 7)` and kinds `(N,)`; every part lies within its box."""
-    blocks, posts, block_labels, post_labels = [np.zeros((0, 7))], [np.zeros((0, 5))], [], []
+def road_user_bodies(boxes: np.ndarray, kinds: np.ndarray, tracks: np.ndarray) -> Bodies:
+    """Bodies of what has boxes `(N, 7)`, kinds `(N,)` and tracks `(N,)` int64; every part lies within its box."""
+    bodies = Bodies.of()
     for number in np.unique(kinds).tolist():
-        own, kind = boxes[kinds == number], KINDS[number]
-        blocks.append(shapes.blocks_of(kind.shape, own))
-        posts.append(shapes.posts_of(kind.shape, own))
-        block_labels += len(blocks[-1]) * [kind.label]
-        post_labels += len(posts[-1]) * [kind.label]
-    return Bodies(
-        np.concatenate(blocks),
-        np.array(block_labels, np.uint8),
-        np.concatenate(posts),
-        np.array(post_labels, np.uint8),
-        np.zeros((0, 5)),
-        np.zeros(0, np.uint8),
-    )
+        own, kind = kinds == number, KINDS[number]
+        parts = []
+        for parts_of in (shapes.blocks_of, shapes.posts_of, shapes.balls_of):
+            numbers = parts_of(kind.shape, boxes[own])
+            # One part of all road users after the other.
+            whose = np.tile(tracks[own], len(numbers) // own.sum())
+            parts += [numbers, np.full(len(numbers), kind.label, np.uint8), whose]
+        bodies += Bodies(*parts)
+    return bodies

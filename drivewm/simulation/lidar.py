@@ -88,6 +88,7 @@ class LidarSweep:
     Attributes:
         points: `(N, 5)` float32 x, y, z [m] in the LiDAR frame, intensity in 0..255, ring.
         point_class: `(N,)` uint8 class of what was hit.
+        point_track: `(N,)` int64 the road user that was hit, as in `AgentBoxes.track`; -1 for scenery and ground.
         point_ray: `(N,)` int64 the ray of each point.
         ray_directions: `(R, 3)` float32 unit vectors in the LiDAR frame.
         ray_origins: `(R, 3)` float32 where each ray began, in the LiDAR frame [m]: zero where the ego stood still.
@@ -97,6 +98,7 @@ class LidarSweep:
 
     points: np.ndarray
     point_class: np.ndarray
+    point_track: np.ndarray
     point_ray: np.ndarray
     ray_directions: np.ndarray = field(repr=False)
     ray_origins: np.ndarray = field(repr=False)
@@ -193,7 +195,7 @@ class Lidar:
         config, rays = self.config, len(self._directions)
         origin, direction = np.empty((rays, 3)), np.empty((rays, 3))
         depth, cosine = np.empty(rays), np.empty(rays)
-        body, label = np.empty(rays, np.int64), np.zeros(rays, np.uint8)
+        body, label, track = np.empty(rays, np.int64), np.zeros(rays, np.uint8), np.full(rays, -1)
         bounds = config.beams * (np.arange(len(ego) + 1) * config.azimuth_steps // len(ego))
         for step, T_end_then in enumerate(se3.from_se2(np.asarray(ego, np.float64)) @ config.T_ego_lidar):
             own = slice(bounds[step], bounds[step + 1])
@@ -203,6 +205,7 @@ class Lidar:
             )
             met = body[own] >= 0
             label[own][met] = bodies[step].classes[body[own][met]]
+            track[own] = bodies[step].track_of(body[own])
         ray = np.flatnonzero(body != NOTHING)
         distance, incidence = depth[ray], cosine[ray]
         if rng is not None:
@@ -223,6 +226,7 @@ class Lidar:
         return LidarSweep(
             points,
             met_class,
+            track[ray],
             ray,
             direction.astype(np.float32),
             origin.astype(np.float32),

@@ -38,7 +38,7 @@ class Moment:
 
     def bodies(self) -> Bodies:
         """What the road users consist of, global frame."""
-        return road_user_bodies(self.boxes, self.kinds)
+        return road_user_bodies(self.boxes, self.kinds, self.tracks)
 
     def only(self, rows: np.ndarray) -> Moment:
         """The same moment with these road users `(M,)` bool alone."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from drivewm.simulation import _body_paint_kernels as patterns
 from drivewm.simulation._shading_kernels import Paint
-from drivewm.simulation.bodies import Bodies
+from drivewm.simulation.bodies import SCENERY, Bodies
 from drivewm.structures.labels import OCC3D
 
 
@@ -80,32 +80,34 @@ _BARK, _POLE, _WHITE = _linear((92, 76, 60)), _linear((104, 108, 110)), _linear(
 
 _WHEELED = [OCC3D.index(name) for name in ("car", "truck", "bus", "trailer", "bicycle", "motorcycle")]
 _WHEELED += [OCC3D.index("construction_vehicle")]
-_ON_GROUND_M = 0.03
+_ON_GROUND_M, _WHEEL_M = 0.03, 0.25  # parts of thin wheels begin below the second
 _THIN_M = 0.3
+_HIPS_M, _NECK_M = 1.02, 1.2  # a person's boxes are hips or above, the posts are below the neck or it
 
 
 def paint_bodies(bodies: Bodies) -> Paint:
     """Style, colour and seed of all bodies. They follow from class and size alone, so that a body keeps its looks
-    wherever it is seen from, and the parts of one vehicle match."""
+    wherever it is seen from, and the parts of one road user match."""
     boxes, label = bodies.boxes, bodies.box_class.astype(np.int64)
-    leader = _leaders(boxes, label)
+    leader = _leaders(bodies)
     seed = np.concatenate(
         [
-            _hash(boxes[leader, 3:6], label),
+            _hash(boxes[:, 3:6], label),
             _hash(bodies.cylinders[:, 2:], bodies.cylinder_class),
             _hash(bodies.ellipsoids[:, 3:], bodies.ellipsoid_class),
         ]
-    )
+    )[leader]
     classes = bodies.classes
     style = np.full(len(classes), patterns.PLAIN, np.uint8)
     color = np.zeros((len(classes), 3))
     for kind in np.unique(classes):
         own = classes == kind
         color[own] = _pick(_PALETTE[kind], seed[own])
-    _style_boxes(boxes, label, leader, style[: len(boxes)], color[: len(boxes)], seed)
+    _style_boxes(boxes, label, leader[: len(boxes)], style[: len(boxes)], color[: len(boxes)], seed)
     posts = slice(len(boxes), len(boxes) + len(bodies.cylinders))
     _style_posts(bodies.cylinders, bodies.cylinder_class, style[posts], color[posts], seed[posts])
-    style[posts.stop :][bodies.ellipsoid_class == OCC3D.index("vegetation")] = patterns.LEAVES
+    balls = slice(posts.stop, len(classes))
+    _style_balls(bodies.ellipsoid_class, style[balls], color[balls], seed[balls])
     return Paint(style, color, seed)
 
 
@@ -129,8 +131,10 @@ def _style_boxes(boxes, label, leader, style, color, seed):
     style[digger_cab] = patterns.CABIN
     rider = (is_a["bicycle"] | is_a["motorcycle"]) & (boxes[:, 2] > 0.9) & (boxes[:, 5] > 0.35)
     color[rider] = _pick(_PALETTE[OCC3D.index("pedestrian")], seed[rider])
+    hips = is_a["pedestrian"] & (boxes[:, 2] < _HIPS_M)
+    color[hips] = _pick(_TROUSERS, seed[hips])
     style[np.isin(label, _WHEELED) & (bottom < _ON_GROUND_M)] = patterns.WHEEL
-    style[(is_a["bicycle"] | is_a["motorcycle"]) & (bottom < _ON_GROUND_M)] = patterns.SPOKES
+    style[(is_a["bicycle"] | is_a["motorcycle"]) & (bottom < _WHEEL_M)] = patterns.SPOKES
 
 
 def _style_posts(cylinders, label, style, color, seed):
@@ -140,9 +144,9 @@ def _style_posts(cylinders, label, style, color, seed):
         ("manmade", high > low, _POLE),
         ("vegetation", high > low, _BARK),
         ("pedestrian", low < _ON_GROUND_M, _TROUSERS),
-        ("pedestrian", (low > 1.0) & (high - low < 0.45), _SKIN),
-        ("bicycle", low > 1.0, _HELMETS),
-        ("motorcycle", low > 1.0, _HELMETS),
+        ("pedestrian", low > _NECK_M, _SKIN),
+        ("bicycle", high > low, _TROUSERS),
+        ("motorcycle", high > low, _TROUSERS),
         ("traffic_cone", (low > 0.2) & (low < 0.45), _WHITE),
     ):
         own = chosen & (label == OCC3D.index(name))
@@ -150,25 +154,28 @@ def _style_posts(cylinders, label, style, color, seed):
     style[label == OCC3D.index("vegetation")] = patterns.BARK
 
 
-def _leaders(boxes: np.ndarray, label: np.ndarray) -> np.ndarray:
-    """For each box `(B,)` the largest one of the vehicle that it belongs to; itself where it stands alone.
+def _style_balls(label, style, color, seed):
+    """The same for ellipsoids: crowns of trees, and heads with hair or a helmet."""
+    style[label == OCC3D.index("vegetation")] = patterns.LEAVES
+    for name, colors in (("pedestrian", _SKIN), ("bicycle", _HELMETS), ("motorcycle", _HELMETS)):
+        own = label == OCC3D.index(name)
+        color[own] = _pick(colors, seed[own])
+    style[label == OCC3D.index("pedestrian")] = patterns.HEAD
 
-    The parts of a vehicle have one class and one heading, and touch or nearly do.
-    """
-    leader = np.arange(len(boxes))
-    own = np.flatnonzero(np.isin(label, _WHEELED))
-    parts = boxes[own]
-    offset = parts[None, :, :2] - parts[:, None, :2]
-    cos, sin = np.cos(parts[:, None, 6]), np.sin(parts[:, None, 6])
-    along = np.abs(cos * offset[..., 0] + sin * offset[..., 1])
-    across = np.abs(cos * offset[..., 1] - sin * offset[..., 0])
-    together = (label[own][:, None] == label[own]) & (parts[:, None, 6] == parts[:, 6])
-    together &= along < (parts[:, None, 3] + parts[:, 3]) / 2 + 0.5
-    together &= across < (parts[:, None, 4] + parts[:, 4]) / 2
-    volume = np.prod(parts[:, 3:6], axis=1)
-    if len(own):
-        leader[own] = own[np.where(together, volume, 0.0).argmax(1)]
-    return leader
+
+def _leaders(bodies: Bodies) -> np.ndarray:
+    """For each body `(K,)` the largest one of the road user whose part it is; itself in the scenery."""
+    posts, balls = bodies.cylinders, bodies.ellipsoids
+    volumes = (
+        np.prod(bodies.boxes[:, 3:6], axis=1),
+        np.pi * posts[:, 4] ** 2 * (posts[:, 3] - posts[:, 2]),
+        4 / 3 * np.pi * balls[:, 3] ** 2 * balls[:, 4],
+    )
+    by_size = np.argsort(-np.concatenate(volumes), kind="stable")
+    _, first, member = np.unique(bodies.tracks[by_size], return_index=True, return_inverse=True)
+    leader = np.empty(len(by_size), np.int64)
+    leader[by_size] = by_size[first[member]]
+    return np.where(bodies.tracks == SCENERY, np.arange(len(leader)), leader)
 
 
 def _hash(numbers: np.ndarray, label: np.ndarray) -> np.ndarray:

@@ -31,7 +31,17 @@ class Post(NamedTuple):
     radius: float
 
 
-Shape = tuple[Block | Post, ...]
+class Ball(NamedTuple):
+    """An upright ellipsoid: measures as those of a post."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+    radius: float
+
+
+Shape = tuple[Block | Post | Ball, ...]
 
 
 def _wheels(*axles: float, diameter: float, size: float, inset: float = 0.44) -> Shape:
@@ -67,35 +77,52 @@ EXCAVATOR: Shape = (
     Block(0.40, -0.12, 0.42, 0.07, 0.14, 0.84),
     Block(0.43, -0.12, 0.10, 0.13, 0.36, 0.20),  # bucket
 )
-_TWO_WHEELS: Shape = (Block(-0.33, 0.0, 0.19, 0.33, 0.12, 0.38), Block(0.33, 0.0, 0.19, 0.33, 0.12, 0.38))
+
+
+def _thin_wheels(diameter: float, size: float, width: float) -> Shape:
+    """Two wheels behind each other, each a cross of two blocks: nearly round. Measures as for `_wheels`."""
+    sizes = ((size, diameter * 0.62), (size * 0.62, diameter))
+    return tuple(Block(x, 0.0, diameter / 2, along, width, up) for x in (-0.33, 0.33) for along, up in sizes)
+
+
+_RIDERS_LEGS: Shape = (Post(0.04, 0.24, 0.16, 0.52, 0.11), Post(0.0, -0.24, 0.22, 0.52, 0.11))
 MOTORCYCLE: Shape = (
-    *_TWO_WHEELS,
+    *_thin_wheels(0.38, 0.33, 0.12),
+    *_RIDERS_LEGS,
     Block(0.0, 0.0, 0.36, 0.62, 0.45, 0.30),
     Block(0.24, 0.0, 0.56, 0.05, 1.0, 0.04),  # handlebar
     Block(-0.10, 0.0, 0.68, 0.20, 0.62, 0.38),  # rider
-    Post(-0.06, 0.0, 0.86, 1.0, 0.16),
+    Ball(-0.06, 0.0, 0.84, 1.0, 0.18),
 )
 PARKED_MOTORCYCLE: Shape = (
-    Block(-0.33, 0.0, 0.27, 0.33, 0.14, 0.54),
-    Block(0.33, 0.0, 0.27, 0.33, 0.14, 0.54),
+    *_thin_wheels(0.54, 0.33, 0.14),
     Block(0.0, 0.0, 0.54, 0.64, 0.45, 0.44),
     Block(0.24, 0.0, 0.92, 0.05, 1.0, 0.08),
 )
 BICYCLE: Shape = (
-    *_TWO_WHEELS,
+    *_thin_wheels(0.38, 0.33, 0.12),
+    *_RIDERS_LEGS,
     Block(0.0, 0.0, 0.36, 0.60, 0.08, 0.20),
     Block(0.22, 0.0, 0.56, 0.04, 0.9, 0.03),
     Block(-0.08, 0.0, 0.66, 0.18, 0.66, 0.36),
-    Post(-0.04, 0.0, 0.86, 1.0, 0.17),
+    Ball(-0.04, 0.0, 0.83, 1.0, 0.19),
 )
 PARKED_BICYCLE: Shape = (
-    Block(-0.33, 0.0, 0.31, 0.34, 0.12, 0.62),
-    Block(0.33, 0.0, 0.31, 0.34, 0.12, 0.62),
+    *_thin_wheels(0.62, 0.34, 0.12),
     Block(0.0, 0.0, 0.60, 0.60, 0.10, 0.16),
     Block(0.24, 0.0, 0.96, 0.04, 1.0, 0.06),
     Block(-0.16, 0.0, 0.86, 0.10, 0.25, 0.06),
 )
-PERSON: Shape = (Post(0.0, 0.0, 0.0, 0.48, 0.30), Post(0.0, 0.0, 0.48, 0.84, 0.5), Post(0.0, 0.0, 0.84, 1.0, 0.22))
+PERSON: Shape = (
+    Post(0.27, 0.17, 0.0, 0.48, 0.14),  # a stride
+    Post(-0.27, -0.17, 0.0, 0.48, 0.14),
+    Block(0.0, 0.0, 0.52, 0.5, 0.62, 0.10),  # hips
+    Block(0.0, 0.0, 0.70, 0.38, 0.66, 0.27),
+    Post(0.14, -0.40, 0.44, 0.82, 0.09),  # arms
+    Post(-0.14, 0.40, 0.44, 0.82, 0.09),
+    Post(0.0, 0.0, 0.83, 0.88, 0.10),
+    Ball(0.0, 0.0, 0.85, 1.0, 0.19),
+)
 CONE: Shape = (
     Block(0.0, 0.0, 0.03, 1.0, 1.0, 0.06),
     Post(0.0, 0.0, 0.06, 0.40, 0.36),
@@ -127,6 +154,18 @@ def posts_of(shape: Shape, boxes: np.ndarray) -> np.ndarray:
             bottom = boxes[:, 2] - boxes[:, 5] / 2
             low, high = (bottom + share * boxes[:, 5] for share in (post.low, post.high))
             parts.append(np.column_stack([_at(boxes, post.x, post.y), low, high, post.radius * boxes[:, 3:5].min(1)]))
+    return np.concatenate(parts)
+
+
+def balls_of(shape: Shape, boxes: np.ndarray) -> np.ndarray:
+    """The balls of a shape in boxes `(N, 7)` as ellipsoids `(K * N, 5)`, one ball of all boxes after the other."""
+    parts = [np.zeros((0, 5))]
+    for ball in shape:
+        if isinstance(ball, Ball):
+            middle = boxes[:, 2] + ((ball.low + ball.high) / 2 - 0.5) * boxes[:, 5]
+            tall = (ball.high - ball.low) / 2 * boxes[:, 5]
+            place = _at(boxes, ball.x, ball.y)
+            parts.append(np.column_stack([place, middle, ball.radius * boxes[:, 3:5].min(1), tall]))
     return np.concatenate(parts)
 
 

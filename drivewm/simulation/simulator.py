@@ -14,7 +14,15 @@ from drivewm.simulation import occupancy, paths
 from drivewm.simulation.bodies import Bodies
 from drivewm.simulation.cameras import CameraImage, Cameras, nuscenes_rig
 from drivewm.simulation.expert import steering_rate
-from drivewm.simulation.kinds import KINDS, LABEL_OF_KIND, PEDESTRIAN
+from drivewm.simulation.kinds import (
+    ACTOR_TRACKS,
+    KINDS,
+    LABEL_OF_KIND,
+    PARKED_TRACKS,
+    PEDESTRIAN,
+    VEHICLE_TRACKS,
+    WALKER_TRACKS,
+)
 from drivewm.simulation.lidar import Lidar, LidarConfig, LidarSweep
 from drivewm.simulation.motion import Moment, sweep_in_motion
 from drivewm.simulation.population import populate
@@ -28,7 +36,6 @@ from drivewm.simulation.traffic import EGO
 
 DT_S = 0.1
 _EPOCH_US = 1_600_000_000_000_000
-_WALKER_TRACKS, _ACTOR_TRACKS, _PARKED_TRACKS = 1000, 5000, 10000
 
 
 @dataclass(frozen=True)
@@ -200,7 +207,7 @@ class TownSimulator:
         boxes = np.concatenate([movers.boxes, parked])
         velocity = np.concatenate([movers.velocity, np.zeros((len(parked), 2))])
         kinds = np.concatenate([movers.kinds, self.town.scenery.parked_kinds])
-        track = np.concatenate([movers.tracks, _PARKED_TRACKS + np.arange(len(parked))])
+        track = np.concatenate([movers.tracks, PARKED_TRACKS + np.arange(len(parked))])
         near = np.flatnonzero(np.hypot(boxes[:, 0] - self.ego.x, boxes[:, 1] - self.ego.y) <= radius_m)
         return AgentBoxes(
             boxes[near],
@@ -208,7 +215,7 @@ class TownSimulator:
             LABEL_OF_KIND[kinds[near]],
             track[near],
             tuple(KINDS[k].category for k in kinds[near]),
-            track[near] >= _PARKED_TRACKS,
+            track[near] >= PARKED_TRACKS,
         )
 
     def occupancy(self, grid: VoxelGrid) -> np.ndarray:
@@ -232,9 +239,9 @@ class TownSimulator:
             kinds=np.concatenate([traffic.kind[EGO + 1 :], np.full(len(walkers), PEDESTRIAN), actors.kind]),
             tracks=np.concatenate(
                 [
-                    np.arange(EGO + 1, len(traffic)),
-                    _WALKER_TRACKS + np.arange(len(walkers)),
-                    _ACTOR_TRACKS + np.arange(len(actors)),
+                    VEHICLE_TRACKS + np.arange(len(traffic) - 1),
+                    WALKER_TRACKS + np.arange(len(walkers)),
+                    ACTOR_TRACKS + np.arange(len(actors)),
                 ]
             ),
         )

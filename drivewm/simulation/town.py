@@ -9,7 +9,7 @@ import numpy as np
 
 from drivewm.simulation.bodies import Bodies
 from drivewm.simulation.ground import Ground, paint_ground
-from drivewm.simulation.kinds import road_user_bodies
+from drivewm.simulation.kinds import PARKED_TRACKS, road_user_bodies
 from drivewm.simulation.lanes import LaneNet, build_lanes
 from drivewm.simulation.scenery import Scenery, plan_scenery
 from drivewm.simulation.signals import Signals, plan_signals
@@ -65,7 +65,8 @@ class Town:
         signals = plan_signals(rng, nodes, streets, lanes, walks)
         ground = paint_ground(nodes, streets, lanes, walks)
         scenery = plan_scenery(rng, streets, lanes, walks, signals, ground)
-        static = scenery.bodies + road_user_bodies(scenery.parked_boxes, scenery.parked_kinds)
+        parked = PARKED_TRACKS + np.arange(len(scenery.parked_boxes))
+        static = scenery.bodies + road_user_bodies(scenery.parked_boxes, scenery.parked_kinds, parked)
         return cls(seed, location, float(extent_m), nodes, streets, lanes, walks, signals, ground, scenery, static)
 
     def road_map(self) -> RoadMap:

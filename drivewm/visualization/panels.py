@@ -24,10 +24,10 @@ def arrange(
     legend: np.ndarray | None = None,
     text_size: int = 15,
 ) -> np.ndarray:
-    """Pictures `(H, W, 3)` of one size, given by rows, on one sheet.
+    """Pictures `(H, W, 3)`, given by rows, on one sheet.
 
     Args:
-        rows: pictures; all rows have the same number.
+        rows: pictures; all rows have the same number, all of a row the same height, all of a column the same width.
         title: above everything.
         column_titles, row_titles: above the columns, left of the rows (turned).
         captions: one short line under each picture, by rows.
@@ -39,36 +39,36 @@ def arrange(
     Raises:
         ValueError: if pictures, titles or captions do not match.
     """
-    shapes = {picture.shape for row in rows for picture in row}
-    counts = {len(row) for row in rows}
-    if len(shapes) != 1 or len(counts) != 1:
-        raise ValueError(f"pictures of a sheet must have one size and rows one length, got {shapes} and {counts}")
-    (height, width, _), columns = shapes.pop(), counts.pop()
-    for name, texts, count in (("column_titles", column_titles, columns), ("row_titles", row_titles, len(rows))):
+    heights = [row[0].shape[0] for row in rows if len(row)]
+    widths = [picture.shape[1] for picture in rows[0]] if heights else []
+    shapes = [[picture.shape[:2] for picture in row] for row in rows]
+    if not widths or shapes != [[(height, width) for width in widths] for height in heights]:
+        raise ValueError(f"pictures must have one height in a row and one width in a column, got sizes {shapes}")
+    for name, texts, count in (("column_titles", column_titles, len(widths)), ("row_titles", row_titles, len(rows))):
         if len(texts) not in (0, count):
             raise ValueError(f"{name} has {len(texts)} entries for {count}")
     line = round(text_size * 1.7)
     left = _MARGIN + (line if row_titles else 0)
     top = _MARGIN + (round(line * 1.3) if title else 0) + (line if column_titles else 0)
-    step_x, step_y = width + _GAP, height + _GAP + (line if captions else 0)
+    column_x = left + np.cumsum([0] + [width + _GAP for width in widths])
+    row_y = top + np.cumsum([0] + [height + _GAP + (line if captions else 0) for height in heights])
     legend_height = 0 if legend is None else legend.shape[0] + _GAP
-    size = (left + columns * step_x - _GAP + _MARGIN, top + len(rows) * step_y - _GAP + legend_height + _MARGIN)
+    size = (int(column_x[-1]) - _GAP + _MARGIN, int(row_y[-1]) - _GAP + legend_height + _MARGIN)
     sheet = Image.new("RGB", size, PAPER)
     draw = ImageDraw.Draw(sheet)
     if title:
         draw.text((left, _MARGIN), title, font=font(round(text_size * 1.25), bold=True), fill=INK)
-    for c, text in enumerate(column_titles):
-        draw.text(
-            (left + c * step_x + width / 2, top - line / 2), text, font=font(text_size, True), fill=INK, anchor="mm"
-        )
+    middle_x = column_x[:-1] + np.array(widths) / 2
+    for x, text in zip(middle_x, column_titles, strict=False):
+        draw.text((x, top - line / 2), text, font=font(text_size, True), fill=INK, anchor="mm")
     for r, row in enumerate(rows):
-        y = top + r * step_y
+        y, height = int(row_y[r]), heights[r]
         if row_titles:
             _turned(sheet, row_titles[r], (_MARGIN, y), (line, height), text_size)
         for c, picture in enumerate(row):
-            sheet.paste(Image.fromarray(picture), (left + c * step_x, y))
+            sheet.paste(Image.fromarray(picture), (int(column_x[c]), y))
             if captions:
-                at = (left + c * step_x + width / 2, y + height + line / 2)
+                at = (middle_x[c], y + height + line / 2)
                 draw.text(at, captions[r][c], font=font(text_size - 2), fill=_MUTED, anchor="mm")
     if legend is not None:
         sheet.paste(Image.fromarray(legend), (left, size[1] - _MARGIN - legend.shape[0]))

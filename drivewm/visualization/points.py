@@ -16,11 +16,23 @@ _AGREED_COLOR = (120, 124, 132)
 _DARK = (20, 24, 32)
 
 
-def draw_points(points: np.ndarray, *, range_m: float = 50.0, size_px: int = 500, title: str = "") -> np.ndarray:
-    """Points `(N, 3 + C)` [m] from above on a dark ground, coloured by height, high ones on top: `(H, W, 3)` uint8."""
+def draw_points(
+    points: np.ndarray,
+    *,
+    colors: np.ndarray | None = None,
+    range_m: float = 50.0,
+    size_px: int = 500,
+    title: str = "",
+) -> np.ndarray:
+    """Points `(N, 3 + C)` [m] from above on a dark ground, high ones on top: `(H, W, 3)` uint8.
+
+    `colors (N, 3)` uint8 are by height if not given.
+    """
     canvas = _canvas(range_m, size_px)
-    points = points[np.argsort(points[:, 2], kind="stable")]
-    canvas.pixels(points[:, :2], 80 + (height_colors(points[:, 2]) * 0.68).astype(np.uint8))
+    if colors is None:
+        colors = 80 + (height_colors(points[:, 2]) * 0.68).astype(np.uint8)
+    upwards = np.argsort(points[:, 2], kind="stable")
+    canvas.pixels(points[upwards, :2], colors[upwards])
     if title:
         canvas.text(title, (9, 8))
     return canvas.image()

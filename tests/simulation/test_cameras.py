@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from scipy.spatial import ConvexHull
 
 from drivewm.geometry import se3
 from drivewm.geometry.boxes import points_in_boxes
 from drivewm.simulation import CameraConfig, Cameras, Town, TownSimulator, make_scenarios, nuscenes_rig
 from drivewm.simulation.bodies import Bodies
 from drivewm.simulation.cameras import GROUND, NOTHING
+from drivewm.simulation.kinds import road_user_bodies
 from drivewm.simulation.lidar import cast
 from drivewm.simulation.reference import cast_reference
 from drivewm.simulation.shading import Light, paint_bodies
@@ -136,16 +138,41 @@ def test_points_of_the_lidar_have_the_depth_of_their_pixel(scene):
 
 def test_pixels_of_road_users_lie_in_their_boxes(scene):
     sim, images = scene
-    agents, found, total = sim.boxes(210.0), 0, 0
+    agents, total = sim.boxes(), 0
     for config in nuscenes_rig():
         image = images[config.name]
-        movable = np.isin(image.semantic, OCC3D.movable).ravel()
-        points = se3.transform_points(sim.T_global_ego(), backproject(config, image)[movable])
-        inside = points_in_boxes(points, agents.boxes, 1e-2)
-        assert inside.any(1).all()
-        found += (agents.label[inside.argmax(1)] == image.semantic.ravel()[movable]).sum()
-        total += movable.sum()
-    assert total > 500 and found > 0.99 * total
+        seen = np.flatnonzero(image.track.ravel() >= 0)
+        own = image.track.ravel()[seen][:, None] == agents.track
+        points = se3.transform_points(sim.T_global_ego(), backproject(config, image)[seen])
+        assert (points_in_boxes(points, agents.boxes, 1e-2) & own).any(1).all()
+        np.testing.assert_array_equal(agents.label[own.argmax(1)], image.semantic.ravel()[seen])
+        np.testing.assert_array_equal(image.track >= 0, np.isin(image.semantic, OCC3D.things))
+        total += len(seen)
+    assert total > 500
+
+
+def test_projected_boxes_cover_the_pixels_of_their_road_user(scene):
+    sim, images = scene
+    agents, covered = sim.boxes(), 0
+    T_ego_global = se3.inverse(sim.T_global_ego())
+    for config in nuscenes_rig():
+        track = images[config.name].track
+        for number in np.unique(track[track >= 0]):
+            corners = se3.transform_points(T_ego_global, box_corners(agents.boxes[agents.track == number][0]))
+            pixel, depth = config.project(corners)
+            if (depth > 0.1).all():  # all of it is before the camera
+                rows, columns = np.nonzero(track == number)
+                hull = ConvexHull(pixel).equations
+                assert (hull[:, :2] @ np.stack([columns + 0.5, rows + 0.5]) + hull[:, 2:] <= 1e-6).all()
+                covered += len(rows)
+    assert covered > 500
+
+
+def box_corners(box: np.ndarray) -> np.ndarray:
+    """Corners `(8, 3)` [m] of a box `(7,)`."""
+    x, y, z, *size, yaw = box
+    corners = np.stack(np.meshgrid(*[[-0.5, 0.5]] * 3), -1).reshape(-1, 3) * size
+    return se3.transform_points(se3.from_xyzyaw(x, y, z, yaw), corners)
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -153,9 +180,7 @@ def test_pixels_of_a_box_lie_in_its_projection(seed, small_town):
     bodies = random_bodies(np.random.default_rng(seed), 8)
     image = take(bodies, small_town, camera())
     for number in np.unique(image.body[(image.body >= 0) & (image.body < len(bodies.boxes))]):
-        x, y, z, length, width, height, yaw = bodies.boxes[number]
-        corners = np.stack(np.meshgrid(*[[-0.5, 0.5]] * 3), -1).reshape(-1, 3) * [length, width, height]
-        pixel, depth = camera().project(se3.transform_points(se3.from_xyzyaw(x, y, z, yaw), corners))
+        pixel, depth = camera().project(box_corners(bodies.boxes[number]))
         assert (depth > 0).all()
         rows, columns = np.nonzero(image.body == number)
         assert columns.min() + 1 >= pixel[:, 0].min() - 1 and columns.max() <= pixel[:, 0].max() + 1
@@ -197,7 +222,8 @@ def test_images_are_reproducible_and_of_the_right_kind(scene, small_town):
     others = again.images()
     for (name, image), config in zip(images.items(), nuscenes_rig(), strict=True):
         other = others[name]
-        for field, kind in (("rgb", np.uint8), ("depth", np.float32), ("semantic", np.uint8), ("body", np.int32)):
+        kinds = {"rgb": np.uint8, "depth": np.float32, "semantic": np.uint8, "body": np.int32, "track": np.int64}
+        for field, kind in kinds.items():
             value = getattr(image, field)
             np.testing.assert_array_equal(value, getattr(other, field))
             assert value.dtype == kind and value.shape[:2] == (config.height, config.width)
@@ -211,6 +237,15 @@ def test_bodies_keep_their_colour_and_differ(scene):
     for a, b in zip(paint, moved, strict=True):
         np.testing.assert_array_equal(a, b)
     assert len(np.unique(paint.color[bodies.classes == CAR], axis=0)) > 5
+
+
+def test_the_parts_of_a_car_match_also_bumper_to_bumper():
+    rng = np.random.default_rng(0)
+    boxes = np.array([[4.9 * n, 0.0, 0.8, *rng.uniform((4.5, 1.8, 1.5), (4.8, 1.9, 1.7)), 0.0] for n in range(6)])
+    bodies = road_user_bodies(boxes, np.zeros(6, int), np.arange(6))
+    color, painted = paint_bodies(bodies).color, bodies.boxes[:, 5] > 0.4 * boxes[0, 5] * 0.8  # but not the wheels
+    colors = [np.unique(color[painted & (bodies.tracks == n)], axis=0) for n in range(6)]
+    assert all(len(own) == 1 for own in colors) and len(np.unique(np.concatenate(colors), axis=0)) > 3
 
 
 def test_the_sun_casts_shadows(small_town):

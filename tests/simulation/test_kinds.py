@@ -18,6 +18,8 @@ def extent(bodies, pose):
         low.append(box[:3] - box[3:6] / 2), high.append(box[:3] + box[3:6] / 2)
     for x, y, bottom, top, radius in bodies.cylinders:
         low.append((x - radius, y - radius, bottom)), high.append((x + radius, y + radius, top))
+    for x, y, z, radius, tall in bodies.ellipsoids:
+        low.append((x - radius, y - radius, z - tall)), high.append((x + radius, y + radius, z + tall))
     return np.array([np.min(low, axis=0), np.max(high, axis=0)])
 
 
@@ -25,7 +27,7 @@ def extent(bodies, pose):
 def test_a_body_fills_its_box_and_stays_inside(number):
     size = draw_sizes(np.random.default_rng(number), np.array([number]))[0]
     box = np.array([[3.0, -2.0, size[2] / 2 + 0.5, *size, 0.7]])
-    bodies = road_user_bodies(box, np.array([number]))
+    bodies = road_user_bodies(box, np.array([number]), np.array([7]))
     assert (bodies.classes == KINDS[number].label).all() and len(bodies.classes) >= 2
     low, high = extent(bodies, box[0, [0, 1, 6]])
     half = np.array([size[0] / 2, size[1] / 2, 0.0])
@@ -46,7 +48,12 @@ def test_bodies_move_with_their_box():
     motion = np.array([4.0, -1.0, 0.9])
     moved = boxes.copy()
     moved[:, [0, 1, 6]] = se2.compose(motion, boxes[:, [0, 1, 6]])
-    there, back = road_user_bodies(moved, kinds).seen_from(motion), road_user_bodies(boxes, kinds)
+    tracks = 20 - kinds
+    there = road_user_bodies(moved, kinds, tracks).seen_from(motion)
+    back = road_user_bodies(boxes, kinds, tracks)
     np.testing.assert_allclose(there.boxes[:, :6], back.boxes[:, :6], atol=1e-9)
     np.testing.assert_allclose(se2.wrap_angle(there.boxes[:, 6] - back.boxes[:, 6]), 0.0, atol=1e-9)
     np.testing.assert_allclose(there.cylinders, back.cylinders, atol=1e-9)
+    np.testing.assert_allclose(there.ellipsoids, back.ellipsoids, atol=1e-9)
+    np.testing.assert_array_equal(there.tracks, back.tracks)
+    np.testing.assert_array_equal(there.classes, LABEL_OF_KIND[20 - there.tracks])

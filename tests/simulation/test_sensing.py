@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from drivewm.geometry import OCC3D_GRID, VoxelGrid, se3
-from drivewm.geometry.boxes import points_in_boxes
+from drivewm.geometry.boxes import bev_corners, points_in_boxes, polygons_overlap
 from drivewm.simulation import LidarConfig, TownSimulator, make_scenarios
 from drivewm.simulation.bodies import Bodies
+from drivewm.simulation.kinds import BUS, PEDESTRIAN, road_user_bodies
 from drivewm.simulation.lidar import GROUND, NOTHING, Lidar, cast
 from drivewm.simulation.occupancy import label_voxels
 from drivewm.simulation.reference import cast_reference, fill_reference
@@ -72,6 +73,19 @@ def test_a_wall_is_hit_where_it_stands():
     np.testing.assert_allclose(cosine[[0, 1, 3]], [1.0, np.cos(0.5), 1.0])
 
 
+def test_bodies_keep_the_track_of_their_road_user():
+    boxes = np.array([[5.0, 0.0, 0.8, 4.0, 1.8, 1.6, 0.2], [30.0, 1.0, 0.9, 0.6, 0.6, 1.8, 1.0]])
+    users = road_user_bodies(boxes, np.array([BUS, PEDESTRIAN]), np.array([3, 1000]))
+    trees = Bodies.of([], [((-5.0, 0.0, 0.0, 2.0, 0.2), TREE)], [((-5.0, 0.0, 3.0, 1.0, 1.0), TREE)])
+    bodies = (trees + users).seen_from(np.array([1.0, 2.0, 0.3]))
+    for kept, expected in ((bodies, {-1, 3, 1000}), (bodies.near(bodies.boxes[0, :2], 3.0), {3})):
+        assert len(kept.tracks) == len(kept.classes) and set(kept.tracks.tolist()) == expected
+        for track, name in ((3, "bus"), (1000, "pedestrian"), (-1, "vegetation")):
+            assert (kept.classes[kept.tracks == track] == OCC3D.index(name)).all()
+    hits = np.array([[0, GROUND], [NOTHING, len(bodies.tracks) - 1]])
+    np.testing.assert_array_equal(bodies.track_of(hits), [[bodies.tracks[0], -1], [-1, bodies.tracks[-1]]])
+
+
 def test_agents_cover_static_bodies_and_those_cover_the_ground(small_town, grid):
     box = [((5.0, 0.0, 0.5, 4.0, 2.0, 1.0, 0.2), 0)]
     static = Bodies(*(getattr(Bodies.of(box), f) for f in Bodies.__dataclass_fields__))
@@ -90,11 +104,16 @@ def test_returns_lie_in_occupied_voxels(small_town, grid, number):
     sim = TownSimulator(small_town)
     sim.reset(make_scenarios(small_town, 3, 5, 20.0)[number])
     for voxels in (grid, OCC3D_GRID):
-        occupied = sim.occupancy(voxels) != OCC3D.free
-        points = sim.lidar(None).points_ego()
-        index, inside = voxels.to_index(points)
-        assert inside.sum() > 5000
-        assert occupied[tuple(index[inside].T)].all()
+        labels, sweep = sim.occupancy(voxels), sim.lidar(None)
+        occupied, things = labels != OCC3D.free, np.isin(sweep.point_class, OCC3D.things)
+        # On the surface, which may be a border between voxels, and a hair further along the ray, inside of the body.
+        rays = sweep.ray_directions[sweep.point_ray].astype(np.float64) @ sweep.T_ego_lidar[:3, :3].T
+        for beyond_m in (0.0, 1e-6, 1e-4):
+            depth = sweep.ray_depth_m[sweep.point_ray] + beyond_m
+            index, inside = voxels.to_index(sweep.T_ego_lidar[:3, 3] + depth[:, None] * rays)
+            assert inside.sum() > 5000
+            assert occupied[tuple(index[inside].T)].all()
+            assert np.isin(labels[tuple(index[inside & things].T)], OCC3D.things).mean() > 0.99
         noisy = sim.lidar(np.random.default_rng(0)).points_ego()[:, :3]
         near = np.zeros(len(noisy), bool)
         for step in np.stack(np.meshgrid(*[[-0.5, 0.0, 0.5]] * 3), -1).reshape(-1, 3) * voxels.voxel_m:
@@ -120,14 +139,27 @@ def test_points_of_agents_lie_in_their_boxes(small_town):
     sim = TownSimulator(small_town)
     for scenario in make_scenarios(small_town, 2, 7, 20.0):
         sim.reset(scenario)
-        sweep, agents = sim.lidar(None), sim.boxes(80.0)
+        sweep, agents = sim.lidar(None), sim.boxes()
         T = sim.T_global_ego()
         points = se3.transform_points(T, sweep.points_ego()[:, :3])
-        inside = points_in_boxes(points, agents.boxes, 1e-3)
-        movable = np.isin(sweep.point_class, OCC3D.movable)
-        assert movable.sum() > 20
-        assert inside[movable].any(1).all()
-        assert (agents.label[inside[movable].argmax(1)] == sweep.point_class[movable]).mean() > 0.99
+        inside, deep = (points_in_boxes(points, agents.boxes, margin) for margin in (1e-3, -1e-3))
+        own = sweep.point_track[:, None] == agents.track
+        assert own.any(1).sum() > 20 and own.any(0).sum() > 3
+        # All points of road users lie in the box of their own, and have its class ...
+        np.testing.assert_array_equal(sweep.point_track >= 0, np.isin(sweep.point_class, OCC3D.things))
+        np.testing.assert_array_equal((own & inside).any(1), sweep.point_track >= 0)
+        assert (agents.label[own.argmax(1)] == sweep.point_class)[own.any(1)].all()
+        # ... and those of others lie in it only where their boxes overlap, or a hedge reaches in.
+        strange = deep & ~own
+        assert (strange & (sweep.point_track < 0)[:, None]).sum() <= 0.01 * deep.sum()
+        strange = strange[sweep.point_track >= 0]
+        assert not strange.any() or overlapping(agents.boxes)[np.nonzero(own)[1]][strange].all()
+
+
+def overlapping(boxes: np.ndarray) -> np.ndarray:
+    """Which boxes `(M, 7)` share ground: bool `(M, M)`."""
+    corners = bev_corners(boxes)
+    return polygons_overlap(corners[:, None], corners[None])
 
 
 def test_sweep_is_what_nuscenes_delivers(small_town):
@@ -145,6 +177,7 @@ def test_sweep_is_what_nuscenes_delivers(small_town):
     ahead = se3.transform_points(se3.inverse(config.T_ego_lidar), np.array([[10.0, 0.0, 0.0]]))[0]
     np.testing.assert_allclose(ahead, [0.0, 10.0 - config.mount_m[0], -config.mount_m[2]], atol=1e-12)
     assert sweep.ray_hit.sum() == len(sweep.points)
+    assert sweep.point_track.dtype == np.int64 and (sweep.point_track == -1).all()  # there is nothing but ground
 
 
 @pytest.mark.parametrize("options", [{"beams": 0}, {"azimuth_steps": 0}, {"max_range_m": 0.0}])

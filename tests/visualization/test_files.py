@@ -68,8 +68,10 @@ def test_sheets():
     )
     dark = (sheet == 10).all(-1)
     assert dark.sum() >= 2 * 30 * 50 and (sheet[0] == 255).all()
-    with pytest.raises(ValueError, match="one size"):
-        arrange([[a, b[1:]]])
+    assert arrange([[a, b[:, :20]], [a[:9], b[:9, :20]]]).shape[1] == sheet.shape[1] - 30 - round(15 * 1.7)
+    for uneven in ([[a, b[1:]]], [[a], [b[:, 1:]]], [[a, b], [a]], [[]], []):
+        with pytest.raises(ValueError, match="one height in a row and one width in a column"):
+            arrange(uneven)
     with pytest.raises(ValueError, match="row_titles has 1 entries for 2"):
         arrange([[a], [b]], row_titles=["p"])
 

@@ -1,9 +1,9 @@
-"""Benchmarks: each compares one part of drivewm with another way to the same result.
+"""Benchmarks: each compares one part of drivewm with another way to the same result, or with the time it may take.
 
 A benchmark is a function without arguments that returns a `measure.Row`; `BENCHMARKS` names them all.
 """
 
-from benchmarks import counts, forecasts, opening, rays
+from benchmarks import counts, forecasts, opening, rays, town
 
 BENCHMARKS = {
     "raycast_open3d": rays.against_open3d,
@@ -14,5 +14,9 @@ BENCHMARKS = {
     "confusion_counts_noise": counts.on_noise,
     "open_index": opening.against_devkit,
     "forecast_recomputed_history": forecasts.against_recomputed_history,
+    "town_lidar": town.lidar_sweep,
+    "town_occupancy": town.occupancy_labels,
+    "town_cameras": town.six_cameras,
+    "town_scene": town.written_scene,
 }
 """Name on the command line and in the result -> benchmark."""

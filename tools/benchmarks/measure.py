@@ -1,4 +1,4 @@
-"""How a comparison is measured: interleaved, on the same inputs, in one process, after equal results were seen."""
+"""How a row is measured: interleaved, on the same inputs, in one process, after the results were seen to be right."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class NotInstalled(Exception):
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison.
+    """One comparison, with another way to the same result or with the time that is allowed.
 
     Attributes:
-        ours, against: median seconds of one call.
+        ours, against: median seconds of one call; against may be the time allowed.
         ratios: against / ours of each round; higher is better.
         goal: the ratio to reach; None where the row only informs.
     """
@@ -31,7 +31,9 @@ class Row:
     def as_dict(self, name: str) -> dict[str, Any]:
         """The row as `--json` writes it."""
         ratio = {"median": statistics.median(self.ratios), "min": min(self.ratios), "max": max(self.ratios)}
-        return {"name": name, "ours": self.ours, "against": self.against, "ratio": ratio, "goal": self.goal}
+        verdict = None if self.goal is None else "reached" if ratio["median"] >= self.goal else "missed"
+        times = {"ours": self.ours, "against": self.against}
+        return {"name": name, **times, "ratio": ratio, "goal": self.goal, "verdict": verdict}
 
 
 def compare(
@@ -60,6 +62,22 @@ def compare(
         ratios=tuple(other / own for own, other in pairs),
         goal=goal,
     )
+
+
+def within(
+    bar_s: float, ours: Callable[[], Any], check: Callable[[Any], None], rounds: int = 7, block_s: float = 0.05
+) -> Row:
+    """Time something that is to take at most `bar_s` [s]: a row against the bar, whose goal is a ratio of 1.
+
+    Args:
+        ours: does the work and returns the result.
+        check: raises if the result is not what it should be. It sees that of the first call, which is not timed.
+        rounds, block_s: as for `compare`.
+    """
+    check(ours())
+    calls = max(1, round(block_s / max(_seconds(ours, 1), 1e-7)))
+    seconds = [_seconds(ours, calls) for _ in range(rounds)]
+    return Row(statistics.median(seconds), bar_s, tuple(bar_s / own for own in seconds), goal=1.0)
 
 
 def _seconds(function: Callable[[], Any], calls: int) -> float:

@@ -74,7 +74,7 @@ class TownSimulator:
     def reset(self, scenario: Scenario, lead_s: float = 0.0) -> None:
         """Begin an episode. The expert drives the first seconds, so that traffic has settled when time is 0.
 
-        With `lead_s` in [0, `WARM_UP_S`), in whole steps, it begins that long before: the expert drives to the same state.
+        With `lead_s` in [0, `WARM_UP_S`) [s], in whole steps, it begins that long before time 0, on the same drive.
         Raises ValueError for another lead, or if the scenario belongs to another town.
         """
         if not 0.0 <= lead_s < WARM_UP_S:

@@ -14,8 +14,8 @@ from drivewm.simulation.town import Town
 
 REVOLUTION_STEPS = 20
 """A revolution is cast in so many steps, in each of which all stands still: 2.5 ms each at 20 Hz, 3 cm at 12 m/s."""
-# Bodies this much further than the LiDAR's range are looked at: where it stands on the ego, and how far that moves.
-_MARGIN_M = 5.0
+# More than the LiDAR's place on the ego, and than anything moves or turns in a revolution.
+_MARGIN_M, _MARGIN_RAD = 5.0, 0.2
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,10 @@ class Moment:
         """What the road users consist of, global frame."""
         return road_user_bodies(self.boxes, self.kinds, self.tracks)
 
-    def only(self, rows: np.ndarray) -> Moment:
-        """The same moment with these road users `(M,)` bool alone."""
-        parts = {name: getattr(self, name)[rows] for name in ("boxes", "velocity", "kinds", "tracks")}
+    def only(self, chosen: np.ndarray) -> Moment:
+        """The same moment with some of the road users: bool `(M,)`."""
+        parts = {name: getattr(self, name)[chosen] for name in ("boxes", "velocity", "kinds", "tracks")}
         return Moment(self.ego, **parts)
-
-    def near(self, center: np.ndarray, radius_m: float) -> np.ndarray:
-        """Which road users may come within `radius_m` of `center (2,)`: bool `(M,)`."""
-        reach = radius_m + 0.5 * np.hypot(self.boxes[:, 3], self.boxes[:, 4])
-        return np.hypot(self.boxes[:, 0] - center[0], self.boxes[:, 1] - center[1]) <= reach
 
 
 def between(before: Moment, after: Moment, share: float) -> Moment:
@@ -82,12 +77,24 @@ def sweep_in_motion(
     """
     radius = lidar.config.max_range_m + _MARGIN_M
     static = town.static.near(end.ego[:2], radius).seen_from(end.ego)
-    near = end.near(end.ego[:2], radius)
-    begin, end = begin.only(near), end.only(near)
     moments = [between(begin, end, (step + 0.5) / REVOLUTION_STEPS) for step in range(REVOLUTION_STEPS)]
-    bodies = [static + moment.bodies().seen_from(end.ego) for moment in moments]
+    bodies = []
+    for moment, chosen in zip(moments, _ahead_of_rays(end, radius), strict=True):
+        bodies.append(static + moment.only(chosen).bodies().seen_from(end.ego))
     poses = np.stack([_seen_from(moment.ego, end.ego) for moment in moments])
     return lidar.revolve(bodies, poses, town.ground, end.ego, rng)
+
+
+def _ahead_of_rays(end: Moment, radius_m: float) -> np.ndarray:
+    """Which road users the rays of each step may meet: bool `(REVOLUTION_STEPS, M)`. What moves, moves little."""
+    offset = end.boxes[:, :2] - end.ego[:2]
+    distance, reach = np.hypot(*offset.T), 0.5 * np.hypot(end.boxes[:, 3], end.boxes[:, 4]) + _MARGIN_M
+    azimuth = np.arctan2(offset[:, 1], offset[:, 0]) - end.ego[2]
+    half = np.where(distance > reach, np.arcsin(np.minimum(reach / np.maximum(distance, reach), 1.0)), np.pi)
+    step = 2 * np.pi / REVOLUTION_STEPS
+    rays = -np.pi - step * (np.arange(REVOLUTION_STEPS) + 0.5)  # from behind the vehicle, clockwise
+    turned = np.abs(se2.wrap_angle(rays[:, None] - azimuth))
+    return (turned <= half + 0.5 * step + _MARGIN_RAD) & (distance <= radius_m + reach)
 
 
 def _seen_from(pose: np.ndarray, own: np.ndarray) -> np.ndarray:

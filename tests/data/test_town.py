@@ -198,6 +198,29 @@ def test_impossible_options(changed, words):
         TownOptions(**{"scenes": 2, "seed": 0, "grid": TINY, **changed})
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"image_size": (0, 224)}, r"image_size must be .* got \(0, 224\)"),
+        ({"image_size": (400,)}, "image_size must be"),
+        ({"image_size": (400, 100_000)}, "image_size must be"),
+        ({"cameras": False, "depth": True}, "cameras must be on"),
+        ({"cameras": False, "semantic": True}, "cameras must be on"),
+    ],
+)
+def test_impossible_sensors(options, words):
+    with pytest.raises(ValueError, match=words):
+        TownSensors(**options)
+
+
+def test_options_are_part_of_the_description():
+    one = TownOptions(1, 0, TINY, sensors=TownSensors(cameras=False))
+    assert one.description() == TownOptions(1, 0, TINY, sensors=TownSensors(False, (800, 450))).description()
+    others = [TownSensors(), TownSensors(image_size=(64, 36)), TownSensors(sweeps=False), TownSensors(depth=True)]
+    found = [json.dumps(TownOptions(1, 0, TINY, sensors=sensors).description()) for sensors in others]
+    assert len(set(found)) == len(found)
+
+
 def test_no_workers_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="workers must be >= 1"):
         town.write_town(tmp_path / "set", 1, 0, TINY, workers=0)

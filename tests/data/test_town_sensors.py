@@ -16,7 +16,7 @@ from scipy.spatial import ConvexHull
 
 from drivewm.data import Index, NuScenesClips, build_index, town
 from drivewm.data.nuscenes_schema import CATEGORIES, LIDARSEG_CATEGORIES
-from drivewm.data.town_plan import LIDAR_KEYFRAMES, TownOptions, TownSensors
+from drivewm.data.town_plan import LIDAR_KEYFRAMES, TownSensors
 from drivewm.data.town_scene import town_at
 from drivewm.geometry import VoxelGrid
 from drivewm.simulation import LidarConfig, nuscenes_rig
@@ -300,26 +300,3 @@ def test_keyframes_do_not_depend_on_what_else_is_written(root, tmp_path):
                 np.testing.assert_array_equal(own[name], full[name])
             np.testing.assert_array_equal(own["mask_camera"], own["mask_lidar"])
     assert json.loads((less / "dataset.json").read_text())["sensors"] == LIDAR_KEYFRAMES.description()
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"image_size": (0, 224)}, r"image_size must be .* got \(0, 224\)"),
-        ({"image_size": (400,)}, "image_size must be"),
-        ({"image_size": (400, 100_000)}, "image_size must be"),
-        ({"cameras": False, "depth": True}, "cameras must be on"),
-        ({"cameras": False, "semantic": True}, "cameras must be on"),
-    ],
-)
-def test_impossible_sensors(options, words):
-    with pytest.raises(ValueError, match=words):
-        TownSensors(**options)
-
-
-def test_options_are_part_of_the_description():
-    one = TownOptions(1, 0, GRID, sensors=TownSensors(cameras=False))
-    assert one.description() == TownOptions(1, 0, GRID, sensors=TownSensors(False, (800, 450))).description()
-    others = [TownSensors(), TownSensors(image_size=(64, 36)), TownSensors(sweeps=False), TownSensors(depth=True)]
-    found = [json.dumps(TownOptions(1, 0, GRID, sensors=sensors).description()) for sensors in others]
-    assert len(set(found)) == len(found)

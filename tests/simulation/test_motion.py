@@ -120,6 +120,21 @@ def test_road_users_are_met_where_they_were(drive):
     assert movable.sum() > 20 and on_box[movable].all()
 
 
+def test_no_road_user_is_left_out(drive):
+    """Leaving out those that a step's rays cannot meet changes nothing."""
+    sim, before, _, now = drive
+    steps = [between(before, now, (k + 0.5) / REVOLUTION_STEPS) for k in range(REVOLUTION_STEPS)]
+    bodies = [(sim.town.static + step.bodies()).seen_from(now.ego) for step in steps]
+    offset = np.array([step.ego - now.ego for step in steps])
+    c, s = np.cos(now.ego[2]), np.sin(now.ego[2])
+    offset[:, :2] = offset[:, :2] @ np.array([[c, -s], [s, c]])
+    every = Lidar().revolve(bodies, offset, sim.town.ground, now.ego, None)
+    sweep = sim.lidar_in_motion(before, now, None)
+    np.testing.assert_array_equal(sweep.point_ray, every.point_ray)
+    np.testing.assert_array_equal(sweep.point_class, every.point_class)
+    np.testing.assert_allclose(sweep.points[:, :3], every.points[:, :3], atol=1e-5)
+
+
 def test_voxels_of_a_sweep_in_motion_are_seen(drive):
     sim, _, middle, now = drive
     grid = VoxelGrid((-25.6, -25.6, -1.0, 25.6, 25.6, 5.4), 0.4)

@@ -157,7 +157,7 @@ def test_an_episode_with_a_lead_comes_to_the_same_state(small_town):
     np.testing.assert_array_equal(one.moment().boxes, other.moment().boxes)
     for lead_s in (-0.1, 4.0, np.nan):
         with pytest.raises(ValueError, match="lead_s"):
-            one.reset(scenario, lead_s)
+            one.reset(scenario, lead_s=lead_s)
 
 
 def test_a_revolution_needs_a_pose_for_each_step(small_town):

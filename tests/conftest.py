@@ -9,7 +9,7 @@ import pytest
 
 from drivewm.data import Index, build_index
 from drivewm.data.town import write_town
-from drivewm.data.town_plan import LIDAR_KEYFRAMES
+from drivewm.data.town_plan import LIDAR_KEYFRAMES, TownOptions
 from drivewm.geometry import VoxelGrid
 
 # mmengine.config imports yapf, which at its first import on a machine writes a cache that a second process may find
@@ -28,7 +28,7 @@ def town_grid() -> VoxelGrid:
 def town_root(tmp_path_factory, town_grid) -> Path:
     """A town data set of 4 scenes (3 train, 1 val) of 6 s, 13 keyframes of LiDAR each. Do not write into it."""
     out = tmp_path_factory.mktemp("town") / "set"
-    return write_town(out, 4, TOWN_SEED, town_grid, duration_s=6.0, sensors=LIDAR_KEYFRAMES)
+    return write_town(out, TownOptions(4, TOWN_SEED, town_grid, 6.0, LIDAR_KEYFRAMES))
 
 
 @pytest.fixture(scope="session")

@@ -17,8 +17,12 @@ from tqdm import tqdm
 from drivewm.data import DataError, build_index
 from drivewm.data.files import read_json
 from drivewm.data.town import write_town
-from drivewm.data.town_plan import TownOptions, TownSensors
+from drivewm.data.town_plan import TownOptions, TownSensors, plan_scenes
+from drivewm.data.town_scene import scenario_of, town_at
 from drivewm.geometry import VoxelGrid
+from drivewm.simulation import FAMILIES
+from drivewm.visualization.contact_sheet import contact_sheet
+from drivewm.visualization.files import write_png
 
 
 def main() -> None:
@@ -39,6 +43,17 @@ def main() -> None:
     parser.add_argument("--sweeps", action=on_off, default=True, help="LiDAR at 20 Hz, not only at keyframes")
     parser.add_argument("--depth", action="store_true", help="depth images as well")
     parser.add_argument("--semantic", action="store_true", help="images of classes as well")
+    parser.add_argument(
+        "--families",
+        nargs="+",
+        default=["nominal"],
+        choices=[*FAMILIES, "all"],
+        metavar="NAME",
+        help=f"situations that take turns: {', '.join(FAMILIES)}, or all; with others than nominal there is a split "
+        "held_out of new combinations",
+    )
+    parser.add_argument("--density", type=float, default=1.0, help="vehicles and people, relative to the usual number")
+    parser.add_argument("--contact-sheet", type=Path, metavar="FILE", help="also draw the first scene as a picture")
     parser.add_argument("--overwrite", action="store_true", help="replace what is at --out")
     args = parser.parse_args()
     try:
@@ -52,20 +67,15 @@ def main() -> None:
                 bar.n = done
                 bar.refresh()
 
-            options = TownOptions(args.scenes, args.seed, grid, args.duration, sensors)
+            families = tuple(FAMILIES) if "all" in args.families else tuple(args.families)
+            options = TownOptions(args.scenes, args.seed, grid, args.duration, sensors, families, args.density)
             if args.overwrite or not _lacks_only_its_index(args.out, options):
-                write_town(
-                    args.out,
-                    args.scenes,
-                    args.seed,
-                    grid,
-                    args.workers,
-                    args.overwrite,
-                    args.duration,
-                    sensors,
-                    progress=progress,
-                )
+                write_town(args.out, options, args.workers, args.overwrite, progress)
         index = build_index(args.out)
+        if args.contact_sheet is not None:
+            plan = plan_scenes(options.scenes, options.families)[0]
+            picture = contact_sheet(town_at(options.seed, plan.location), scenario_of(options, plan), grid=grid)
+            write_png(args.contact_sheet, picture)
     except (DataError, ValueError) as error:
         raise SystemExit(f"error: {error}") from None
     print(f"{args.out}: {index.num_scenes} scenes, {index.num_frames} keyframes")

@@ -11,9 +11,8 @@ import numpy as np
 from drivewm.data.basemap import PIXEL_M, write_mask
 from drivewm.data.map_expansion import write_map_expansion
 from drivewm.data.nuscenes_writer import NuScenesWriter
-from drivewm.data.town_plan import TownOptions, TownSensors, plan_scenes
+from drivewm.data.town_plan import TownOptions, plan_scenes
 from drivewm.data.town_scene import town_at, write_scene
-from drivewm.geometry import VoxelGrid
 from drivewm.host import in_processes
 from drivewm.structures import RoadMap
 
@@ -22,41 +21,33 @@ VERSION = "v1.0-town"
 
 def write_town(
     out: str | Path,
-    scenes: int,
-    seed: int,
-    grid: VoxelGrid,
+    options: TownOptions,
     workers: int = 1,
     overwrite: bool = False,
-    duration_s: float = 20.0,
-    sensors: TownSensors = TownSensors(),  # noqa: B008
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Writes a data set of `scenes` scenes in the procedural town.
+    """Writes a data set of scenes in the procedural town.
 
-    Same seed and options, same bytes, whatever the number of workers. A run that is killed leaves `OUT.incomplete`, and
-    the same call goes on from there.
+    Same options, same bytes, whatever the number of workers. A run that is killed leaves `OUT.incomplete`, and the same
+    call goes on from there.
 
     Args:
         out: the data set to be.
-        scenes: number of scenes; about 22 % become the val split, in a town of their own.
-        seed: of everything.
-        grid: of the occupancy labels.
+        options: all that its content depends on.
         workers: processes.
         overwrite: replace what is there.
-        duration_s: of a scene [s].
-        sensors: what is written of the sensors; by default 260 MB and half a minute of computing for a scene of 20 s.
         progress: called with (scenes done, scenes) as it goes on.
 
     Returns:
         `out`.
 
     Raises:
-        ValueError: an option is out of range. DatasetExistsError: there is something at `out` already.
+        ValueError: there are no workers. DatasetExistsError: there is something at `out` already.
     """
     if workers < 1:
         raise ValueError(f"workers must be >= 1, got {workers}")
-    options = TownOptions(scenes, seed, grid, duration_s, sensors)
-    plans = plan_scenes(scenes)
+    scenes, seed = options.scenes, options.seed
+    plans = plan_scenes(scenes, options.families)
     writer = NuScenesWriter(out, options.description(), VERSION, key=f"town/{seed}", overwrite=overwrite)
     todo = [plan for plan in plans if not writer.has_scene(plan.name)]
     done = scenes - len(todo)

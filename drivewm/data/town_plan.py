@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from drivewm.data.nuscenes_schema import LOCATIONS
 from drivewm.geometry import VoxelGrid
+from drivewm.simulation import FAMILIES
+from drivewm.simulation.town import EXTENT_M
 
 TRAIN_LOCATIONS, VAL_LOCATION = LOCATIONS[:3], LOCATIONS[3]
 """Splits share no location, so they share no road."""
@@ -14,6 +16,9 @@ KEYFRAME_HZ, PHYSICS_HZ, SWEEP_HZ = 2, 10, 20
 LEAD_S = 0.5
 """Sweeps begin this long before the first keyframe."""
 _LARGEST_IMAGE_PX = 8192
+_MOST_DENSE = 3.0
+HELD_OUT, HELD_OUT_SHARE = "held_out", 0.11
+"""Combinations of a situation's parts that the other splits never show; a split of data sets with situations."""
 # Numbers that nuScenes does not use: no scene of ours is on a list of the devkit.
 _FIRST_NUMBER, _LAST_NUMBER = 2001, 9999
 
@@ -67,6 +72,8 @@ class TownOptions:
         grid: for the labels.
         duration_s: of a scene; it has `duration_s * 2 + 1` keyframes.
         sensors: what is written of the sensors.
+        families: of scenarios, which take turns.
+        density: vehicles and people relative to the usual number; 0 for none but those whom a situation needs.
 
     Raises:
         ValueError: a number is out of range.
@@ -77,6 +84,8 @@ class TownOptions:
     grid: VoxelGrid
     duration_s: float = 20.0
     sensors: TownSensors = TownSensors()
+    families: tuple[str, ...] = ("nominal",)
+    density: float = 1.0
 
     def __post_init__(self) -> None:
         most = _LAST_NUMBER - _FIRST_NUMBER + 1
@@ -86,6 +95,13 @@ class TownOptions:
             raise ValueError(f"seed must be >= 0, got {self.seed}")
         if not 1.0 / KEYFRAME_HZ <= self.duration_s <= 90.0:
             raise ValueError(f"duration_s must be {1.0 / KEYFRAME_HZ} to 90 s, got {self.duration_s}")
+        unknown = [name for name in self.families if name not in FAMILIES]
+        if unknown or not self.families:
+            raise ValueError(f"families must be some of {', '.join(FAMILIES)}, got {self.families}")
+        if not 0.0 <= self.density <= _MOST_DENSE:
+            raise ValueError(f"density must be 0 to {_MOST_DENSE}, got {self.density}")
+        if (self.grid.extent_m[:2] > EXTENT_M).any():
+            raise ValueError(f"grid must not be larger than a town, {EXTENT_M} m, got {self.grid.extent_m[:2]} m")
 
     @property
     def keyframes(self) -> int:
@@ -102,30 +118,41 @@ class TownOptions:
             "scenes": self.scenes,
             "duration_s": float(self.duration_s),
             "sensors": self.sensors.description(),
+            "families": list(self.families),
+            "density": float(self.density),
         }
 
 
 @dataclass(frozen=True)
 class ScenePlan:
-    """One scene to be: its name and number, where, in which split; it is the `index`-th of `count` at its location."""
+    """One scene to be: name, number, location, split and family, of which it is the `index`-th at both."""
 
     name: str
     number: int
     location: str
     split: str
+    family: str
     index: int
-    count: int
 
 
-def plan_scenes(scenes: int) -> list[ScenePlan]:
-    """Scenes of both splits; about 22 % are for validation, all of these at one location of their own."""
+def plan_scenes(scenes: int, families: tuple[str, ...] = ("nominal",)) -> list[ScenePlan]:
+    """Scenes of all splits: about 22 % val, and with situations 11 % held out, both at a location of their own."""
+    situations = tuple(family for family in families if family != "nominal")
     val = max(1, round(VAL_SHARE * scenes)) if scenes > 1 else 0
-    places = [TRAIN_LOCATIONS[i % len(TRAIN_LOCATIONS)] for i in range(scenes - val)] + [VAL_LOCATION] * val
-    seen = dict.fromkeys(LOCATIONS, 0)
-    plans = []
-    for i, location in enumerate(places):
-        split = "val" if location == VAL_LOCATION else "train"
-        number = _FIRST_NUMBER + i
-        plans.append(ScenePlan(f"scene-{number:04d}", number, location, split, seen[location], places.count(location)))
-        seen[location] += 1
+    held_out = max(1, round(HELD_OUT_SHARE * scenes)) if scenes > 2 and situations else 0
+    plans: list[ScenePlan] = []
+    seen: dict[tuple[str, str, str], int] = {}
+    for split, count, kinds in (
+        ("train", scenes - val - held_out, families),
+        ("val", val, families),
+        (HELD_OUT, held_out, situations),
+    ):
+        for i in range(count):
+            # One location further with every round, or each family would keep to its own.
+            turn = (i + i // len(kinds)) % len(TRAIN_LOCATIONS)
+            place = TRAIN_LOCATIONS[turn] if split == "train" else VAL_LOCATION
+            key = split, place, kinds[i % len(kinds)]
+            number = _FIRST_NUMBER + len(plans)
+            plans.append(ScenePlan(f"scene-{number:04d}", number, place, split, key[2], seen.get(key, 0)))
+            seen[key] = seen.get(key, 0) + 1
     return plans

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -9,9 +10,9 @@ import numpy as np
 from drivewm.data.can_bus import CanBus
 from drivewm.data.nuscenes_writer import NuScenesWriter
 from drivewm.data.records import SceneRecord
-from drivewm.data.town_plan import KEYFRAME_HZ, LEAD_S, PHYSICS_HZ, SWEEP_HZ, ScenePlan, TownOptions
+from drivewm.data.town_plan import HELD_OUT, KEYFRAME_HZ, LEAD_S, PHYSICS_HZ, SWEEP_HZ, ScenePlan, TownOptions
 from drivewm.data.town_recorder import TownRecorder
-from drivewm.simulation import Cameras, Town, TownSimulator, between, make_scenarios, nuscenes_rig
+from drivewm.simulation import Cameras, NoPlaceError, Scenario, Town, TownSimulator, between, make_family, nuscenes_rig
 
 _SCENE_SPACING_US = 100_000_000  # scenes begin at different times: the devkit sorts them by it
 _ROUTE_BEHIND_M, _ROUTE_AHEAD_M = 10.0, 90.0
@@ -32,7 +33,7 @@ def write_scene(writer: NuScenesWriter, options: TownOptions, plan: ScenePlan) -
     them is interpolated.
     """
     town = town_at(options.seed, plan.location)
-    scenario = make_scenarios(town, plan.count, options.seed, options.duration_s)[plan.index]
+    scenario = scenario_of(options, plan)
     simulator = TownSimulator(town, cameras=Cameras(nuscenes_rig(*options.sensors.image_size)))
     simulator.reset(scenario, lead_s=(_LEAD_STEPS + 1) / PHYSICS_HZ)  # a sweep begins before its stamp
     offset_us = plan.number * _SCENE_SPACING_US
@@ -58,12 +59,24 @@ def write_scene(writer: NuScenesWriter, options: TownOptions, plan: ScenePlan) -
             name=plan.name,
             location=plan.location,
             split=plan.split,
-            description=f"Procedural town, {'straight on' if scenario.straight else 'with bends or turns'}",
+            description=f"Procedural town, {scenario.description}",
             sensors=list(recorder.sensors.values()),
             frames=recorder.frames,
             route=_at_stations(simulator.route_points(), ahead).round(3).tolist(),
         )
     )
+
+
+def scenario_of(options: TownOptions, plan: ScenePlan) -> Scenario:
+    """What happens in a scene; nominal driving, where the town has no place for the planned situation."""
+    town, held_out = town_at(options.seed, plan.location), plan.split == HELD_OUT
+    for family in (plan.family, "nominal"):
+        try:
+            found = make_family(town, family, plan.index + 1, options.seed, options.duration_s, held_out)
+        except NoPlaceError:
+            continue
+        return replace(found[plan.index], density=options.density)
+    raise AssertionError("every town has a place for nominal driving")
 
 
 def _at_stations(polyline: np.ndarray, stations: np.ndarray) -> np.ndarray:

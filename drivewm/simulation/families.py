@@ -26,6 +26,10 @@ _START_M = (4.0, 9.0)
 _SPEEDS, _STANDING_START = (7.5, 11.0), (0.5, 2.5)
 
 
+class NoPlaceError(ValueError):
+    """A town has no place for a situation."""
+
+
 def make_family(town: Town, family: str, count: int, seed: int, duration_s: float = 20.0, held_out: bool = False):
     """`count` scenarios of a family in a town: a list of `Scenario`.
 
@@ -39,7 +43,7 @@ def make_family(town: Town, family: str, count: int, seed: int, duration_s: floa
             has no parts.
 
     Raises:
-        ValueError: there is no such family, or the town has no place for it.
+        ValueError: there is no such family. NoPlaceError: the town has no place for it.
     """
     if family not in FAMILIES:
         raise ValueError(f"no family is called {family!r}; there are {', '.join(FAMILIES)}")
@@ -61,7 +65,7 @@ def make_family(town: Town, family: str, count: int, seed: int, duration_s: floa
             words = f"{family.replace('_', ' ')}: {KINDS[who].class_name}, {where}"
             found.append(replace(scenario, name=name, family=family, description=words))
     if len(found) < count:
-        raise ValueError(f"town {town.location!r}, seed {town.seed}, has no place for {family!r}")
+        raise NoPlaceError(f"town {town.location!r}, seed {town.seed}, has no place for {family!r}")
     return found
 
 

@@ -118,9 +118,7 @@ class Scenario:
             )
 
 
-def make_scenarios(
-    town: Town, count: int, seed: int, duration_s: float = 20.0, warm_up_s: float = 4.0, density: float = 1.0
-) -> list[Scenario]:
+def make_scenarios(town: Town, count: int, seed: int, duration_s: float = 20.0) -> list[Scenario]:
     """`count` scenarios of a town: two fifths straight on, the others with turns at junctions or bends of streets."""
     if count < 0 or seed < 0:
         raise ValueError(f"count and seed of scenarios must be >= 0, got {count} and {seed}")
@@ -132,8 +130,8 @@ def make_scenarios(
         # The town may not have such a route for that speed: after some attempts any will do.
         for attempt in range(_ATTEMPTS):
             speed = float(rng.uniform(*_SPEEDS))
-            route, start = random_route(rng, town, wish, _SPEEDS[1] * (duration_s + warm_up_s) + _SPARE_M)
-            found = describe(town, route, start, speed * (duration_s + warm_up_s))
+            route, start = random_route(rng, town, wish, _SPEEDS[1] * (duration_s + WARM_UP_S) + _SPARE_M)
+            found = describe(town, route, start, speed * (duration_s + WARM_UP_S))
             if found == wish or attempt == _ATTEMPTS - 1:
                 break
         scenarios.append(
@@ -148,7 +146,6 @@ def make_scenarios(
                 seed=int(rng.integers(2**31)),
                 straight=found == "straight",
                 duration_s=float(duration_s),
-                density=float(density),
                 lights_s=float(rng.uniform(0.0, 100.0)),
                 description="straight on" if found == "straight" else f"with {found}s",
             )

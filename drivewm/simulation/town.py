@@ -17,6 +17,8 @@ from drivewm.simulation.streets import LANE_WIDTH_M, Street, generate_streets
 from drivewm.simulation.walkways import WalkNet, build_walkways
 from drivewm.structures.road_map import Lane, RoadMap
 
+EXTENT_M = 330.0
+"""How wide a town is, if nothing else is asked for."""
 _MIN_EXTENT_M, _MAX_EXTENT_M = 100.0, 2000.0
 
 
@@ -48,7 +50,7 @@ class Town:
     static: Bodies
 
     @classmethod
-    def generate(cls, seed: int, location: str, extent_m: float = 330.0) -> Town:
+    def generate(cls, seed: int, location: str, extent_m: float = EXTENT_M) -> Town:
         """Make a town about `extent_m` wide [m].
 
         Raises:

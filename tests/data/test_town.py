@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,17 @@ from nuscenes.utils.geometry_utils import points_in_box
 from drivewm.data import DatasetExistsError, Index, NuScenesClips, build_index, town
 from drivewm.data.nuscenes_schema import LOCATIONS, TABLES
 from drivewm.data.nuscenes_writer import NuScenesWriter
-from drivewm.data.town_plan import LIDAR_KEYFRAMES, TownOptions, TownSensors, plan_scenes
+from drivewm.data.town_plan import HELD_OUT, LIDAR_KEYFRAMES, TownOptions, TownSensors, plan_scenes
 from drivewm.data.town_recorder import ANNOTATION_RADIUS_M
+from drivewm.data.town_scene import scenario_of
 from drivewm.geometry import VoxelGrid, boxes, se3
-from drivewm.simulation import Town, TownSimulator, make_scenarios
+from drivewm.simulation import FAMILIES, Town, TownSimulator, make_scenarios
 from drivewm.structures import OCC3D, Command
 from tests.conftest import TOWN_SEED
 from tests.data.test_devkit import compare
 
 TINY = VoxelGrid.centered((16, 16, 8), 0.8)
-SHORT = {"duration_s": 0.5, "sensors": TownSensors(image_size=(64, 36), depth=True, semantic=True)}
+SHORT = TownOptions(2, 5, TINY, 0.5, TownSensors(image_size=(64, 36), depth=True, semantic=True))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +100,10 @@ def test_keyframes_are_the_simulation(town_index, town_grid):
     simulator.reset(make_scenarios(place, 1, TOWN_SEED, 6.0)[0])
     clip = NuScenesClips(town_index, "val", 3, 10)[0]["clip"]
     assert clip.scene == (plan.name,)
+    first = int(town_index["scene_frame_ptr"][3])
     for k in range(13):
+        lights = slice(*town_index["frame_light_ptr"][first + k : first + k + 2])
+        np.testing.assert_allclose(town_index["light_xy"][lights], simulator.red_lights(), atol=1e-3)
         np.testing.assert_allclose(clip.T_global_ego[0, k].numpy(), simulator.T_global_ego(), atol=1e-9)
         np.testing.assert_array_equal(clip.occupancy[0, k].numpy(), simulator.occupancy(town_grid))
         agents = simulator.boxes(ANNOTATION_RADIUS_M)
@@ -126,6 +131,29 @@ def test_splits_share_no_location(town_index):
             assert 0.18 <= sum(plan.split == "val" for plan in plans) / count <= 0.26
 
 
+def test_situations_take_turns_and_new_combinations_are_held_out():
+    plans = plan_scenes(100, tuple(FAMILIES))
+    splits = {split: [plan for plan in plans if plan.split == split] for split in ("train", "val", HELD_OUT)}
+    assert [len(splits[name]) for name in splits] == [67, 22, 11]
+    assert {plan.family for plan in splits["train"]} == set(FAMILIES) == {plan.family for plan in splits["val"]}
+    assert {plan.family for plan in splits[HELD_OUT]} == set(FAMILIES) - {"nominal"}
+    for family in FAMILIES:  # no family keeps to one location
+        assert len({plan.location for plan in splits["train"] if plan.family == family}) == 3
+    places = {name: {plan.location for plan in splits[name]} for name in splits}
+    assert not places["train"] & (places["val"] | places[HELD_OUT])
+    assert all(plan.split != HELD_OUT for plan in plan_scenes(100))
+    options = TownOptions(9, 0, TINY, families=("nominal", "stationary"))
+    for plan in plan_scenes(9, options.families):
+        scenario = scenario_of(options, plan)
+        assert scenario.family == plan.family and bool(scenario.actors) == (plan.family == "stationary")
+
+
+def test_a_data_set_without_agents_is_fine(tmp_path):
+    root = town.write_town(tmp_path / "set", TownOptions(1, 0, TINY, 0.5, LIDAR_KEYFRAMES, density=0.0))
+    boxes = NuScenesClips(build_index(root), "train", 2, 0)[0]["clip"].boxes
+    assert not (boxes.velocity.norm(dim=-1)[boxes.valid] > 0).any()
+
+
 def test_the_ego_is_on_its_route_and_on_the_basemap(devkit, town_root, town_index):
     bus = NuScenesCanBus(str(town_root))
     for scene in devkit.scene:
@@ -147,11 +175,11 @@ def test_the_ego_is_on_its_route_and_on_the_basemap(devkit, town_root, town_inde
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> dict[str, str]:
     """Digests of a data set of two short scenes with all sensors, written by one process."""
-    return digests(town.write_town(tmp_path_factory.mktemp("tiny") / "set", 2, 5, TINY, **SHORT))
+    return digests(town.write_town(tmp_path_factory.mktemp("tiny") / "set", SHORT))
 
 
 def test_same_seed_same_bytes_for_any_workers(tiny, tmp_path, town_root):
-    two = town.write_town(tmp_path / "elsewhere" / "two", 2, 5, TINY, workers=2, **SHORT)
+    two = town.write_town(tmp_path / "elsewhere" / "two", SHORT, workers=2)
     assert digests(two) == tiny
     assert digests(town_root)["maps/boston-seaport.png"] not in tiny.values()  # another seed, another town
 
@@ -169,15 +197,15 @@ def test_interrupted_generation_resumes_to_the_same_bytes(tiny, tmp_path, monkey
     out = tmp_path / "set"
     monkeypatch.setattr(NuScenesWriter, "write_sweep", dies)
     with pytest.raises(KeyboardInterrupt):
-        town.write_town(out, 2, 5, TINY, **SHORT)
+        town.write_town(out, SHORT)
     monkeypatch.undo()
     assert not out.exists() and list(tmp_path.rglob("scene-2002*.jpg"))
     for other in ({"seed": 6}, {"sensors": LIDAR_KEYFRAMES}):
         with pytest.raises(DatasetExistsError, match="unfinished generation with other options"):
-            town.write_town(**{"out": out, "scenes": 2, "seed": 5, "grid": TINY, **SHORT, **other})
+            town.write_town(out, replace(SHORT, **other))
     written, steps, write_scene = [], [], town.write_scene
     monkeypatch.setattr(town, "write_scene", lambda *args: (written.append(args[2].name), write_scene(*args)))
-    town.write_town(out, 2, 5, TINY, **SHORT, progress=lambda done, total: steps.append((done, total)))
+    town.write_town(out, SHORT, progress=lambda done, total: steps.append((done, total)))
     assert written == ["scene-2002"] and steps == [(1, 2), (2, 2)]
     assert digests(out) == tiny
 
@@ -185,13 +213,21 @@ def test_interrupted_generation_resumes_to_the_same_bytes(tiny, tmp_path, monkey
 def test_existing_data_is_kept(town_root, tmp_path):
     before = digests(town_root)
     with pytest.raises(DatasetExistsError, match="--overwrite"):
-        town.write_town(town_root, 1, 0, TINY, **SHORT)
+        town.write_town(town_root, SHORT)
     assert digests(town_root) == before
 
 
 @pytest.mark.parametrize(
     ("changed", "words"),
-    [({"scenes": 0}, "scenes must be"), ({"seed": -1}, "seed must be"), ({"duration_s": 0.1}, "duration_s must be")],
+    [
+        ({"scenes": 0}, "scenes must be"),
+        ({"seed": -1}, "seed must be"),
+        ({"duration_s": 0.1}, "duration_s must be"),
+        ({"families": ("fog",)}, "families must be some of nominal"),
+        ({"families": ()}, "families must be"),
+        ({"density": -1.0}, "density must be"),
+        ({"grid": VoxelGrid.centered((1000, 64, 8), 0.8)}, "grid must not be larger than a town"),
+    ],
 )
 def test_impossible_options(changed, words):
     with pytest.raises(ValueError, match=words):
@@ -223,7 +259,7 @@ def test_options_are_part_of_the_description():
 
 def test_no_workers_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="workers must be >= 1"):
-        town.write_town(tmp_path / "set", 1, 0, TINY, workers=0)
+        town.write_town(tmp_path / "set", SHORT, workers=0)
     assert not list(tmp_path.iterdir())
 
 

@@ -16,7 +16,7 @@ from scipy.spatial import ConvexHull
 
 from drivewm.data import Index, NuScenesClips, build_index, town
 from drivewm.data.nuscenes_schema import CATEGORIES, LIDARSEG_CATEGORIES
-from drivewm.data.town_plan import LIDAR_KEYFRAMES, TownSensors
+from drivewm.data.town_plan import LIDAR_KEYFRAMES, TownOptions, TownSensors
 from drivewm.data.town_scene import town_at
 from drivewm.geometry import VoxelGrid
 from drivewm.simulation import LidarConfig, nuscenes_rig
@@ -33,7 +33,7 @@ LIDAR = "LIDAR_TOP"
 def root(tmp_path_factory) -> Path:
     """One scene of a second, with everything on."""
     sensors = TownSensors(image_size=SIZE, depth=True, semantic=True)
-    return town.write_town(tmp_path_factory.mktemp("full") / "set", 1, SEED, GRID, duration_s=1.0, sensors=sensors)
+    return town.write_town(tmp_path_factory.mktemp("full") / "set", TownOptions(1, SEED, GRID, 1.0, sensors))
 
 
 @pytest.fixture(scope="module")
@@ -288,7 +288,7 @@ def test_our_reader_sees_keyframes_alone(devkit, index):
 
 def test_keyframes_do_not_depend_on_what_else_is_written(root, tmp_path):
     """Without cameras and sweeps: the same LiDAR, labels and boxes; `mask_camera` is the LiDAR's."""
-    less = town.write_town(tmp_path / "set", 1, SEED, GRID, duration_s=1.0, sensors=LIDAR_KEYFRAMES)
+    less = town.write_town(tmp_path / "set", TownOptions(1, SEED, GRID, 1.0, LIDAR_KEYFRAMES))
     assert {path.name for path in (less / "samples").iterdir()} == {LIDAR} and not (less / "sweeps").exists()
     for path in (less / "samples").rglob("*.bin"):
         assert path.read_bytes() == (root / path.relative_to(less)).read_bytes()

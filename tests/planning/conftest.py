@@ -10,7 +10,7 @@ from drivewm.structures import OCC3D, BoxTracks, EgoState, History, PlanningInpu
 CAR = (4.6, 1.9, 1.6)
 
 
-def observe(speed, route=None, boxes=(), pose=(0.0, 0.0, 0.0), frames=3):
+def observe(speed, route=None, boxes=(), pose=(0.0, 0.0, 0.0), frames=3, red_lights=None):
     """A `PlanningInput` with B = 1.
 
     `route` (P, 2) and `boxes` [(x, y, yaw, speed)] are given in the global frame, as is the ego's `pose` at t0.
@@ -29,7 +29,7 @@ def observe(speed, route=None, boxes=(), pose=(0.0, 0.0, 0.0), frames=3):
         tracks.label[0, :, slot] = OCC3D.index("car")
         tracks.track[0, :, slot] = slot
         tracks.valid[0, :, slot] = True
-    cut = None if route is None else Route.ahead(np.asarray(route), pose)
+    cut = None if route is None else Route.ahead(np.asarray(route), pose, red_lights=red_lights)
     history = History(
         timestamp_us=torch.from_numpy((500_000 * np.arange(frames)).astype(np.int64))[None],
         T_global_ego=torch.from_numpy(T)[None],

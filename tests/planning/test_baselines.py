@@ -56,6 +56,17 @@ def test_idm_stops_behind_a_parked_car_in_its_lane_and_not_for_one_beside_it(obs
     assert torch.equal(beside.poses, free.poses)
 
 
+def test_idm_stops_at_a_red_light_unless_it_is_too_late(observe, straight_route):
+    front, light = 1.461 + 5.176 / 2, np.array([[30.0, 0.0]])
+    plan = IDMPlanner().plan(observe(8.0, straight_route, red_lights=light))
+    assert 30.0 - 5.0 < plan.poses[0, -1, 0] + front < 30.3
+    free = IDMPlanner().plan(observe(8.0, straight_route))
+    late = IDMPlanner().plan(observe(8.0, straight_route, red_lights=np.array([[front + 3.0, 0.0]])))
+    assert torch.equal(late.poses, free.poses)
+    waiting = IDMPlanner().plan(observe(0.0, straight_route, red_lights=np.array([[front + 0.5, 0.0]])))
+    assert waiting.poses[0, -1, 0] < 0.5
+
+
 def test_idm_sees_a_leader_behind_a_bend(observe, bend_route):
     free = IDMPlanner().plan(observe(5.0, bend_route))
     blocked = IDMPlanner().plan(observe(5.0, bend_route, [(32.0, 14.0, math.pi / 2, 0.0)]))

@@ -46,6 +46,17 @@ def test_a_gradient_reaches_the_state():
     assert state.grad[:, :, 10, 7:9].abs().max() > 0
 
 
+def test_a_red_light_changes_the_plan_and_nothing_else_does_with_it_out_of_sight():
+    state, ego, planner = torch.zeros(2, CHANNELS, 16, 16), ego_at(torch.tensor([5.0, 5.0])), head()
+    route = straight(2)
+    route.stop_m = torch.tensor([12.0, torch.inf])
+    plans = planner(state, route, ego).poses
+    assert plans.isfinite().all() and not torch.allclose(plans[0], plans[1])
+    route.stop_m = torch.tensor([1e4, torch.inf])
+    far = planner(state, route, ego).poses
+    assert torch.allclose(far[0], far[1], atol=1e-5)
+
+
 def test_without_a_route_it_plans_straight_ahead():
     state = torch.zeros(1, CHANNELS, 16, 16)
     nowhere = Route(torch.zeros(1, 25, 2), torch.zeros(1, 25, dtype=torch.bool), 2.5)

@@ -113,6 +113,18 @@ def test_a_route_starts_beside_the_ego_and_ends_with_the_polyline():
     assert route.valid.tolist() == [[True] * 4 + [False] * 2]
 
 
+def test_a_route_knows_the_next_red_light_on_it():
+    line, pose = np.array([[0.0, 0.0], [100.0, 0.0]]), np.array([20.0, 0.5, 0.0])
+    lights = np.array([[10.0, 0.0], [60.0, 0.2], [45.0, 0.1], [30.0, 5.0]])  # behind, far, next, in another lane
+    torch.testing.assert_close(Route.ahead(line, pose, red_lights=lights).stop_m, torch.tensor([25.0]))
+    for none in (None, np.zeros((0, 2)), lights[:1]):
+        assert Route.ahead(line, pose, red_lights=none).stop_m.isinf().all()
+    both = Route.cat([Route.ahead(line, pose), Route.ahead(line, pose, red_lights=lights)])
+    assert both.select(torch.tensor([1])).stop_m.tolist() == [25.0] and both.stop_m[0].isinf()
+    with pytest.raises(ValueError, match=r"stop_m \(1,\), got \(2,\)"):
+        Route(torch.zeros(1, 5, 2), torch.ones(1, 5, dtype=torch.bool), 2.5, torch.zeros(2))
+
+
 def test_no_route_gives_no_command():
     route = Route(torch.zeros(2, 25, 2), torch.zeros(2, 25, dtype=torch.bool), 2.5)
     assert route.command().tolist() == [Command.NONE] * 2

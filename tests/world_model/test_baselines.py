@@ -1,10 +1,12 @@
 """Baselines on worlds in which they are right."""
 
+import numpy as np
+import pytest
 import torch
 
-from drivewm.structures import OCC3D
+from drivewm.structures import OCC3D, BoxTracks
 from drivewm.world_model import copy_last, ego_warped_copy
-from drivewm.world_model.baselines import newly_seen, warp_history
+from drivewm.world_model.baselines import constant_velocity_boxes, newly_seen, warp_history
 from tests.world_model.tiny import GRID, make_clip
 
 
@@ -17,6 +19,32 @@ def still_world(step_m: float = 0.8, yaw: float = 0.0):
         clip.T_global_ego[:, frame, 0, 3] = step_m * frame
         clip.occupancy[:, frame] = world[frame : frame + 16]
     return clip
+
+
+def test_boxes_that_move_steadily_are_where_they_were_going():
+    """A block of cars that drives 0.8 m a frame past an ego that stands; one that stands stays."""
+    clip = make_clip(batch=1)
+    clip.T_global_ego[:] = torch.eye(4)
+    clip.occupancy[:] = OCC3D.free
+    boxes = BoxTracks.empty(1, clip.num_frames, 2)
+    car, (x0, y0, z0) = OCC3D.index("car"), GRID.origin_m + GRID.voxel_m * np.array([3.0, 3.0, 1.0])
+    for frame in range(clip.num_frames):
+        clip.occupancy[0, frame, frame : frame + 4, 2:4, :2] = car
+        clip.occupancy[0, frame, 2:4, 10:12, :2] = car
+        boxes.center[0, frame, 0] = torch.tensor([x0 - GRID.voxel_m + GRID.voxel_m * frame, y0, z0])
+        boxes.center[0, frame, 1] = torch.tensor([x0, y0 + 8 * GRID.voxel_m, z0])
+    boxes.size[:] = GRID.voxel_m * torch.tensor([[4.0, 2.0, 2.0], [2.0, 2.0, 2.0]])
+    times = clip.times_s()[:, 3:] - clip.times_s()[:, 2:3]
+    boxes.velocity[..., 0, 0] = GRID.voxel_m / float(times[0, 0])
+    boxes.valid[:] = True
+    clip.boxes = boxes
+    frames = constant_velocity_boxes(clip.history(), clip.future_poses(), times)
+    assert torch.equal(frames, clip.occupancy[:, 3:])
+    still = ego_warped_copy(clip.history(), clip.future_poses())
+    assert not torch.equal(still, clip.occupancy[:, 3:])
+    clip.boxes = None
+    with pytest.raises(ValueError, match="needs history.boxes"):
+        constant_velocity_boxes(clip.history(), clip.future_poses(), times)
 
 
 def test_copy_last_repeats_t0():

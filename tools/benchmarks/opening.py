@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.measure import Row, compare
 from drivewm.data import Index, build_index
 from drivewm.data.town import VERSION, write_town
-from drivewm.data.town_plan import LIDAR_KEYFRAMES
+from drivewm.data.town_plan import LIDAR_KEYFRAMES, TownOptions
 from drivewm.geometry import VoxelGrid, se3
 
 
@@ -22,7 +22,7 @@ def against_devkit() -> Row:
 
     with tempfile.TemporaryDirectory() as folder:
         grid = VoxelGrid.centered((16, 16, 4), 1.6)
-        root = write_town(Path(folder) / "town", 4, 0, grid, duration_s=8.0, sensors=LIDAR_KEYFRAMES)
+        root = write_town(Path(folder) / "town", TownOptions(4, 0, grid, 8.0, LIDAR_KEYFRAMES))
         index = build_index(root)
 
         def devkit() -> NuScenes:

@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.measure import Row, within
 from drivewm.data.town import write_town
+from drivewm.data.town_plan import LIDAR_KEYFRAMES, TownOptions
 from drivewm.geometry import OCC3D_GRID
 from drivewm.simulation import Cameras, LidarSweep, Town, TownSimulator, make_scenarios, nuscenes_rig
 
@@ -52,7 +53,7 @@ def written_scene() -> Row:
 
     def write() -> int:
         with tempfile.TemporaryDirectory() as folder:
-            root = write_town(Path(folder) / "town", 1, seed=0, grid=OCC3D_GRID, duration_s=20.0)
+            root = write_town(Path(folder) / "town", TownOptions(1, 0, OCC3D_GRID, sensors=LIDAR_KEYFRAMES))
             return len(list(root.glob("gts/*/*/labels.npz")))
 
     return within(10.0, write, lambda written: _expect("labels", written, 41), rounds=3)

@@ -11,6 +11,8 @@ from drivewm.geometry import se2
 
 SCENERY = -1
 """Track of what belongs to no road user."""
+LAMPS = (-2, -3, -4)
+"""Tracks of lit lamps, which are scenery too: green, yellow, red."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,8 @@ class Bodies:
 
     def track_of(self, hit: np.ndarray) -> np.ndarray:
         """Tracks int64 of what rays have hit, of any shape: indices into `tracks`; -1 and -2 for nothing and ground."""
-        return np.append(self.tracks, [SCENERY, SCENERY])[hit]  # negative indices count from the end
+        tracks = np.append(self.tracks, [SCENERY, SCENERY])[hit]  # negative indices count from the end
+        return np.maximum(tracks, SCENERY)
 
     def __add__(self, other: Bodies) -> Bodies:
         return Bodies(*(np.concatenate([getattr(self, f), getattr(other, f)]) for f in self.__dataclass_fields__))

@@ -8,7 +8,7 @@ import numpy as np
 
 from drivewm.simulation import _body_paint_kernels as patterns
 from drivewm.simulation._shading_kernels import Paint
-from drivewm.simulation.bodies import SCENERY, Bodies
+from drivewm.simulation.bodies import LAMPS, SCENERY, Bodies
 from drivewm.structures.labels import OCC3D
 
 
@@ -78,6 +78,9 @@ _TROUSERS = _linear((48, 54, 78), (40, 40, 42), (112, 102, 84), (74, 76, 82))
 _SKIN, _HELMETS = _linear((206, 164, 138), (172, 124, 96), (112, 78, 60)), _linear((40, 40, 44), (200, 200, 196))
 _BARK, _POLE, _WHITE = _linear((92, 76, 60)), _linear((104, 108, 110)), _linear((222, 222, 216))
 
+_SIGNAL, _LAMPS = _linear((38, 40, 40))[0], _linear((60, 255, 130), (255, 200, 40), (255, 60, 40)) * 1.6
+_SIGNAL_M = 1.1  # manmade boxes smaller than this are heads of traffic lights
+
 _WHEELED = [OCC3D.index(name) for name in ("car", "truck", "bus", "trailer", "bicycle", "motorcycle")]
 _WHEELED += [OCC3D.index("construction_vehicle")]
 _ON_GROUND_M, _WHEEL_M = 0.03, 0.25  # parts of thin wheels begin below the second
@@ -108,6 +111,8 @@ def paint_bodies(bodies: Bodies) -> Paint:
     _style_posts(bodies.cylinders, bodies.cylinder_class, style[posts], color[posts], seed[posts])
     balls = slice(posts.stop, len(classes))
     _style_balls(bodies.ellipsoid_class, style[balls], color[balls], seed[balls])
+    for track, lit in zip(LAMPS, _LAMPS, strict=True):
+        color[balls][bodies.ellipsoid_track == track] = lit
     return Paint(style, color, seed)
 
 
@@ -117,7 +122,9 @@ def _style_boxes(boxes, label, leader, style, color, seed):
     bottom, largest = boxes[:, 2] - boxes[:, 5] / 2, leader == np.arange(len(boxes))
     is_a = {name: label == OCC3D.index(name) for name in OCC3D.names}
     style[is_a["manmade"]] = patterns.FACADE
-    fence = is_a["manmade"] & (boxes[:, 3:5].min(1, initial=np.inf) < _THIN_M)
+    small = is_a["manmade"] & (boxes[:, 3:6].max(1, initial=0.0) < _SIGNAL_M)
+    style[small], color[small] = patterns.PLAIN, _SIGNAL
+    fence = ~small & is_a["manmade"] & (boxes[:, 3:5].min(1, initial=np.inf) < _THIN_M)
     style[fence], color[fence] = patterns.FENCE, _pick(_FENCES, seed[fence])
     style[is_a["vegetation"]] = patterns.LEAVES
     style[is_a["barrier"]] = patterns.STRIPES

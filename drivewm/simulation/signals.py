@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from drivewm.simulation.bodies import LAMPS, Bodies
 from drivewm.simulation.lanes import LaneNet
 from drivewm.simulation.streets import LEFT, RIGHT, Street, departures, place
 from drivewm.simulation.walkways import AT_JUNCTION_M, WalkNet
+from drivewm.structures.labels import OCC3D
+
+if TYPE_CHECKING:
+    from drivewm.simulation.town import Town
 
 GREEN, YELLOW, RED = 0, 1, 2
 YELLOW_S, ALL_RED_S = 3.0, 1.5
@@ -20,6 +26,8 @@ _OPPOSITE = np.deg2rad(45.0)
 _SPARE_S = 2.0
 LIGHT_HEIGHT_M, LIGHT_SIZE_M = 2.95, (0.3, 0.35, 0.95)
 _BEFORE_END_M = 2.0
+_LAMP_ABOVE_M = (-0.3, 0.0, 0.3)
+_MANMADE = OCC3D.index("manmade")
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,20 @@ def light_pose(street: Street, forward: bool) -> np.ndarray:
     station = street.trim_m[end] + _BEFORE_END_M
     pose = place(street, side, street.length_m - station if forward else station, street.kerb_m(side) + 0.35)
     return pose + [0.0, 0.0, 0.0 if forward else np.pi]
+
+
+def lit_lamps(town: Town, states: np.ndarray) -> Bodies:
+    """The lamps that are lit when the connectors' lights have `states (L,)`: a ball on each head, global frame."""
+    lanes, balls, tracks = town.lanes, [], []
+    for lane in town.signals.lanes(lanes):
+        if lanes.beside[lane, 1] < 0:  # a head stands beside the outermost lane
+            state = int(states[lanes.successors[lane][0]])
+            x, y, yaw = light_pose(town.streets[lanes.street[lane]], bool(lanes.forward[lane]))
+            front = LIGHT_SIZE_M[0] / 2
+            height = LIGHT_HEIGHT_M + _LAMP_ABOVE_M[state]
+            balls.append(((x - front * np.cos(yaw), y - front * np.sin(yaw), height, 0.11, 0.11), _MANMADE))
+            tracks.append(LAMPS[state])
+    return replace(Bodies.of(ellipsoids=balls), ellipsoid_track=np.array(tracks, np.int64))
 
 
 def plan_signals(

@@ -29,7 +29,7 @@ from drivewm.simulation.population import populate
 from drivewm.simulation.replay import Replay
 from drivewm.simulation.scenario import WARM_UP_S, Scenario
 from drivewm.simulation.scripts import Actors
-from drivewm.simulation.signals import GREEN
+from drivewm.simulation.signals import GREEN, lit_lamps
 from drivewm.simulation.stops import PASSED_M
 from drivewm.simulation.town import Town
 from drivewm.simulation.traffic import EGO
@@ -251,9 +251,10 @@ class TownSimulator:
         return sweep_in_motion(self._lidar, self.town, begin, end, rng)
 
     def images(self) -> dict[str, CameraImage]:
-        """What the cameras see, by their names."""
+        """What the cameras see, by their names. They alone see which lamps are lit."""
         static, agents = self._bodies(self._cameras.max_range_m + 2.0)
-        return self._cameras.render(static + agents, self.town.ground, self.ego.pose)
+        lamps = lit_lamps(self.town, self.town.signals.states(self._light_time_s)).seen_from(self.ego.pose)
+        return self._cameras.render(static + agents + lamps, self.town.ground, self.ego.pose)
 
     def mask_lidar(self, sweep: LidarSweep, grid: VoxelGrid) -> np.ndarray:
         """Voxels `(X, Y, Z)` bool that a sweep which ends now has seen."""

@@ -6,7 +6,8 @@ import pytest
 from drivewm.dynamics.idm import IDMParameters
 from drivewm.simulation import Town, TownSimulator, make_scenarios
 from drivewm.simulation.lane_change import Drift, worth_changing
-from drivewm.simulation.signals import ALL_RED_S, GREEN, RED, YELLOW, YELLOW_S
+from drivewm.simulation.shading import paint_bodies
+from drivewm.simulation.signals import ALL_RED_S, GREEN, LIGHT_SIZE_M, RED, YELLOW, YELLOW_S, lit_lamps
 from drivewm.simulation.streets import LANE_WIDTH_M
 from drivewm.simulation.traffic import EGO
 
@@ -171,3 +172,22 @@ def test_a_drift_ends_in_the_middle_of_the_lane():
 )
 def test_lane_changes_are_worth_it_and_safe(ahead, behind, expected):
     assert worth_changing(10.0, -1.0, 12.0, ahead, behind, IDMParameters(max_braking=7.0)) == expected
+
+
+def test_each_light_shows_one_lamp_of_its_colour_to_those_who_come(lit_town, states):
+    lanes, heads = lit_town.lanes, lit_town.static.boxes[(lit_town.static.boxes[:, 3:6] == LIGHT_SIZE_M).all(1)]
+    outer = [lane for lane in lit_town.signals.lanes(lanes) if lanes.beside[lane, 1] < 0]
+    for shown in states[::90]:
+        lamps = lit_lamps(lit_town, shown)
+        assert len(lamps.ellipsoids) == len(outer) == len(heads)
+        color = paint_bodies(lamps).color
+        for lane, lamp, rgb in zip(outer, lamps.ellipsoids, color, strict=True):
+            state = shown[lanes.successors[lane][0]]
+            assert np.argmax(rgb) == (1 if state == GREEN else 0) and (rgb[1] > 0.4) == (state != RED)
+            away = heads[:, :2] - lamp[:2]
+            nearest = int(np.argmin(np.hypot(*away.T)))
+            end = lanes.table.pose(np.array([lane]), lanes.table.length[[lane]])[0]
+            # The lamp is before the head in driving direction, in reach of the end of its lane.
+            assert np.hypot(*away[nearest]) < 0.16 and np.hypot(*(end[:2] - lamp[:2])) < 10.0
+            assert away[nearest] @ [np.cos(end[2]), np.sin(end[2])] > 0.1
+    assert {GREEN, YELLOW, RED} == set(np.unique(states[::90][:, lit_town.signals.phase >= 0]))

@@ -36,7 +36,7 @@ model = dict(
     data_preprocessor=dict(type=ClipPreprocessor),
 )
 
-max_iters = 195
+max_iters = 175
 optim_wrapper = dict(
     type=Bfloat16OptimWrapper,
     optimizer=dict(type=AdamW, lr=1.5e-3, betas=(0.9, 0.95), weight_decay=1e-2),

@@ -11,7 +11,7 @@ import numpy as np
 from drivewm.data.basemap import PIXEL_M, write_mask
 from drivewm.data.map_expansion import write_map_expansion
 from drivewm.data.nuscenes_writer import NuScenesWriter
-from drivewm.data.town_plan import TownOptions, plan_scenes
+from drivewm.data.town_plan import ScenePlan, TownOptions, plan_scenes
 from drivewm.data.town_scene import town_at, write_scene
 from drivewm.host import in_processes
 from drivewm.structures import RoadMap
@@ -46,23 +46,29 @@ def write_town(
     """
     if workers < 1:
         raise ValueError(f"workers must be >= 1, got {workers}")
-    scenes, seed = options.scenes, options.seed
+    scenes = options.scenes
     plans = plan_scenes(scenes, options.families)
-    writer = NuScenesWriter(out, options.description(), VERSION, key=f"town/{seed}", overwrite=overwrite)
+    writer = NuScenesWriter(out, options.description(), VERSION, key=f"town/{options.seed}", overwrite=overwrite)
     todo = [plan for plan in plans if not writer.has_scene(plan.name)]
     done = scenes - len(todo)
     report = progress or (lambda done, total: None)
     report(done, scenes)
-    for _ in in_processes(partial(write_scene, writer, options), todo, workers):
+    map_files = {plan.location: f"maps/{plan.location}.png" for plan in plans}
+    with_map = {plan.location: plan.name for plan in reversed(plans)}
+    for _ in in_processes(partial(_write, writer, options, map_files, set(with_map.values())), todo, workers):
         done += 1
         report(done, scenes)
-    map_files = {}
-    for location in dict.fromkeys(plan.location for plan in plans):
-        map_files[location] = f"maps/{location}.png"
-        write_mask(writer.folder / map_files[location], _raster(town_at(seed, location).road_map()))
-        write_map_expansion(writer.folder, town_at(seed, location), writer.key)
     writer.finish([plan.name for plan in plans], map_files)
     return Path(out)
+
+
+def _write(writer: NuScenesWriter, options: TownOptions, map_files: dict, with_map: set[str], plan: ScenePlan) -> None:
+    """Writes a scene; before the first one of a location, its map."""
+    if plan.name in with_map:
+        place = town_at(options.seed, plan.location)
+        write_mask(writer.folder / map_files[plan.location], _raster(place.road_map()))
+        write_map_expansion(writer.folder, place, writer.key)
+    write_scene(writer, options, plan)
 
 
 def _raster(road_map: RoadMap) -> np.ndarray:

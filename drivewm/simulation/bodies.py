@@ -68,15 +68,34 @@ class Bodies:
 
     def near(self, center: np.ndarray, radius_m: float) -> Bodies:
         """Those whose bounding circle comes within `radius_m` of `center (2,)` [m]."""
-        parts = []
-        for bodies, label, track, reach in (
-            (self.boxes, self.box_class, self.box_track, 0.5 * np.hypot(self.boxes[:, 3], self.boxes[:, 4])),
-            (self.cylinders, self.cylinder_class, self.cylinder_track, self.cylinders[:, 4]),
-            (self.ellipsoids, self.ellipsoid_class, self.ellipsoid_track, self.ellipsoids[:, 3]),
-        ):
-            keep = np.hypot(bodies[:, 0] - center[0], bodies[:, 1] - center[1]) <= radius_m + reach
-            parts += [bodies[keep], label[keep], track[keep]]
-        return Bodies(*parts)
+        reaches = 0.5 * np.hypot(self.boxes[:, 3], self.boxes[:, 4]), self.cylinders[:, 4], self.ellipsoids[:, 3]
+        bodies = self.boxes, self.cylinders, self.ellipsoids
+        return self._only(
+            *(
+                np.hypot(b[:, 0] - center[0], b[:, 1] - center[1]) <= radius_m + reach
+                for b, reach in zip(bodies, reaches, strict=True)
+            )
+        )
+
+    def of_tracks(self, tracks: np.ndarray) -> Bodies:
+        """Those that belong to some of these road users `(M,)`."""
+        return self._only(
+            *(np.isin(own, tracks) for own in (self.box_track, self.cylinder_track, self.ellipsoid_track))
+        )
+
+    def _only(self, boxes: np.ndarray, cylinders: np.ndarray, ellipsoids: np.ndarray) -> Bodies:
+        """Those that are chosen: bool `(B,)`, `(C,)` and `(E,)`."""
+        return Bodies(
+            self.boxes[boxes],
+            self.box_class[boxes],
+            self.box_track[boxes],
+            self.cylinders[cylinders],
+            self.cylinder_class[cylinders],
+            self.cylinder_track[cylinders],
+            self.ellipsoids[ellipsoids],
+            self.ellipsoid_class[ellipsoids],
+            self.ellipsoid_track[ellipsoids],
+        )
 
     def seen_from(self, pose: np.ndarray) -> Bodies:
         """The same bodies in the frame of `pose (3,)` x, y, yaw."""

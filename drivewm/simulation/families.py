@@ -15,7 +15,7 @@ import numpy as np
 from drivewm.simulation import kinds, paths, situations
 from drivewm.simulation.kinds import KINDS
 from drivewm.simulation.scenario import WARM_UP_S, Scenario, describe, extend_route, make_scenarios
-from drivewm.simulation.situations import Draft
+from drivewm.simulation.situations import Draft, is_place
 from drivewm.simulation.town import Town
 
 PLACES = ("street", "bend", "avenue")
@@ -78,9 +78,9 @@ def parts(family: str, held_out: bool) -> list[tuple[int, str]]:
 
 
 def _draft(rng, town, who, where, duration_s) -> Draft | None:
-    """A route that begins in a street of that sort; None if the dice say another one."""
+    """A route that begins in a street of that sort; None if the town has none."""
     lanes = town.lanes
-    options = [i for i in np.flatnonzero(~lanes.is_connector) if _is(town.streets[lanes.street[i]], where)]
+    options = [i for i in np.flatnonzero(~lanes.is_connector) if is_place(town.streets[lanes.street[i]], where)]
     options = [i for i in options if lanes.table.length[i] > 55.0]
     if not options:
         return None
@@ -103,11 +103,7 @@ def _draft(rng, town, who, where, duration_s) -> Draft | None:
     )
     line = lanes.route_polyline(route)
     begin = np.concatenate([[0.0], np.cumsum(lanes.table.length[list(route)])])
-    return Draft(rng, town, who, base, line, paths.arc_length(line), begin)
-
-
-def _is(street, where: str) -> bool:
-    return ("avenue" in where) == (street.lanes > 1) and ("bend" in where) == street.curved
+    return Draft(rng, town, who, where, base, line, paths.arc_length(line), begin)
 
 
 FAMILIES: dict[str, Callable[[Draft], Scenario | None] | None] = {

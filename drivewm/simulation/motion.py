@@ -40,11 +40,6 @@ class Moment:
         """What the road users consist of, global frame."""
         return road_user_bodies(self.boxes, self.kinds, self.tracks)
 
-    def only(self, chosen: np.ndarray) -> Moment:
-        """The same moment with some of the road users: bool `(M,)`."""
-        parts = {name: getattr(self, name)[chosen] for name in ("boxes", "velocity", "kinds", "tracks")}
-        return Moment(self.ego, **parts)
-
 
 def between(before: Moment, after: Moment, share: float) -> Moment:
     """The moment that lies `share` in [0, 1] of the way from `before` to `after`.
@@ -78,11 +73,34 @@ def sweep_in_motion(
     radius = lidar.config.max_range_m + _MARGIN_M
     static = town.static.near(end.ego[:2], radius).seen_from(end.ego)
     moments = [between(begin, end, (step + 0.5) / REVOLUTION_STEPS) for step in range(REVOLUTION_STEPS)]
-    bodies = []
+    users, bodies = end.bodies(), []
     for moment, chosen in zip(moments, _ahead_of_rays(end, radius), strict=True):
-        bodies.append(static + moment.only(chosen).bodies().seen_from(end.ego))
+        bodies.append(static + _moved(users.of_tracks(end.tracks[chosen]), end, moment).seen_from(end.ego))
     poses = np.stack([_seen_from(moment.ego, end.ego) for moment in moments])
     return lidar.revolve(bodies, poses, town.ground, end.ego, rng)
+
+
+def _moved(bodies: Bodies, now: Moment, then: Moment) -> Bodies:
+    """Bodies of road users at one moment, where they are at another; the same to the bit where nothing moves."""
+    order = np.argsort(now.tracks)
+    parts = {}
+    for name, track in (
+        ("boxes", bodies.box_track),
+        ("cylinders", bodies.cylinder_track),
+        ("ellipsoids", bodies.ellipsoid_track),
+    ):
+        row = order[np.searchsorted(now.tracks[order], track)]
+        old, new = now.boxes[row][:, [0, 1, 6]], then.boxes[row][:, [0, 1, 6]]
+        moves = (old != new).any(-1)
+        values, old, new = getattr(bodies, name).copy(), old[moves], new[moves]
+        turn = new[:, 2] - old[:, 2]
+        x, y = (values[moves, :2] - old[:, :2]).T
+        values[moves, 0] = new[:, 0] + np.cos(turn) * x - np.sin(turn) * y
+        values[moves, 1] = new[:, 1] + np.sin(turn) * x + np.cos(turn) * y
+        if name == "boxes":
+            values[moves, 6] += turn
+        parts[name] = values
+    return replace(bodies, **parts)
 
 
 def _ahead_of_rays(end: Moment, radius_m: float) -> np.ndarray:

@@ -12,7 +12,7 @@ from drivewm.simulation import kinds, paths
 from drivewm.simulation.kinds import KINDS
 from drivewm.simulation.scenario import WARM_UP_S, Actor, Driver, Scenario
 from drivewm.simulation.signals import YELLOW_S
-from drivewm.simulation.streets import LANE_WIDTH_M
+from drivewm.simulation.streets import LANE_WIDTH_M, Street
 from drivewm.simulation.town import Town
 
 _ACCELERATION = 1.5  # about that of the expert
@@ -30,7 +30,7 @@ class Draft:
 
     Attributes:
         rng: for whatever is to be chosen.
-        who: kind of the other road user.
+        who, where: kind of the other road user, and sort of the street in which it happens.
         base: a nominal scenario on the route, begun at low speed.
         line, along: its route `(P, 2)` and arc length `(P,)` [m].
         begin: station of the route at which each lane begins [m].
@@ -39,10 +39,16 @@ class Draft:
     rng: np.random.Generator
     town: Town
     who: int
+    where: str
     base: Scenario
     line: np.ndarray
     along: np.ndarray
     begin: np.ndarray
+
+    def fits(self, lane: int) -> bool:
+        """Is that a lane of a street of the wanted sort?"""
+        street = self.town.lanes.street[lane]
+        return street >= 0 and is_place(self.town.streets[street], self.where)
 
     def arrival_s(self, station_m: float) -> float:
         """About when the ego's bumper gets to a station of the route, if nothing is in its way [s]."""
@@ -62,6 +68,11 @@ class Draft:
         """The station that the ego's bumper reaches at about that time [m]."""
         stations = np.arange(self.base.start_m, self.along[-1], 1.0)
         return float(stations[np.searchsorted([self.arrival_s(s) for s in stations], time_s)])
+
+
+def is_place(street: Street, where: str) -> bool:
+    """Is a street of a sort: a "street" or an "avenue", each straight or a "bend"?"""
+    return ("avenue" in where) == (street.lanes > 1) and ("bend" in where) == street.curved
 
 
 def cut_in(d: Draft) -> Scenario | None:
@@ -95,7 +106,7 @@ def hidden_pedestrian(d: Draft) -> Scenario | None:
         nearest = int(np.argmin(np.hypot(*(d.line - box[:2]).T)))
         left_m = float(se2.relative(d.pose(d.along[nearest]), box[[0, 1, 6]])[1])
         meet_m = float(d.along[nearest] + box[3] / 2 + 1.0)
-        if not 2.5 < abs(left_m) < 9.0 or not 4.0 < d.arrival_s(meet_m) < 9.0:
+        if not 2.5 < abs(left_m) < 9.0 or not 4.0 < d.arrival_s(meet_m) < 9.0 or not _in_place(d, meet_m):
             continue
         side = np.sign(left_m)
         from_m = abs(left_m) + box[4] / 2 + _BEHIND_M
@@ -146,7 +157,7 @@ def unprotected_left(d: Draft) -> Scenario | None:
 def stationary(d: Draft) -> Scenario | None:
     """Someone stands in the ego's lane."""
     meet_m = d.station_at(float(d.rng.uniform(5.0, 9.0)))
-    if not _in_lane(d, meet_m):
+    if not _in_place(d, meet_m):
         return None
     middle = meet_m + _length(d.who) / 2
     line = [d.pose(middle)[:2], d.pose(middle + 0.2)[:2]]
@@ -157,7 +168,7 @@ def frontal(d: Draft) -> Scenario | None:
     """Someone who comes towards the ego veers into its lane, and stops there."""
     meet_m, lead_s = d.station_at(float(d.rng.uniform(5.5, 9.0))), 3.5
     from_m = meet_m + _VEER_M + _FRONTAL_SPEED * lead_s
-    if not (_in_lane(d, meet_m - 10.0) and _in_lane(d, from_m)):
+    if not (_in_place(d, meet_m - 10.0) and _in_place(d, from_m)):
         return None
     lane = d.base.route[int(np.searchsorted(d.begin, meet_m, side="right")) - 1]
     left_m = LANE_WIDTH_M * (d.town.lanes.index[lane] + 1)
@@ -209,18 +220,19 @@ def _lanes_until(d: Draft, station_m: float) -> tuple[int, ...]:
     return d.base.route[: int(np.searchsorted(d.begin, station_m, side="right"))]
 
 
-def _in_lane(d: Draft, station_m: float) -> bool:
-    """Is that station of the route in a lane, not in a junction?"""
+def _in_place(d: Draft, station_m: float) -> bool:
+    """Is that station of the route in a lane of the wanted sort of street?"""
     k = int(np.searchsorted(d.begin, station_m, side="right")) - 1
-    return 0 <= k < len(d.base.route) and not d.town.lanes.is_connector[d.base.route[k]]
+    return 0 <= k < len(d.base.route) and d.fits(d.base.route[k])
 
 
 def _junction(d: Draft, fits: Callable[[int], bool]) -> tuple[int, int, float] | None:
-    """The first connector of the route that fits and is reached in time: its place, number and arrival [s]."""
+    """The first connector that fits, is reached in time and from the wanted street: place, number and arrival [s]."""
     for k, connector in enumerate(d.base.route):
         arrival_s = d.arrival_s(d.begin[k])
-        if d.town.lanes.is_connector[connector] and 4.0 < arrival_s < 12.0 and fits(connector):
-            return k, connector, arrival_s
+        if d.town.lanes.is_connector[connector] and 4.0 < arrival_s < 12.0:
+            if d.fits(d.base.route[k - 1]) and fits(connector):
+                return k, connector, arrival_s
     return None
 
 

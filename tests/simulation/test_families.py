@@ -107,7 +107,9 @@ def test_held_out_combinations_are_new_but_their_parts_are_not(family):
 def test_held_out_scenarios_show_held_out_combinations(town):
     names = {(kind, place) for kind, place in parts("stationary", True)}
     for scenario in make_family(town, "stationary", 3, 1, held_out=True):
-        street = town.streets[town.lanes.street[scenario.route[0]]]
+        station = np.concatenate([[0.0], np.cumsum(town.lanes.table.length[list(scenario.route)])])
+        lane = scenario.route[np.searchsorted(station, scenario.actors[0].meet_m) - 1]
+        street = town.streets[town.lanes.street[lane]]
         place = PLACES[2] if street.lanes > 1 else PLACES[int(street.curved)]
         assert (scenario.actors[0].kind, place) in names
 

@@ -16,6 +16,7 @@ from drivewm.host import write_bytes, write_json
 from drivewm.planning.constant_velocity import ConstantVelocityPlanner
 from drivewm.planning.idm import IDMPlanner
 from drivewm.planning.stop import StopPlanner
+from drivewm.simulation import ADVERSARIAL, FAMILIES
 
 BASELINES = {planner.name: planner for planner in (ConstantVelocityPlanner, IDMPlanner, StopPlanner)}
 
@@ -26,7 +27,15 @@ def main() -> None:
     parser.add_argument("--planner", nargs="+", choices=[*BASELINES, "learned"], required=True)
     parser.add_argument("--checkpoint", type=Path, help="of the learned planner: a .pth file or last_checkpoint")
     parser.add_argument("--config", default="configs/world_models/driving_town.py", help="that it was trained with")
-    parser.add_argument("--scenarios", type=int, default=64, help="number of episodes, in towns of their own")
+    parser.add_argument("--scenarios", type=int, default=64, help="episodes of each family, in towns of their own")
+    parser.add_argument(
+        "--families",
+        nargs="+",
+        default=["nominal"],
+        choices=[*FAMILIES, "all"],
+        metavar="NAME",
+        help=f"situations: {', '.join(FAMILIES)}, or all",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the towns and episodes")
     parser.add_argument("--duration", type=float, default=20.0, help="scored part of an episode [s]")
     parser.add_argument("--workers", type=int, default=1, help="processes")
@@ -36,6 +45,8 @@ def main() -> None:
     args = parser.parse_args()
     if ("learned" in args.planner) != (args.checkpoint is not None):
         parser.error("--planner learned and --checkpoint need each other")
+    if set(args.families).intersection({*ADVERSARIAL, "all"}) and ConstantVelocityPlanner.name not in args.planner:
+        parser.error("adversarial families need --planner constant_velocity: they count where it crashes")
     try:
         drive(args)
     except (ValueError, FileNotFoundError) as error:
@@ -44,7 +55,8 @@ def main() -> None:
 
 def drive(args: argparse.Namespace) -> None:
     specs = [planner_spec(name, args) for name in args.planner]
-    scenarios = held_out_scenarios(args.scenarios, args.seed, args.duration)
+    families = list(FAMILIES) if "all" in args.families else args.families
+    scenarios = [s for f in families for s in held_out_scenarios(args.scenarios, args.seed, args.duration, f)]
     with tqdm(total=(len(specs) + 1) * len(scenarios), desc="closed loop", unit="episode") as bar:
         records = run(
             specs, scenarios, town_environment, args.out, args.workers, args.batch, args.rollouts, progress=bar.update

@@ -20,10 +20,11 @@ REFERENCE = "expert"
 
 
 class EpisodeScenario(Protocol):
-    """What any kind of scenario tells the runner: a unique name, and whether its route is straight."""
+    """What any kind of scenario tells the runner: a unique name, whether its route is straight, what it is about."""
 
     name: str
     straight: bool
+    family: str
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ def run_task(task: Task) -> list[dict]:
             "planner": task.spec.name,
             "scenario": scenario.name,
             "straight": bool(scenario.straight),
+            "family": scenario.family,
             "identity": identity(task.spec, scenario),
             "status": "ok" if outcome is None else "failed",
             "reason": None if outcome is None else outcome.reason,

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from drivewm.closed_loop.town import WARM_UP_S
-from drivewm.simulation import Scenario, Town, make_scenarios
+from drivewm.simulation import NoPlaceError, Scenario, Town, make_family
 
 EPISODES_PER_TOWN = 8
+_MOST_TOWNS = 4  # for a situation that hardly any town has a place for: so many times those that should do
 
 
-def held_out_scenarios(count: int, seed: int, scored_s: float = 20.0) -> list[Scenario]:
+def held_out_scenarios(count: int, seed: int, scored_s: float = 20.0, family: str = "nominal") -> list[Scenario]:
     """`count` episodes of `scored_s` seconds behind the warm-up, at locations that no data set uses.
 
-    The first n of a longer list are the list of n, up to the towns' share.
+    The first n of a longer list are the list of n. Towns without a place for the family are passed over.
+
+    Raises:
+        ValueError: fewer than one scenario, no such family, or hardly any town has a place for it.
     """
     if count < 1:
         raise ValueError(f"count is {count}, expected at least 1 scenario")
     scenarios: list[Scenario] = []
-    for number in range(-(-count // EPISODES_PER_TOWN)):
+    for number in range(_MOST_TOWNS * -(-count // EPISODES_PER_TOWN)):
         town = Town.generate(seed, f"held-out-{number}")
         own = min(EPISODES_PER_TOWN, count - len(scenarios))
-        scenarios += make_scenarios(town, EPISODES_PER_TOWN, seed, duration_s=WARM_UP_S + scored_s)[:own]
-    return scenarios
+        try:
+            scenarios += make_family(town, family, own, seed, WARM_UP_S + scored_s)
+        except NoPlaceError:
+            continue
+        if len(scenarios) == count:
+            return scenarios
+    raise ValueError(f"found only {len(scenarios)} scenarios of {family!r}, expected {count}")

@@ -1,4 +1,8 @@
-"""From episode records to the table: a row a planner, intervals by scene, all episodes and the straight ones."""
+"""From episode records to the table: a row a planner, intervals by scene, by all, straight and each family's episodes.
+
+An adversarial episode counts only if an ego that keeps its velocity crashes in it and the environment's own driver does
+not: otherwise it tells nothing. Those that do not are left out for all planners, and counted.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +10,17 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from drivewm.closed_loop.episodes import REFERENCE
 from drivewm.evaluation.functional.bootstrap import clustered_mean_interval, paired_difference_interval
+from drivewm.evaluation.functional.closed_loop import ncap_score
 from drivewm.evaluation.tables import markdown_table
+from drivewm.simulation import ADVERSARIAL
 
 SCORE_NAME = "episode_pdms"
 BASELINE = "constant_velocity"
 OVER_BASELINE = f"score_over_{BASELINE}"
 SUBSETS = ("all", "straight")
+NCAP = "ncap_score"
 _RATES = {
     "score": lambda score: score[SCORE_NAME],
     "collision_rate": lambda score: float(score["collided"]),
@@ -25,54 +33,93 @@ _RATES = {
 
 
 def summarize(records: Iterable[dict], seed: int = 0) -> dict[str, dict[str, dict]]:
-    """`{planner: {"all" | "straight": {rate: {"value", "low", "high"}, "episodes", "failed"}}}`.
+    """`{planner: {subset: {rate: {"value", "low", "high"}, "episodes", "failed", "discarded"}}}`.
 
-    Rates lie in [0, 1]. Intervals are 95 % bootstrap intervals over scenarios. Episodes in which the planner failed are
-    counted, not scored. Beside the baseline's rows, `score_over_constant_velocity` is the paired difference on the
-    scenarios that both finished.
+    Subsets are "all", "straight" and, where others than the nominal one were driven, each family. Rates lie in [0, 1],
+    but for `ncap_score` of adversarial families in 0 to 5. Intervals are 95 % bootstrap intervals over scenarios.
+    Episodes in which the planner failed are counted, not scored. Beside the baseline's rows,
+    `score_over_constant_velocity` is the paired difference on the scenarios that both finished.
     """
     records = sorted(records, key=lambda record: (record["planner"], record["scenario"]))
+    useless, families = discarded(records), sorted({record["family"] for record in records})
+    subsets = SUBSETS if families == ["nominal"] else (*SUBSETS, *families)
     table: dict[str, dict[str, dict]] = {}
     for planner in dict.fromkeys(record["planner"] for record in records):
-        own = [record for record in records if record["planner"] == planner]
         table[planner] = {}
-        for subset in SUBSETS:
-            chosen = [r for r in own if subset == "all" or r["straight"]]
-            done = {r["scenario"]: r["score"] for r in chosen if r["status"] == "ok"}
-            row: dict = {"episodes": len(chosen), "failed": len(chosen) - len(done)}
+        for subset in subsets:
+            chosen = [r for r in records if r["planner"] == planner and _belongs(r, subset)]
+            left = [r for r in chosen if r["scenario"] not in useless]
+            done = {r["scenario"]: r["score"] for r in left if r["status"] == "ok"}
+            row: dict = {
+                "episodes": len(left),
+                "failed": len(left) - len(done),
+                "discarded": len(chosen) - len(left),
+            }
             for rate, read in _RATES.items():
                 row[rate] = _interval([read(score) for score in done.values()], list(done), seed)
             table[planner][subset] = row
+    kept = [record for record in records if record["scenario"] not in useless]
     if BASELINE in table:
-        _compare(table, records, seed)
+        _compare(table, kept, seed)
+        _add_ncap(table, kept, seed)
     return table
+
+
+def discarded(records: Iterable[dict]) -> set[str]:
+    """Adversarial scenarios that tell nothing: the baseline drove through unharmed, or the reference driver crashed."""
+    crashed: dict[tuple[str, str], bool] = {}
+    for record in records:
+        if record["family"] in ADVERSARIAL and record["status"] == "ok":
+            crashed[record["planner"], record["scenario"]] = record["score"]["collided"]
+    spared = {s for (planner, s), hit in crashed.items() if planner == BASELINE and not hit}
+    return spared | {s for (planner, s), hit in crashed.items() if planner == REFERENCE and hit}
+
+
+def _belongs(record: dict, subset: str) -> bool:
+    return subset == "all" or record["family"] == subset or (subset == "straight" and record["straight"])
 
 
 def summary_table(summary: dict[str, dict[str, dict]]) -> str:
     """The summary as Markdown, values in percent with their intervals."""
     rates = ["score", "collision", "at fault", "off road", "progress", "comfort", "TTC"]
-    headers = ["planner", "episodes of", *rates, "score over constant velocity", "n", "failed"]
+    headers = ["planner", "episodes of", *rates, "score over constant velocity", "NCAP", "n", "failed", "discarded"]
     rows = []
-    for subset in SUBSETS:
+    for subset in next(iter(summary.values()), {}):
         for planner, subsets in summary.items():
             row = subsets[subset]
             cells = [_cell(row[rate]) for rate in _RATES]
             cells.append(_cell(row[OVER_BASELINE]) if OVER_BASELINE in row else "-")
-            rows.append([planner.replace("_", " "), subset, *cells, row["episodes"], row["failed"]])
+            cells.append(_cell(row[NCAP], 1.0) if NCAP in row else "-")
+            counts = row["episodes"], row["failed"], row["discarded"]
+            rows.append([planner.replace("_", " "), subset.replace("_", " "), *cells, *counts])
     return markdown_table(headers, rows)
 
 
 def _compare(table: dict, records: list[dict], seed: int) -> None:
     scores = {(r["planner"], r["scenario"]): r["score"][SCORE_NAME] for r in records if r["status"] == "ok"}
-    straight = {r["scenario"] for r in records if r["straight"]}
     for planner in table:
-        both = [s for p, s in scores if p == planner and (BASELINE, s) in scores]
-        for subset in SUBSETS:
-            chosen = [s for s in both if subset == "all" or s in straight]
+        both = [
+            r
+            for r in records
+            if r["planner"] == planner and {(p, r["scenario"]) for p in (planner, BASELINE)} <= set(scores)
+        ]
+        for subset in table[planner]:
+            chosen = [r["scenario"] for r in both if _belongs(r, subset)]
             if planner != BASELINE and chosen:
                 ours, theirs = (np.array([scores[p, s] for s in chosen]) for p in (planner, BASELINE))
                 found = paired_difference_interval(ours, theirs, chosen, np.random.default_rng(seed))
                 table[planner][subset][OVER_BASELINE] = found._asdict()
+
+
+def _add_ncap(table: dict, records: list[dict], seed: int) -> None:
+    """NeuroNCAP's score in adversarial families, against the speed at which the baseline crashes there."""
+    impact = {(r["planner"], r["scenario"]): r["score"]["impact_speed"] for r in records if r["status"] == "ok"}
+    for planner, subsets in table.items():
+        for subset in set(subsets).intersection(ADVERSARIAL):
+            own = [r for r in records if r["planner"] == planner and _belongs(r, subset)]
+            both = [r["scenario"] for r in own if {(p, r["scenario"]) for p in (planner, BASELINE)} <= set(impact)]
+            values = [ncap_score(impact[planner, s], impact[BASELINE, s]) for s in both]
+            subsets[subset][NCAP] = _interval(values, both, seed)
 
 
 def _interval(values: list[float], scenarios: list[str], seed: int) -> dict[str, float | None]:
@@ -81,7 +128,8 @@ def _interval(values: list[float], scenarios: list[str], seed: int) -> dict[str,
     return clustered_mean_interval(np.array(values), scenarios, np.random.default_rng(seed))._asdict()
 
 
-def _cell(interval: dict) -> str:
+def _cell(interval: dict, scale: float = 100.0) -> str:
     if interval["value"] is None:
         return "-"
-    return f"{100 * interval['value']:.1f} [{100 * interval['low']:.1f}, {100 * interval['high']:.1f}]"
+    value, low, high = (f"{scale * interval[name]:.1f}" for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]"

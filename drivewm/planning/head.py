@@ -129,7 +129,7 @@ class TrajectoryHead(nn.Module):
         return self.query + self.embed_ego(torch.cat([speed, place], dim=-1).to(self.query))[:, None]
 
 
-def planning_loss(plan: Trajectory, target: Trajectory, caution: float = 1.5) -> dict[str, Tensor]:
+def planning_loss(plan: Trajectory, target: Trajectory, caution: float = 3.0) -> dict[str, Tensor]:
     """How far a plan is from the driven path: two terms to sum, each a scalar.
 
     `loss_plan_progress` is smooth L1 on the distance covered [m]; getting too far counts `caution` times as much as

@@ -1,7 +1,7 @@
 """The procedural town and its simulator: roads, scenery, traffic, LiDAR, cameras and labels. It knows no model."""
 
 from drivewm.simulation.cameras import CameraConfig, CameraImage, Cameras, nuscenes_rig
-from drivewm.simulation.families import FAMILIES, NoPlaceError, make_family
+from drivewm.simulation.families import ADVERSARIAL, FAMILIES, NoPlaceError, make_family
 from drivewm.simulation.lidar import LidarConfig, LidarSweep
 from drivewm.simulation.motion import Moment, between
 from drivewm.simulation.scenario import Scenario, make_scenarios
@@ -10,6 +10,7 @@ from drivewm.simulation.town import Town
 
 __all__ = [
     "AgentBoxes",
+    "ADVERSARIAL",
     "FAMILIES",
     "CameraConfig",
     "CameraImage",

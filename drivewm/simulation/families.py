@@ -117,4 +117,5 @@ FAMILIES: dict[str, Callable[[Draft], Scenario | None] | None] = {
     "frontal": situations.frontal,
     "side": situations.side,
 }
-"""By name; the last three are adversarial."""
+ADVERSARIAL = ("stationary", "frontal", "side")
+"""Families that are made to be crashed in by who does not react."""

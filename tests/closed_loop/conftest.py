@@ -33,6 +33,7 @@ class ToyScenario:
     parked_m: float = 30.0
     left_m: float = 0.0
     straight: bool = True
+    family: str = "nominal"
     duration_s: float = 8.0
 
 

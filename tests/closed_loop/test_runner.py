@@ -10,7 +10,7 @@ from drivewm.closed_loop.lockstep import Failure, plan_together, stack_inputs
 from drivewm.closed_loop.records import EpisodeLog
 from drivewm.closed_loop.rollout_files import load_rollout
 from drivewm.closed_loop.runner import run
-from drivewm.closed_loop.summary import summarize, summary_table
+from drivewm.closed_loop.summary import discarded, summarize, summary_table
 from drivewm.planning.constant_velocity import ConstantVelocityPlanner
 from drivewm.planning.idm import IDMPlanner
 from drivewm.structures import Trajectory
@@ -75,6 +75,27 @@ def test_constant_velocity_hits_the_parked_car_and_idm_stops_behind_it(toy, tmp_
     rollout = load_rollout(tmp_path / "rollouts" / "idm__s0.npz")
     assert rollout.poses.shape == (81, 3)
     assert rollout.road_map.lanes[0].width_m == 3.5
+
+
+def test_adversarial_episodes_count_only_where_the_baseline_crashes_and_the_reference_does_not(toy, tmp_path):
+    """The toy's reference creeps along at 2 m/s: 16 m in 8 s."""
+    scenario, environment = toy
+    scenarios = [
+        scenario("counts", parked_m=30.0, family="stationary"),
+        scenario("too near", parked_m=12.0, family="stationary"),  # the reference hits it
+        scenario("beside", parked_m=30.0, left_m=6.0, family="stationary"),  # nobody does
+        scenario("nominal"),
+    ]
+    records = run([CONSTANT_VELOCITY, IDM], scenarios, environment, tmp_path)
+    assert discarded(records) == {"too near", "beside"}
+    summary = summarize(records)
+    for planner, crashed in (("constant_velocity", 1.0), ("idm", 0.0)):
+        row = summary[planner]["stationary"]
+        assert (row["episodes"], row["discarded"]) == (1, 2) and row["collision_rate"]["value"] == crashed
+    assert summary["constant_velocity"]["stationary"]["ncap_score"]["value"] == 0.0
+    assert summary["idm"]["stationary"]["ncap_score"]["value"] == 5.0
+    assert summary["idm"]["all"]["episodes"] == 2 and "ncap_score" not in summary["idm"]["nominal"]
+    assert "| stationary" in summary_table(summary)
 
 
 def test_a_resumed_run_repeats_nothing_and_equals_an_uninterrupted_one(toy, tmp_path):

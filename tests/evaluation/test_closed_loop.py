@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from drivewm.evaluation.functional.closed_loop import ego_progress, pdms, route_progress, score_episode
+from drivewm.evaluation.functional.closed_loop import ego_progress, ncap_score, pdms, route_progress, score_episode
 from drivewm.evaluation.functional.collisions import CollisionKind, find_collisions
 from drivewm.evaluation.functional.comfort import comfort_signals, comfortable_steps
 from drivewm.structures import OCC3D, AgentTracks, Lane, RoadMap, Rollout
@@ -63,7 +63,7 @@ def test_a_free_drive_at_the_reference_is_perfect():
     assert score.episode_pdms == pytest.approx(1.0)
     assert (score.nc, score.dac, score.ttc, score.comfort) == (1, 1, 1, 1)
     assert score.progress_m == pytest.approx(47.2) and score.distance_m == pytest.approx(47.2)
-    assert score.first_collision_s is None and not score.collided
+    assert score.first_collision_s is None and score.impact_speed is None and not score.collided
     assert score.to_dict()["collision_kinds"] == []
 
 
@@ -90,6 +90,7 @@ def test_whose_fault(ego, agent, kind, at_fault):
     assert collision.kind is kind and collision.at_fault is at_fault
     score = score_episode(rollout, reference_progress_m=20.0)
     assert score.collided and score.at_fault is at_fault
+    assert score.impact_speed == pytest.approx(abs(ego["speed"] - agent[1]))
     assert score.nc == ((0.5 if agent[2] == CONE else 0.0) if at_fault else 1.0)
     if score.nc == 0:
         assert score.episode_pdms == 0
@@ -240,3 +241,10 @@ def test_progress_is_kept_apart_from_its_multiplier():
     crash = score_episode(_ego(agents=[((30.0, -1.75), 0.0, CAR)]), 47.2)
     # Progress is what was driven, whoever was hit on the way; EP is not.
     assert crash.progress == pytest.approx(1.0) and crash.ep == 0
+
+
+@pytest.mark.parametrize(("impact", "expected"), [(None, 5.0), (0.0, 4.0), (5.0, 2.0), (10.0, 0.0), (12.0, 0.0)])
+def test_ncap_score_falls_with_the_speed_of_the_impact(impact, expected):
+    assert ncap_score(impact, 10.0) == expected
+    with pytest.raises(ValueError, match="reference must have collided"):
+        ncap_score(1.0, 0.0)

@@ -93,8 +93,8 @@ def test_the_loss_counts_valid_steps_only_and_names_what_differs():
 def test_getting_too_far_costs_more_than_not_far_enough():
     x = 2.0 * torch.arange(1.0, 9.0)[None, :, None] * torch.tensor([1.0, 0.0, 0.0])
     target = Trajectory.from_poses(x, 0.5)
-    far, short = (planning_loss(Trajectory.from_poses(k * x, 0.5), target) for k in (1.2, 0.8))
-    assert far["loss_plan_progress"] == pytest.approx(1.5 * short["loss_plan_progress"].item(), rel=1e-3)
+    far, short = (planning_loss(Trajectory.from_poses(k * x, 0.5), target, caution=2.5) for k in (1.2, 0.8))
+    assert far["loss_plan_progress"] == pytest.approx(2.5 * short["loss_plan_progress"].item(), rel=1e-3)
     assert far["loss_plan_pose"] == pytest.approx(short["loss_plan_pose"].item(), rel=1e-3)
 
 
@@ -133,4 +133,4 @@ def test_it_learns_to_stop_before_an_obstacle_that_only_the_state_shows():
         unaware = planner(state, straight(64), ego).poses[:, -1, 0]
     assert (reached < stop_m).float().mean() > 0.95
     assert (reached - target.poses[:, -1, 0]).abs().mean() < 1.5
-    assert unaware.mean() > reached.mean() + 2.0
+    assert unaware.std() < 0.2 * reached.std()  # it cannot know where to stop

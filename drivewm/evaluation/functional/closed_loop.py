@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from drivewm.evaluation.functional.collisions import (
+    Collision,
     find_collisions,
     in_intersection,
     is_ahead,
@@ -52,6 +53,7 @@ class EpisodeScore:
         distance_m: length of the driven path [m].
         mean_speed: [m/s].
         first_collision_s: time of the first collision [s] after the start, None without one.
+        impact_speed: of the first collision: how fast the two approached each other [m/s], None without one.
         collision_kinds: how each collision came about, in order.
     """
 
@@ -70,6 +72,7 @@ class EpisodeScore:
     distance_m: float
     mean_speed: float
     first_collision_s: float | None
+    impact_speed: float | None
     collision_kinds: tuple[str, ...]
 
     def to_dict(self) -> dict:
@@ -119,6 +122,7 @@ def score_episode(rollout: Rollout, reference_progress_m: float) -> EpisodeScore
         distance_m=float(np.linalg.norm(np.diff(rollout.poses[:, :2], axis=0), axis=-1).sum()),
         mean_speed=float(rollout.speed.mean()),
         first_collision_s=collisions[0].step * rollout.dt_s if collisions else None,
+        impact_speed=impact_speed(rollout, collisions[0]) if collisions else None,
         collision_kinds=tuple(c.kind.value for c in collisions),
     )
 
@@ -126,6 +130,31 @@ def score_episode(rollout: Rollout, reference_progress_m: float) -> EpisodeScore
 def pdms(nc: float, dac: float, ep: float, ttc: float, comfort: float) -> float:
     """NAVSIM v1's aggregate: `NC * DAC * (5 EP + 5 TTC + 2 C) / 12`."""
     return nc * dac * (5 * ep + 5 * ttc + 2 * comfort) / 12
+
+
+def impact_speed(rollout: Rollout, collision: Collision) -> float:
+    """Norm of the relative velocity of ego and agent [m/s] when they first touch, the ego's of the step before.
+
+    At the step of the collision itself a planner may already have been stopped by it.
+    """
+    step = max(collision.step - 1, 0)
+    yaw, speed = rollout.poses[step, 2], rollout.speed[step]
+    own = speed * np.array([np.cos(yaw), np.sin(yaw)])
+    return float(np.linalg.norm(own - np.nan_to_num(rollout.agents.velocity[collision.step, collision.agent])))
+
+
+def ncap_score(impact: float | None, reference: float) -> float:
+    """NeuroNCAP's score of an adversarial episode (Ljungbergh et al., 2024): 5 without a collision, else up to 4.
+
+    Args:
+        impact: relative velocity at the collision [m/s], None without one.
+        reference: the same of an ego that keeps its velocity, in the same episode [m/s].
+    """
+    if impact is None:
+        return 5.0
+    if not reference > 0:
+        raise ValueError(f"the reference must have collided at a speed > 0 m/s, got {reference}")
+    return 4.0 * max(0.0, 1.0 - impact / reference)
 
 
 def off_road_steps(rollout: Rollout) -> np.ndarray:

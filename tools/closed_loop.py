@@ -13,12 +13,17 @@ from drivewm.closed_loop.scenarios import held_out_scenarios
 from drivewm.closed_loop.summary import summarize, summary_table
 from drivewm.closed_loop.town import town_environment
 from drivewm.host import write_bytes, write_json
+from drivewm.planning.constant_turn_rate import ConstantTurnRatePlanner
 from drivewm.planning.constant_velocity import ConstantVelocityPlanner
 from drivewm.planning.idm import IDMPlanner
+from drivewm.planning.pdm import PDMPlanner
 from drivewm.planning.stop import StopPlanner
 from drivewm.simulation import ADVERSARIAL, FAMILIES
 
-BASELINES = {planner.name: planner for planner in (ConstantVelocityPlanner, IDMPlanner, StopPlanner)}
+BASELINES = {
+    planner.name: planner
+    for planner in (ConstantVelocityPlanner, ConstantTurnRatePlanner, IDMPlanner, PDMPlanner, StopPlanner)
+}
 
 
 def main() -> None:

@@ -60,12 +60,16 @@ class IDMPlanner:
     def plan(self, inputs: PlanningInput) -> Trajectory:
         """Poses `(B, 8, 3)` on the route; constant acceleration is replanned every 0.1 s against a leader
         that keeps its speed."""
+        path = RoutePath.along(inputs.route, inputs.ego_state.speed.clamp_min(0))
+        return Trajectory.from_poses(path.poses(self.progress(inputs, path)), PLAN_DT_S)
+
+    def progress(self, inputs: PlanningInput, path: RoutePath, speed_share: float = 1.0) -> Tensor:
+        """Arc lengths `(B, 8)` [m] that the ego reaches, at a share of the desired speed."""
         speed = inputs.ego_state.speed.clamp_min(0)
-        path = RoutePath.along(inputs.route, speed)
         lead_arc, lead_speed = self._leader(inputs, path, speed)
         stop_arc = self._red_light(inputs.route, speed)
         limit_arc = torch.arange(0, 60, 1, dtype=speed.dtype).expand(len(speed), -1)
-        limit = self._speed_limit(limit_arc, path.curvature(limit_arc)).double().numpy()
+        limit = speed_share * self._speed_limit(limit_arc, path.curvature(limit_arc)).double().numpy()
 
         arc, v = np.zeros(len(speed)), speed.double().numpy()
         progress = []
@@ -80,8 +84,7 @@ class IDMPlanner:
             arc, v = arc + 0.5 * (v + next_v) * _STEP_S, next_v
             progress.append(arc)
         every = round(PLAN_DT_S / _STEP_S)
-        at_poses = torch.from_numpy(np.stack(progress[every - 1 :: every], axis=1)).to(speed)
-        return Trajectory.from_poses(path.poses(at_poses), PLAN_DT_S)
+        return torch.from_numpy(np.stack(progress[every - 1 :: every], axis=1)).to(speed)
 
     def _red_light(self, route: Route | None, speed: Tensor) -> np.ndarray:
         """Arc length of the next stop line `(B,)` [m]; inf without a red light, or where it is too late to stop."""

@@ -131,7 +131,7 @@ def draw_forecast(
             ),
         ),
     }
-    frames = _animation(clip, truth, forecasts, times_future, supersampling)
+    frames = _animation(clip, truth, forecasts, times_future, 1)  # coarse: what moves is not looked at closely
     return pictures | {
         "gif": write_gif(out_dir / "forecast.gif", frames, _FPS),
         "mp4": write_mp4(out_dir / "forecast.mp4", frames, _FPS),

@@ -2,19 +2,24 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from drivewm.dynamics.idm import IDMParameters
+from drivewm.evaluation.functional.planning import ego_boxes
+from drivewm.geometry.boxes import bev_corners, polygons_overlap
+from drivewm.planning.constant_turn_rate import ConstantTurnRatePlanner
 from drivewm.planning.constant_velocity import ConstantVelocityPlanner
 from drivewm.planning.idm import IDMPlanner
+from drivewm.planning.pdm import PDMPlanner
 from drivewm.planning.protocol import check_plan
 from drivewm.planning.stop import StopPlanner
-from drivewm.structures import Trajectory
+from drivewm.structures import RoadMap, Trajectory
 
-PLANNERS = [ConstantVelocityPlanner(), StopPlanner(), IDMPlanner()]
+PLANNERS = [ConstantVelocityPlanner(), ConstantTurnRatePlanner(), StopPlanner(), IDMPlanner(), PDMPlanner()]
 
 
 @pytest.mark.parametrize("planner", PLANNERS, ids=lambda p: p.name)
@@ -107,3 +112,48 @@ def test_an_incomplete_plan_is_refused():
         check_plan(Trajectory(torch.zeros(1, 8, 3), torch.zeros(1, 8, dtype=torch.bool), 0.5), 1)
     with pytest.raises(ValueError, match="expected a Trajectory"):
         check_plan(poses, 1)
+
+
+def test_constant_turn_rate_follows_the_circle(observe):
+    inputs = observe(5.0)
+    inputs.ego_state.yaw_rate[:] = 0.25  # radius 20 m, to the left
+    poses = ConstantTurnRatePlanner().plan(inputs).poses[0].double()
+    times = 0.5 * torch.arange(1, 9)
+    assert torch.allclose(
+        (poses[:, :2] - torch.tensor([0.0, 20.0])).norm(dim=-1), torch.tensor(20.0).double(), atol=1e-4
+    )
+    assert torch.allclose(poses[:, 2], 0.25 * times.double(), atol=1e-6)
+    inputs.ego_state.yaw_rate[:] = 0.0
+    straight = ConstantVelocityPlanner().plan(inputs).poses
+    assert torch.allclose(ConstantTurnRatePlanner().plan(inputs).poses, straight)
+
+
+def test_pdm_drives_like_idm_where_nothing_is_in_the_way(observe, straight_route):
+    free = observe(8.0, straight_route)
+    assert torch.allclose(PDMPlanner().plan(free).poses, IDMPlanner().plan(free).poses, atol=1e-5)
+
+
+def test_pdm_waits_for_someone_who_is_about_to_cross_and_goes_on_behind(observe, straight_route):
+    """A car that crosses at 5 m/s from the right and will be in the lane when an ego at full speed gets there."""
+    crossing = observe(8.0, straight_route, boxes=[(24.0, -13.0, math.pi / 2, 5.0)])
+    boxes = crossing.history.boxes
+    planner = PDMPlanner()
+    poses = planner.plan(crossing).poses[0].double().numpy()
+    for step, pose in enumerate(poses):
+        ego = ego_boxes(pose, (5.176, 2.297, 1.75), 1.461)
+        other = boxes.boxes()[0, -1, 0].double().numpy().copy()
+        other[:2] += 0.5 * (step + 1) * boxes.velocity[0, -1, 0].double().numpy()
+        assert not polygons_overlap(bev_corners(ego), bev_corners(other))
+    assert poses[-1, 0] > 5.0
+
+
+def test_pdm_keeps_to_the_drivable_area_and_says_when_boxes_lack(observe, straight_route):
+    inputs = observe(8.0, straight_route, boxes=[(18.0, -2.2, 0.0, 0.0)])  # parked half in the lane
+    narrow = np.zeros((400, 40), bool)
+    narrow[:, 18:22] = True  # y in [-2, 2): no room to pass
+    inputs = replace(inputs, road_map=(RoadMap({}, narrow, (-100.0, -20.0), 1.0),))
+    poses = PDMPlanner().plan(inputs).poses[0]
+    assert (poses[:, 1].abs() < 0.86).all()
+    inputs.history.boxes = None
+    with pytest.raises(ValueError, match="needs history.boxes"):
+        PDMPlanner().plan(inputs)

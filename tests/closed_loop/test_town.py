@@ -108,3 +108,25 @@ def test_held_out_scenarios_repeat_and_share_no_town_with_data(scenarios):
     assert held_out_scenarios(3, seed=1, scored_s=4.0) == scenarios
     assert all(s.town.startswith("held-out") for s in scenarios)
     assert all(math.isclose(s.duration_s, 6.0) for s in scenarios)
+
+
+def test_situations_in_towns_of_their_own(scenarios):
+    found = held_out_scenarios(2, seed=1, scored_s=4.0, family="stationary")
+    assert held_out_scenarios(1, seed=1, scored_s=4.0, family="stationary") == found[:1]
+    assert all(scenario.family == "stationary" and scenario.actors for scenario in found)
+    assert not {scenario.name for scenario in found} & {scenario.name for scenario in scenarios}
+    with pytest.raises(ValueError, match="no family is called 'fog'"):
+        held_out_scenarios(1, seed=1, family="fog")
+
+
+def test_planners_are_told_of_red_lights_on_their_route():
+    scenario = held_out_scenarios(1, seed=1, scored_s=6.0, family="red_light")[0]
+    town, seen = environment(scenario), []
+    while not town.done:
+        stop_m = float(town.observe().route.stop_m[0])
+        seen.append(np.isfinite(stop_m))
+        if seen[-1]:  # the way along the route is no shorter than straight to one of the stop lines
+            gap = np.hypot(*(town.simulator.red_lights() - town.simulator.ego.pose[:2]).T)
+            assert gap.min() <= stop_m + 1.0
+        town.step_reference()
+    assert any(seen)

@@ -96,30 +96,30 @@ def summary_table(summary: dict[str, dict[str, dict]]) -> str:
 
 
 def _compare(table: dict, records: list[dict], seed: int) -> None:
-    scores = {(r["planner"], r["scenario"]): r["score"][SCORE_NAME] for r in records if r["status"] == "ok"}
+    """Beside each other planner, the paired difference of its score to the baseline's."""
     for planner in table:
-        both = [
-            r
-            for r in records
-            if r["planner"] == planner and {(p, r["scenario"]) for p in (planner, BASELINE)} <= set(scores)
-        ]
         for subset in table[planner]:
-            chosen = [r["scenario"] for r in both if _belongs(r, subset)]
-            if planner != BASELINE and chosen:
-                ours, theirs = (np.array([scores[p, s] for s in chosen]) for p in (planner, BASELINE))
-                found = paired_difference_interval(ours, theirs, chosen, np.random.default_rng(seed))
+            pairs = _paired(records, planner, subset)
+            if planner != BASELINE and pairs:
+                ours, theirs = (np.array([pair[k][SCORE_NAME] for pair in pairs.values()]) for k in (0, 1))
+                found = paired_difference_interval(ours, theirs, list(pairs), np.random.default_rng(seed))
                 table[planner][subset][OVER_BASELINE] = found._asdict()
 
 
 def _add_ncap(table: dict, records: list[dict], seed: int) -> None:
     """NeuroNCAP's score in adversarial families, against the speed at which the baseline crashes there."""
-    impact = {(r["planner"], r["scenario"]): r["score"]["impact_speed"] for r in records if r["status"] == "ok"}
     for planner, subsets in table.items():
         for subset in set(subsets).intersection(ADVERSARIAL):
-            own = [r for r in records if r["planner"] == planner and _belongs(r, subset)]
-            both = [r["scenario"] for r in own if {(p, r["scenario"]) for p in (planner, BASELINE)} <= set(impact)]
-            values = [ncap_score(impact[planner, s], impact[BASELINE, s]) for s in both]
-            subsets[subset][NCAP] = _interval(values, both, seed)
+            pairs = _paired(records, planner, subset)
+            values = [ncap_score(own["impact_speed"], other["impact_speed"]) for own, other in pairs.values()]
+            subsets[subset][NCAP] = _interval(values, list(pairs), seed)
+
+
+def _paired(records: list[dict], planner: str, subset: str) -> dict[str, tuple[dict, dict]]:
+    """Scores of a planner and of the baseline, by scenario, where both have finished."""
+    done = [r for r in records if r["status"] == "ok" and _belongs(r, subset)]
+    ours, theirs = ({r["scenario"]: r["score"] for r in done if r["planner"] == p} for p in (planner, BASELINE))
+    return {scenario: (score, theirs[scenario]) for scenario, score in ours.items() if scenario in theirs}
 
 
 def _interval(values: list[float], scenarios: list[str], seed: int) -> dict[str, float | None]:

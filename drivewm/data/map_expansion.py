@@ -21,7 +21,7 @@ from drivewm.geometry import se2
 from drivewm.host import write_bytes, write_json
 from drivewm.simulation import Town, paths
 from drivewm.simulation.ground import DRIVABLE, PARKING_MARGIN_M
-from drivewm.simulation.signals import LIGHT_HEIGHT_M, LIGHT_SIZE_M, light_pose
+from drivewm.simulation.signals import LIGHT_HEIGHT_M, LIGHT_SIZE_M
 from drivewm.simulation.stops import CROSSING_STOP_M, stop_lines
 from drivewm.simulation.streets import LANE_WIDTH_M, SIGN
 from drivewm.structures.labels import OCC3D
@@ -241,12 +241,16 @@ def _add_people(tables: _Tables, town: Town, drivable: BaseGeometry) -> None:
 def _add_stop_lines(tables: _Tables, town: Town) -> None:
     """Where vehicles wait: before each crossing, and before junctions; and the lights that they wait for."""
     lanes, line_m, lit = town.lanes, stop_lines(town), set(town.signals.lanes(town.lanes).tolist())
+    heads = {
+        lanes.predecessors[connector][0]: pose
+        for connector, pose in zip(town.signals.head_connector, town.signals.heads, strict=True)
+    }
     for lane in np.flatnonzero(~lanes.is_connector):
         length, street, forward = lanes.table.length[lane], int(lanes.street[lane]), bool(lanes.forward[lane])
         block, entry = tables.token("road_block", f"{street}/{int(forward)}"), round(length - line_m[lane], 6)
         lights = [tables.token("traffic_light", f"{street}/{int(forward)}")] if lane in lit else []
-        if lights and lanes.beside[lane, 1] < 0:
-            _add_light(tables, f"{street}/{int(forward)}", light_pose(town.streets[street], forward), block)
+        if lane in heads:
+            _add_light(tables, f"{street}/{int(forward)}", heads[lane], block)
         crossings = {
             round(station - CROSSING_STOP_M, 6): number for station, number, _ in town.walks.lane_crossings[lane]
         }

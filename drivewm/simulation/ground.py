@@ -51,10 +51,17 @@ class Ground:
 
     def lookup(self, points: np.ndarray) -> np.ndarray:
         """Classes uint8 `(N,)` at global points `(N, 2)` [m]."""
-        cell = np.floor((points - self.origin_m) / self.resolution_m).astype(np.int64)
-        inside = ((cell >= 0) & (cell < self.classes.shape)).all(-1)
+        return self._at(points, self.classes, self.resolution_m, TERRAIN)
+
+    def is_marked(self, points: np.ndarray) -> np.ndarray:
+        """Which global points `(N, 2)` [m] lie on white paint: bool `(N,)`."""
+        return self._at(points, self.marking, self.marking_resolution_m, 0) > 127
+
+    def _at(self, points: np.ndarray, raster: np.ndarray, resolution_m: float, outside: int) -> np.ndarray:
+        cell = np.floor((points - self.origin_m) / resolution_m).astype(np.int64)
+        inside = ((cell >= 0) & (cell < raster.shape)).all(-1)
         cell = np.where(inside[:, None], cell, 0)
-        return np.where(inside, self.classes[cell[:, 0], cell[:, 1]], np.uint8(TERRAIN)).astype(np.uint8)
+        return np.where(inside, raster[cell[:, 0], cell[:, 1]], np.uint8(outside)).astype(np.uint8)
 
     def paint(self, stroke: Stroke) -> None:
         """Paint a stroke; later strokes cover earlier ones."""

@@ -68,7 +68,7 @@ CAR, TRUCK, BUS, BICYCLE, MOTORCYCLE, PEDESTRIAN = range(6)
 TRAILER, EXCAVATOR, PARKED_BICYCLE, PARKED_MOTORCYCLE, CONE, BARRIER, BIN = range(6, len(KINDS))
 LABEL_OF_KIND = np.array([k.label for k in KINDS], np.int64)
 VEHICLE_TRACKS, WALKER_TRACKS, ACTOR_TRACKS, PARKED_TRACKS = 1, 1000, 5000, 10000
-"""Tracks of moving vehicles, of people, and of what is parked or stands at the kerb, begin here."""
+"""Tracks of moving vehicles, people, a scenario's actors, and what is parked or stands at the kerb begin here."""
 
 
 def draw_sizes(rng: np.random.Generator, kinds: np.ndarray) -> np.ndarray:

@@ -9,9 +9,8 @@ import numpy as np
 from drivewm.geometry import se2
 from drivewm.simulation.bodies import Bodies
 from drivewm.simulation.ground import TERRAIN, Ground
-from drivewm.simulation.lanes import LaneNet
 from drivewm.simulation.roadside import park
-from drivewm.simulation.signals import LIGHT_HEIGHT_M, LIGHT_SIZE_M, Signals, light_pose
+from drivewm.simulation.signals import LIGHT_HEIGHT_M, LIGHT_SIZE_M, Signals
 from drivewm.simulation.streets import Street, place
 from drivewm.simulation.walkways import WalkNet
 from drivewm.structures.labels import OCC3D
@@ -94,7 +93,7 @@ class _Planner:
 
 
 def plan_scenery(
-    rng: np.random.Generator, streets: list[Street], lanes: LaneNet, walks: WalkNet, signals: Signals, ground: Ground
+    rng: np.random.Generator, streets: list[Street], walks: WalkNet, signals: Signals, ground: Ground
 ) -> Scenery:
     """Build up both sides of every street, each in its own style, and put up the lights."""
     planner = _Planner(rng, ground)
@@ -106,9 +105,8 @@ def plan_scenery(
     for (street, side), style in zip(sides, chosen, strict=True):
         _border(planner, street, side, style)
         _trees_and_lamps(planner, street, side, style)
-    for lane in signals.lanes(lanes):
-        if lanes.beside[lane, 1] < 0:
-            _light_pole(planner, streets[lanes.street[lane]], bool(lanes.forward[lane]))
+    for head in signals.heads:
+        _light_pole(planner, head)
     boxes, kinds = park(rng, streets, walks)
     return Scenery(Bodies.of(planner.boxes, planner.cylinders, planner.ellipsoids), boxes, kinds)
 
@@ -144,9 +142,9 @@ def _border(planner: _Planner, street: Street, side: int, style: Style) -> None:
         station += length + (planner.uniform((2.0, 5.0)) if planner.rng.random() < 0.3 else 0.0)
 
 
-def _light_pole(planner: _Planner, street: Street, forward: bool) -> None:
-    """A traffic light on a pole, on the right where a lane ends."""
-    x, y, yaw = light_pose(street, forward)
+def _light_pole(planner: _Planner, head: np.ndarray) -> None:
+    """A traffic light on a pole."""
+    x, y, yaw = head
     length, width, height = LIGHT_SIZE_M
     planner.cylinders.append(((x, y, 0.0, LIGHT_HEIGHT_M - height / 2, 0.08), _MANMADE))
     planner.boxes.append(((x, y, LIGHT_HEIGHT_M, length, width, height, yaw), _MANMADE))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +11,6 @@ from drivewm.simulation.lanes import LaneNet
 from drivewm.simulation.streets import LEFT, RIGHT, Street, departures, place
 from drivewm.simulation.walkways import AT_JUNCTION_M, WalkNet
 from drivewm.structures.labels import OCC3D
-
-if TYPE_CHECKING:
-    from drivewm.simulation.town import Town
 
 GREEN, YELLOW, RED = 0, 1, 2
 YELLOW_S, ALL_RED_S = 3.0, 1.5
@@ -41,6 +37,8 @@ class Signals:
         crossing_lane: `(C,)` int64 a connector whose traffic comes over the crossing on its way into a signalled
             junction; -1 for crossings without a signal.
         crossing_s: `(C,)` time in which people cross [s].
+        heads: `(H, 3)` where lights stand: x, y and the direction of those who see them.
+        head_connector: `(H,)` int64 a connector for which each of them is.
     """
 
     phase: np.ndarray
@@ -49,6 +47,8 @@ class Signals:
     offset_s: np.ndarray
     crossing_lane: np.ndarray
     crossing_s: np.ndarray
+    heads: np.ndarray
+    head_connector: np.ndarray
 
     def lanes(self, net: LaneNet) -> np.ndarray:
         """Lanes `(N,)` that lead to a light, in order."""
@@ -77,26 +77,13 @@ class Signals:
         return self.offset_s + self.phase * (self.green_s + YELLOW_S + ALL_RED_S)
 
 
-def light_pose(street: Street, forward: bool) -> np.ndarray:
-    """Where the light for those who drive along a street, or against it, stands: `(3,)` x, y, driving direction."""
-    side, end = (RIGHT, 1) if forward else (LEFT, 0)
-    station = street.trim_m[end] + _BEFORE_END_M
-    pose = place(street, side, street.length_m - station if forward else station, street.kerb_m(side) + 0.35)
-    return pose + [0.0, 0.0, 0.0 if forward else np.pi]
-
-
-def lit_lamps(town: Town, states: np.ndarray) -> Bodies:
+def lit_lamps(signals: Signals, states: np.ndarray) -> Bodies:
     """The lamps that are lit when the connectors' lights have `states (L,)`: a ball on each head, global frame."""
-    lanes, balls, tracks = town.lanes, [], []
-    for lane in town.signals.lanes(lanes):
-        if lanes.beside[lane, 1] < 0:  # a head stands beside the outermost lane
-            state = int(states[lanes.successors[lane][0]])
-            x, y, yaw = light_pose(town.streets[lanes.street[lane]], bool(lanes.forward[lane]))
-            front = LIGHT_SIZE_M[0] / 2
-            height = LIGHT_HEIGHT_M + _LAMP_ABOVE_M[state]
-            balls.append(((x - front * np.cos(yaw), y - front * np.sin(yaw), height, 0.11, 0.11), _MANMADE))
-            tracks.append(LAMPS[state])
-    return replace(Bodies.of(ellipsoids=balls), ellipsoid_track=np.array(tracks, np.int64))
+    front, shown, balls = LIGHT_SIZE_M[0] / 2, states[signals.head_connector], []
+    for (x, y, yaw), state in zip(signals.heads, shown, strict=True):
+        height = LIGHT_HEIGHT_M + _LAMP_ABOVE_M[state]
+        balls.append(((x - front * np.cos(yaw), y - front * np.sin(yaw), height, 0.11, 0.11), _MANMADE))
+    return replace(Bodies.of(ellipsoids=balls), ellipsoid_track=np.array(LAMPS, np.int64)[shown])
 
 
 def plan_signals(
@@ -129,7 +116,21 @@ def plan_signals(
         following = lanes.successors[lane][0]
         if phase[following] >= 0:
             crossing_lane[crossings] = following
-    return Signals(phase, green, cycle, offset, crossing_lane, crossing_s)
+    # One light for all lanes side by side, beside the outermost.
+    outer = [lane for lane in entries if phase[lanes.successors[lane][0]] >= 0 and lanes.beside[lane, 1] < 0]
+    heads = [_light_pose(streets[lanes.street[lane]], bool(lanes.forward[lane])) for lane in outer]
+    head_connector = np.array([lanes.successors[lane][0] for lane in outer], np.int64)
+    return Signals(
+        phase, green, cycle, offset, crossing_lane, crossing_s, np.array(heads).reshape(-1, 3), head_connector
+    )
+
+
+def _light_pose(street: Street, forward: bool) -> np.ndarray:
+    """Where the light for those who drive along a street, or against it, stands: `(3,)` x, y, driving direction."""
+    side, end = (RIGHT, 1) if forward else (LEFT, 0)
+    station = street.trim_m[end] + _BEFORE_END_M
+    pose = place(street, side, street.length_m - station if forward else station, street.kerb_m(side) + 0.35)
+    return pose + [0.0, 0.0, 0.0 if forward else np.pi]
 
 
 def _entry_crossings(lanes: LaneNet, walks: WalkNet, lane: int) -> list[int]:

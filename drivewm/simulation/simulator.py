@@ -253,7 +253,7 @@ class TownSimulator:
     def images(self) -> dict[str, CameraImage]:
         """What the cameras see, by their names. They alone see which lamps are lit."""
         static, agents = self._bodies(self._cameras.max_range_m + 2.0)
-        lamps = lit_lamps(self.town, self.town.signals.states(self._light_time_s)).seen_from(self.ego.pose)
+        lamps = lit_lamps(self.town.signals, self.town.signals.states(self._light_time_s)).seen_from(self.ego.pose)
         return self._cameras.render(static + agents + lamps, self.town.ground, self.ego.pose)
 
     def mask_lidar(self, sweep: LidarSweep, grid: VoxelGrid) -> np.ndarray:

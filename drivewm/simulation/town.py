@@ -66,7 +66,7 @@ class Town:
         walks = build_walkways(rng, nodes, streets, lanes)
         signals = plan_signals(rng, nodes, streets, lanes, walks)
         ground = paint_ground(nodes, streets, lanes, walks)
-        scenery = plan_scenery(rng, streets, lanes, walks, signals, ground)
+        scenery = plan_scenery(rng, streets, walks, signals, ground)
         parked = PARKED_TRACKS + np.arange(len(scenery.parked_boxes))
         static = scenery.bodies + road_user_bodies(scenery.parked_boxes, scenery.parked_kinds, parked)
         return cls(seed, location, float(extent_m), nodes, streets, lanes, walks, signals, ground, scenery, static)

@@ -114,7 +114,7 @@ def _map(simulator: TownSimulator, reach_m: float, size_px: int) -> np.ndarray:
     places = np.stack(np.meshgrid(cells, cells, indexing="ij"), axis=-1).reshape(-1, 2)
     places = se2.transform_points(pose, places)
     colors = OCC3D.palette[town.ground.lookup(places)]
-    colors[_marked(town, places)] = _PAINT
+    colors[town.ground.is_marked(places)] = _PAINT
     canvas.raster(colors.reshape(2 * size_px, 2 * size_px, 3))
     T_ego_global = se2.inverse(pose)
     scenery = town.scenery.bodies.near(pose[:2], 2.0 * reach_m).seen_from(pose)
@@ -131,12 +131,3 @@ def _map(simulator: TownSimulator, reach_m: float, size_px: int) -> np.ndarray:
     vehicle = simulator.vehicle
     canvas.ego(np.zeros(3), vehicle.length_m, vehicle.width_m, vehicle.rear_axle_to_center_m)
     return canvas.image()
-
-
-def _marked(town: Town, points: np.ndarray) -> np.ndarray:
-    """Which global points `(N, 2)` [m] lie on white paint: bool `(N,)`."""
-    ground = town.ground
-    cell = np.floor((points - ground.origin_m) / ground.marking_resolution_m).astype(np.int64)
-    inside = ((cell >= 0) & (cell < ground.marking.shape)).all(-1)
-    cell = np.where(inside[:, None], cell, 0)
-    return inside & (ground.marking[cell[:, 0], cell[:, 1]] > 127)

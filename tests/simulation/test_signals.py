@@ -178,7 +178,7 @@ def test_each_light_shows_one_lamp_of_its_colour_to_those_who_come(lit_town, sta
     lanes, heads = lit_town.lanes, lit_town.static.boxes[(lit_town.static.boxes[:, 3:6] == LIGHT_SIZE_M).all(1)]
     outer = [lane for lane in lit_town.signals.lanes(lanes) if lanes.beside[lane, 1] < 0]
     for shown in states[::90]:
-        lamps = lit_lamps(lit_town, shown)
+        lamps = lit_lamps(lit_town.signals, shown)
         assert len(lamps.ellipsoids) == len(outer) == len(heads)
         color = paint_bodies(lamps).color
         for lane, lamp, rgb in zip(outer, lamps.ellipsoids, color, strict=True):

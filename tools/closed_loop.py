@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from tqdm import tqdm
@@ -16,7 +17,9 @@ from drivewm.host import write_bytes, write_json
 from drivewm.planning.constant_turn_rate import ConstantTurnRatePlanner
 from drivewm.planning.constant_velocity import ConstantVelocityPlanner
 from drivewm.planning.idm import IDMPlanner
+from drivewm.planning.log_replay import LogReplayPlanner
 from drivewm.planning.pdm import PDMPlanner
+from drivewm.planning.privileged import PrivilegedPlanner
 from drivewm.planning.stop import StopPlanner
 from drivewm.simulation import ADVERSARIAL, FAMILIES
 
@@ -24,12 +27,13 @@ BASELINES = {
     planner.name: planner
     for planner in (ConstantVelocityPlanner, ConstantTurnRatePlanner, IDMPlanner, PDMPlanner, StopPlanner)
 }
+PRIVILEGED = {planner.name: planner for planner in (LogReplayPlanner, PrivilegedPlanner)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--env", choices=["sim"], default="sim", help="sim: the town, sensors and agents simulated")
-    parser.add_argument("--planner", nargs="+", choices=[*BASELINES, "learned"], required=True)
+    parser.add_argument("--planner", nargs="+", choices=[*BASELINES, *PRIVILEGED, "learned"], required=True)
     parser.add_argument("--checkpoint", type=Path, help="of the learned planner: a .pth file or last_checkpoint")
     parser.add_argument("--config", default="configs/world_models/driving_town.py", help="that it was trained with")
     parser.add_argument("--scenarios", type=int, default=64, help="episodes of each family, in towns of their own")
@@ -42,6 +46,10 @@ def main() -> None:
         help=f"situations: {', '.join(FAMILIES)}, or all",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the towns and episodes")
+    parser.add_argument(
+        "--seeds", type=int, default=1, help="variants of each scenario: other traffic, jittered actors"
+    )
+    parser.add_argument("--deadline", type=float, default=math.inf, help="for one plan [s]; missed, it is a failure")
     parser.add_argument("--duration", type=float, default=20.0, help="scored part of an episode [s]")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--batch", type=int, default=8, help="episodes that a worker drives side by side")
@@ -61,7 +69,9 @@ def main() -> None:
 def drive(args: argparse.Namespace) -> None:
     specs = [planner_spec(name, args) for name in args.planner]
     families = list(FAMILIES) if "all" in args.families else args.families
-    scenarios = [s for f in families for s in held_out_scenarios(args.scenarios, args.seed, args.duration, f)]
+    scenarios = [
+        s for f in families for s in held_out_scenarios(args.scenarios, args.seed, args.duration, f, args.seeds)
+    ]
     with tqdm(total=(len(specs) + 1) * len(scenarios), desc="closed loop", unit="episode") as bar:
         records = run(
             specs, scenarios, town_environment, args.out, args.workers, args.batch, args.rollouts, progress=bar.update
@@ -79,7 +89,9 @@ def drive(args: argparse.Namespace) -> None:
 
 def planner_spec(name: str, args: argparse.Namespace) -> PlannerSpec:
     if name != "learned":
-        return PlannerSpec(name, BASELINES[name])
+        return PlannerSpec(
+            name, (BASELINES | PRIVILEGED)[name], privileged=name in PRIVILEGED, deadline_s=args.deadline
+        )
     from drivewm.engine.planners import learned_spec
 
     return learned_spec(args.config, args.checkpoint)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from drivewm.structures.planning import PlanningInput, Rollout
+from drivewm.structures.planning import Oracle, PlanningInput
+from drivewm.structures.rollout import Rollout
 from drivewm.structures.trajectory import Trajectory
 
 REPLAN_S = 0.5
@@ -30,6 +31,10 @@ class Environment(Protocol):
 
     def step_reference(self) -> None:
         """Let the environment's own driver (privileged) drive for `REPLAN_S`; its progress is the reference."""
+        ...
+
+    def oracle(self) -> Oracle:
+        """The truth of this episode, for privileged planners."""
         ...
 
     def rollout(self) -> Rollout:

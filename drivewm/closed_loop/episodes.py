@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,11 @@ REFERENCE = "expert"
 
 
 class EpisodeScenario(Protocol):
-    """What any kind of scenario tells the runner: a unique name, whether its route is straight, what it is about."""
+    """What any kind of scenario tells the runner: its name and seed (unique together), whether its route is straight,
+    what it is about. Scenarios that share a name are variants of one and count as one cluster."""
 
     name: str
+    seed: int
     straight: bool
     family: str
 
@@ -34,6 +37,8 @@ class PlannerSpec:
     Attributes:
         name: in tables and records.
         build: makes the planner; None for the environments' own driver. Must be picklable for worker processes.
+        privileged: `build` takes the `Oracle` of an episode.
+        deadline_s: a plan that takes longer than this is a failure [s].
         identity: whatever else decides its plans, e.g. a digest of its checkpoint; records under another one are not
             taken over.
         grid: of the occupancy in its history; None renders none.
@@ -41,7 +46,9 @@ class PlannerSpec:
     """
 
     name: str
-    build: Callable[[], Planner] | None
+    build: Callable[..., Planner] | None
+    privileged: bool = False
+    deadline_s: float = math.inf
     identity: str = ""
     grid: VoxelGrid | None = None
     num_history: int = 5
@@ -84,7 +91,7 @@ def run_task(task: Task) -> list[dict]:
                 environment.step_reference()
         outcomes: Sequence[Failure | None] = [None] * len(environments)
     else:
-        outcomes = drive(task.spec.build(), environments)
+        outcomes = _drive(task.spec, environments)
     records = []
     for scenario, environment, outcome, reference_m in zip(
         task.scenarios, environments, outcomes, task.reference_progress_m, strict=True
@@ -92,8 +99,10 @@ def run_task(task: Task) -> list[dict]:
         record = {
             "planner": task.spec.name,
             "scenario": scenario.name,
+            "seed": scenario.seed,
             "straight": bool(scenario.straight),
             "family": scenario.family,
+            "privileged": task.spec.build is None or task.spec.privileged,
             "identity": identity(task.spec, scenario),
             "status": "ok" if outcome is None else "failed",
             "reason": None if outcome is None else outcome.reason,
@@ -103,15 +112,27 @@ def run_task(task: Task) -> list[dict]:
         if outcome is None:
             rollout = environment.rollout()
             if task.rollouts is not None:
-                save_rollout(task.rollouts / f"{task.spec.name}__{scenario.name}.npz", rollout)
+                save_rollout(task.rollouts / f"{episode_name(task.spec.name, scenario)}.npz", rollout)
             record["score"] = _score(rollout, reference_m)
         records.append(record)
     return records
 
 
+def _drive(spec: PlannerSpec, environments: Sequence[Environment]) -> list[Failure | None]:
+    """Privileged planners drive one by one, since each has its own oracle."""
+    if not spec.privileged:
+        return drive(spec.build(), environments, spec.deadline_s)
+    return [drive(spec.build(one.oracle()), [one], spec.deadline_s)[0] for one in environments]
+
+
+def episode_name(planner: str, scenario: EpisodeScenario) -> str:
+    """How the files of an episode are called."""
+    return f"{planner}__{scenario.name}__{scenario.seed}"
+
+
 def identity(spec: PlannerSpec, scenario: EpisodeScenario) -> str:
     """A digest of all that decides an episode besides the code."""
-    text = repr((spec.name, spec.identity, spec.grid, spec.num_history, scenario))
+    text = repr((spec.name, spec.identity, spec.grid, spec.num_history, spec.deadline_s, scenario))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -21,15 +23,20 @@ class Failure:
     reason: str
 
 
-def drive(planner: Planner, environments: Sequence[Environment]) -> list[Failure | None]:
+def drive(planner: Planner, environments: Sequence[Environment], deadline_s: float = math.inf) -> list[Failure | None]:
     """Drive all episodes to their end with one planner; for each, None or why the planner failed in it.
 
-    An episode in which the planner fails ends there; the others go on.
+    An episode in which the planner fails ends there; the others go on. A deadline is for one plan [s]: where there is
+    one, plans are made one by one.
     """
     failures: list[Failure | None] = [None] * len(environments)
     active = [i for i, environment in enumerate(environments) if not environment.done]
     while active:
-        plans = plan_together(planner, [environments[i].observe() for i in active])
+        observed = [environments[i].observe() for i in active]
+        if math.isinf(deadline_s):
+            plans = plan_together(planner, observed)
+        else:
+            plans = [_plan_in_time(planner, one, deadline_s) for one in observed]
         for i, plan in zip(active, plans, strict=True):
             if isinstance(plan, Failure):
                 failures[i] = plan
@@ -53,6 +60,15 @@ def plan_together(planner: Planner, inputs: Sequence[PlanningInput]) -> list[Tra
             return [alone for one in inputs for alone in plan_together(planner, [one])]
         return [Failure(f"{type(error).__name__}: {error}")]
     return [Trajectory(plan.poses[i : i + 1], plan.valid[i : i + 1], plan.dt_s) for i in range(len(inputs))]
+
+
+def _plan_in_time(planner: Planner, inputs: PlanningInput, deadline_s: float) -> Trajectory | Failure:
+    begin_s = time.perf_counter()
+    (plan,) = plan_together(planner, [inputs])
+    took_s = time.perf_counter() - begin_s
+    if took_s > deadline_s and not isinstance(plan, Failure):
+        return Failure(f"deadline: the plan took {took_s:.3f} s, expected at most {deadline_s:g} s")
+    return plan
 
 
 def stack_inputs(inputs: Sequence[PlanningInput]) -> PlanningInput:

@@ -5,26 +5,62 @@ from __future__ import annotations
 import numpy as np
 
 from drivewm.dynamics.bicycle import BicycleState, VehicleParameters
+from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
 from drivewm.simulation.simulator import AgentBoxes
-from drivewm.structures.planning import AgentTracks, Rollout
 from drivewm.structures.road_map import RoadMap
+from drivewm.structures.rollout import AgentTracks, LightStates, Rollout
 
 
 class RolloutRecorder:
-    """One `add` a physics step; agents may come and go between steps."""
+    """One `add` a physics step; agents may come and go between steps.
 
-    def __init__(self, dt_s: float, vehicle: VehicleParameters, road_map: RoadMap, route: np.ndarray):
+    Args:
+        dt_s: time between steps [s].
+        vehicle: the ego.
+        road_map: where one may drive, if it is known.
+        route: `(P, 2)` [m] global polyline.
+        light_lane: `(S,)` connectors with lights; None if lights are not known.
+    """
+
+    def __init__(
+        self,
+        dt_s: float,
+        vehicle: VehicleParameters,
+        road_map: RoadMap | None,
+        route: np.ndarray,
+        light_lane: np.ndarray | None = None,
+    ):
         self.dt_s, self.vehicle, self.road_map, self.route = dt_s, vehicle, road_map, route
+        self.light_lane = light_lane
+        self._warm_up: list[BicycleState] = []
         self._egos: list[BicycleState] = []
         self._agents: list[AgentBoxes] = []
+        self._red: list[np.ndarray] = []
+        self._plans: list[np.ndarray] = []
+        self._plan_steps: list[int] = []
 
-    def add(self, ego: BicycleState, agents: AgentBoxes) -> None:
-        """What is the case now."""
+    def add_warm_up(self, ego: BicycleState) -> None:
+        """The ego's motion before the first step."""
+        self._warm_up.append(ego)
+
+    def add(self, ego: BicycleState, agents: AgentBoxes, red: np.ndarray | None = None) -> None:
+        """What is the case now; `red (S,)` bool says which lights are."""
         self._egos.append(ego)
         self._agents.append(agents)
+        if self.light_lane is not None:
+            self._red.append(red)
+
+    def add_plan(self, poses: np.ndarray) -> None:
+        """A plan made now: global poses `(F + 1, 3)`, 0.5 s apart, the first being the present one."""
+        self._plans.append(poses)
+        self._plan_steps.append(len(self._egos) - 1)
 
     def rollout(self) -> Rollout:
         """All steps so far."""
+        lights = None
+        if self.light_lane is not None:
+            lights = LightStates(self.light_lane, np.array(self._red, bool).reshape(-1, len(self.light_lane)))
+        warm_up = np.array([[*ego.pose, ego.speed, ego.acceleration] for ego in self._warm_up]).reshape(-1, 5)
         return Rollout(
             dt_s=self.dt_s,
             poses=np.array([ego.pose for ego in self._egos]).reshape(-1, 3),
@@ -36,6 +72,11 @@ class RolloutRecorder:
             agents=self._tracks(),
             road_map=self.road_map,
             route=self.route,
+            lights=lights,
+            warm_up=warm_up,
+            plans=np.array(self._plans).reshape(-1, PLAN_STEPS + 1, 3),
+            plan_step=np.array(self._plan_steps, np.int64),
+            plan_dt_s=PLAN_DT_S,
         )
 
     def _tracks(self) -> AgentTracks:

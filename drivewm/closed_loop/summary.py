@@ -40,7 +40,7 @@ def summarize(records: Iterable[dict], seed: int = 0) -> dict[str, dict[str, dic
     Episodes in which the planner failed are counted, not scored. Beside the baseline's rows,
     `score_over_constant_velocity` is the paired difference on the scenarios that both finished.
     """
-    records = sorted(records, key=lambda record: (record["planner"], record["scenario"]))
+    records = sorted(records, key=lambda record: (record["planner"], *_episode(record)))
     useless, families = discarded(records), sorted({record["family"] for record in records})
     subsets = SUBSETS if families == ["nominal"] else (*SUBSETS, *families)
     table: dict[str, dict[str, dict]] = {}
@@ -49,7 +49,7 @@ def summarize(records: Iterable[dict], seed: int = 0) -> dict[str, dict[str, dic
         for subset in subsets:
             chosen = [r for r in records if r["planner"] == planner and _belongs(r, subset)]
             left = [r for r in chosen if r["scenario"] not in useless]
-            done = {r["scenario"]: r["score"] for r in left if r["status"] == "ok"}
+            done = {_episode(r): r["score"] for r in left if r["status"] == "ok"}
             row: dict = {
                 "episodes": len(left),
                 "failed": len(left) - len(done),
@@ -66,13 +66,19 @@ def summarize(records: Iterable[dict], seed: int = 0) -> dict[str, dict[str, dic
 
 
 def discarded(records: Iterable[dict]) -> set[str]:
-    """Adversarial scenarios that tell nothing: the baseline drove through unharmed, or the reference driver crashed."""
-    crashed: dict[tuple[str, str], bool] = {}
+    """Adversarial scenarios that tell nothing: in some variant the baseline drives through unharmed, or the reference
+    driver crashes."""
+    useless = set()
     for record in records:
         if record["family"] in ADVERSARIAL and record["status"] == "ok":
-            crashed[record["planner"], record["scenario"]] = record["score"]["collided"]
-    spared = {s for (planner, s), hit in crashed.items() if planner == BASELINE and not hit}
-    return spared | {s for (planner, s), hit in crashed.items() if planner == REFERENCE and hit}
+            expected = {BASELINE: True, REFERENCE: False}.get(record["planner"])
+            if expected is not None and record["score"]["collided"] != expected:
+                useless.add(record["scenario"])
+    return useless
+
+
+def _episode(record: dict) -> tuple[str, int]:
+    return record["scenario"], record["seed"]
 
 
 def _belongs(record: dict, subset: str) -> bool:
@@ -102,7 +108,9 @@ def _compare(table: dict, records: list[dict], seed: int) -> None:
             pairs = _paired(records, planner, subset)
             if planner != BASELINE and pairs:
                 ours, theirs = (np.array([pair[k][SCORE_NAME] for pair in pairs.values()]) for k in (0, 1))
-                found = paired_difference_interval(ours, theirs, list(pairs), np.random.default_rng(seed))
+                found = paired_difference_interval(
+                    ours, theirs, [name for name, _ in pairs], np.random.default_rng(seed)
+                )
                 table[planner][subset][OVER_BASELINE] = found._asdict()
 
 
@@ -115,17 +123,18 @@ def _add_ncap(table: dict, records: list[dict], seed: int) -> None:
             subsets[subset][NCAP] = _interval(values, list(pairs), seed)
 
 
-def _paired(records: list[dict], planner: str, subset: str) -> dict[str, tuple[dict, dict]]:
-    """Scores of a planner and of the baseline, by scenario, where both have finished."""
+def _paired(records: list[dict], planner: str, subset: str) -> dict[tuple[str, int], tuple[dict, dict]]:
+    """Scores of a planner and of the baseline, by episode, where both have finished."""
     done = [r for r in records if r["status"] == "ok" and _belongs(r, subset)]
-    ours, theirs = ({r["scenario"]: r["score"] for r in done if r["planner"] == p} for p in (planner, BASELINE))
-    return {scenario: (score, theirs[scenario]) for scenario, score in ours.items() if scenario in theirs}
+    ours, theirs = ({_episode(r): r["score"] for r in done if r["planner"] == p} for p in (planner, BASELINE))
+    return {episode: (score, theirs[episode]) for episode, score in ours.items() if episode in theirs}
 
 
-def _interval(values: list[float], scenarios: list[str], seed: int) -> dict[str, float | None]:
+def _interval(values: list[float], episodes: list[tuple[str, int]], seed: int) -> dict[str, float | None]:
     if not values:
         return {"value": None, "low": None, "high": None}
-    return clustered_mean_interval(np.array(values), scenarios, np.random.default_rng(seed))._asdict()
+    names = [name for name, _ in episodes]
+    return clustered_mean_interval(np.array(values), names, np.random.default_rng(seed))._asdict()
 
 
 def _cell(interval: dict, scale: float = 100.0) -> str:

@@ -16,12 +16,14 @@ from drivewm.closed_loop.recorder import RolloutRecorder
 from drivewm.dynamics.lqr import LQRParameters, LQRTracker
 from drivewm.geometry import se2
 from drivewm.geometry.voxel_grid import VoxelGrid
+from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
 from drivewm.simulation import AgentBoxes, Scenario, Town, TownSimulator
 from drivewm.simulation.simulator import DT_S
 from drivewm.structures.boxes import BoxTracks
 from drivewm.structures.clip import History
-from drivewm.structures.planning import EgoState, PlanningInput, Rollout
+from drivewm.structures.planning import EgoState, PlanningInput
 from drivewm.structures.road_map import RoadMap
+from drivewm.structures.rollout import Rollout
 from drivewm.structures.route import Route
 from drivewm.structures.trajectory import Trajectory
 
@@ -45,6 +47,7 @@ class TownEnvironment:
         grid: of the occupancy in the history; None renders none.
         num_history: observed keyframes, `REPLAN_S` apart.
         tracker: weights of the LQR that carries plans out.
+        reactive: do the others react to the ego, or repeat what they do while the expert drives?
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class TownEnvironment:
         grid: VoxelGrid | None,
         num_history: int,
         tracker: LQRParameters = TRACKER,
+        reactive: bool = True,
     ):
         warm_up_s = max(WARM_UP_S, (num_history - 1) * REPLAN_S)
         if scenario.duration_s <= warm_up_s:
@@ -63,8 +67,8 @@ class TownEnvironment:
             )
         self.simulator, self.road_map, self.scenario, self.grid = simulator, road_map, scenario, grid
         self.tracker = LQRTracker(simulator.vehicle, tracker)
-        simulator.reset(scenario)
-        self.recorder = RolloutRecorder(DT_S, simulator.vehicle, road_map, simulator.route_points())
+        simulator.reset(scenario, reactive=reactive)
+        self.recorder = self._new_recorder()
         self._keyframes: deque[_Keyframe] = deque(maxlen=num_history)
         self._sense()
         for _ in range(round(warm_up_s / REPLAN_S)):
@@ -99,7 +103,9 @@ class TownEnvironment:
         """Track the plan for `REPLAN_S` at the simulator's 10 Hz."""
         start = self.simulator.ego.pose
         planned = se2.compose(start, plan.poses[0].double().numpy())
-        reference = self.tracker.reference(np.concatenate([start[None], planned]), plan.dt_s)
+        poses = np.concatenate([start[None], planned])
+        self.recorder.add_plan(poses)
+        reference = self.tracker.reference(poses, plan.dt_s)
         for step in range(_STEPS):
             self.simulator.step(self.tracker.control(self.simulator.ego, reference, step * DT_S))
             self._record()
@@ -109,25 +115,56 @@ class TownEnvironment:
         """The expert drives for `REPLAN_S`."""
         self._drive_expert(record=True)
 
+    def oracle(self) -> TownOracle:
+        """What comes if the expert takes over."""
+        return TownOracle(self)
+
     def rollout(self) -> Rollout:
         """The scored steps so far."""
         return self.recorder.rollout()
 
     def _drive_expert(self, record: bool) -> None:
         for _ in range(_STEPS):
+            if not record:
+                self.recorder.add_warm_up(self.simulator.ego)
             self.simulator.step(self.simulator.expert_control())
             if record:
                 self._record()
         self._sense()
 
+    def _new_recorder(self) -> RolloutRecorder:
+        simulator = self.simulator
+        light_lane, _ = simulator.light_states()
+        return RolloutRecorder(DT_S, simulator.vehicle, self.road_map, simulator.route_points(), light_lane)
+
     def _record(self) -> None:
-        self.recorder.add(self.simulator.ego, self.simulator.boxes(AGENT_RADIUS_M))
+        _record(self.recorder, self.simulator)
 
     def _sense(self) -> None:
         occupancy = None if self.grid is None else self.simulator.occupancy(self.grid)
         sim = self.simulator
         agents = sim.boxes(AGENT_RADIUS_M)
         self._keyframes.append(_Keyframe(sim.timestamp_us, sim.T_global_ego(), sim.ego.pose, agents, occupancy))
+
+
+class TownOracle:
+    """Looks ahead in a copy of the episode's simulator."""
+
+    def __init__(self, environment: TownEnvironment) -> None:
+        self._environment = environment
+
+    def future(self) -> Rollout:
+        """The coming 4 s if the expert drives them."""
+        recorder, twin = self._environment._new_recorder(), self._environment.simulator.fork()
+        _record(recorder, twin)
+        for _ in range(round(PLAN_STEPS * PLAN_DT_S / DT_S)):
+            twin.step(twin.expert_control())
+            _record(recorder, twin)
+        return recorder.rollout()
+
+
+def _record(recorder: RolloutRecorder, simulator: TownSimulator) -> None:
+    recorder.add(simulator.ego, simulator.boxes(AGENT_RADIUS_M), simulator.light_states()[1])
 
 
 def town_environment(scenario: Scenario, spec: PlannerSpec) -> TownEnvironment:

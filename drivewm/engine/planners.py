@@ -24,7 +24,7 @@ def learned_spec(config: str | Path, checkpoint: str | Path, options: dict | Non
     grid = build().model.grid
     num_history = load_config(config, options).test_dataloader.dataset.num_history
     digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
-    return PlannerSpec("learned", build, digest, grid, num_history)
+    return PlannerSpec("learned", build, identity=digest, grid=grid, num_history=num_history)
 
 
 @lru_cache(maxsize=2)

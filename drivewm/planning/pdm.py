@@ -61,6 +61,17 @@ class PDMPlanner:
                 progress.append(arc[:, -1])
         return torch.stack(found, dim=1), torch.stack(progress, dim=1)
 
+    def expected(self, inputs: PlanningInput, b: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where the others will be at the plan's steps, in the ego frame: boxes `(8, M, 7)`, velocities `(8, M, 2)`."""
+        boxes = inputs.history.boxes
+        if boxes is None:
+            raise ValueError("PDM needs history.boxes, but the history has none")
+        valid = boxes.valid[b, -1]
+        velocity = torch.nan_to_num(boxes.velocity[b, -1][valid]).double().numpy()
+        moved = np.repeat(boxes.boxes()[b, -1][valid].double().numpy()[None], PLAN_STEPS, axis=0)
+        moved[..., :2] += _TIMES_S[:, None, None] * velocity
+        return moved, np.repeat(velocity[None], PLAN_STEPS, axis=0)
+
     def _scores(self, inputs: PlanningInput, b: int, poses: np.ndarray, progress: np.ndarray) -> np.ndarray:
         """NAVSIM's score of each proposal `(K,)`; where all collide, the later the better."""
         vehicle = self.idm.vehicle
@@ -68,15 +79,15 @@ class PDMPlanner:
         now = float(inputs.ego_state.speed[b].clamp_min(0))
         steps = np.diff(np.concatenate([np.zeros_like(poses[:, :1]), poses], axis=1)[..., :2], axis=1)
         speed = np.linalg.norm(steps, axis=-1) / PLAN_DT_S
-        boxes, velocity = _agents(inputs, b)
+        boxes, velocity = self.expected(inputs, b)
         hits = np.zeros((len(TTC_HORIZONS_S), *poses.shape[:2]), bool)
         for number, ahead_s in enumerate(TTC_HORIZONS_S):
             heading = np.stack([np.cos(poses[..., 2]), np.sin(poses[..., 2])], axis=-1)
             moved = poses.copy()
             moved[..., :2] += ahead_s * speed[..., None] * heading
             ego = ego_boxes(moved, size, vehicle.rear_axle_to_center_m)
-            others = np.repeat(boxes[None], PLAN_STEPS, axis=0)
-            others[..., :2] += (_TIMES_S[:, None] + ahead_s)[..., None] * velocity
+            others = boxes.copy()
+            others[..., :2] += ahead_s * velocity
             hits[number] = polygons_overlap(bev_corners(ego)[:, :, None], bev_corners(others)[None]).any(-1)
         hits &= speed > 0.05  # who stands is not at fault
         clear, calm = ~hits[0].any(-1), self._calm(speed, now)
@@ -100,16 +111,6 @@ class PDMPlanner:
         acceleration = np.diff(np.concatenate([np.full((len(speed), 1), now), speed], axis=1), axis=1) / PLAN_DT_S
         low, high = limits.min_longitudinal_acceleration, limits.max_longitudinal_acceleration
         return ((acceleration > low) & (acceleration < high)).all(-1)
-
-
-def _agents(inputs: PlanningInput, b: int) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes `(M, 7)` and velocities `(M, 2)` at t0, ego frame."""
-    boxes = inputs.history.boxes
-    if boxes is None:
-        raise ValueError("PDM needs history.boxes, but the history has none")
-    valid = boxes.valid[b, -1]
-    velocity = torch.nan_to_num(boxes.velocity[b, -1][valid])
-    return boxes.boxes()[b, -1][valid].double().numpy(), velocity.double().numpy()
 
 
 def _drivable(inputs: PlanningInput, b: int, ego: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from drivewm.simulation.motion import Moment, between
 from drivewm.simulation.scenario import Scenario, make_scenarios
 from drivewm.simulation.simulator import AgentBoxes, TownSimulator
 from drivewm.simulation.town import Town
+from drivewm.simulation.variants import vary
 
 __all__ = [
     "AgentBoxes",
@@ -26,4 +27,5 @@ __all__ = [
     "make_family",
     "make_scenarios",
     "nuscenes_rig",
+    "vary",
 ]

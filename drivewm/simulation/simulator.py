@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, replace
 
@@ -29,7 +30,7 @@ from drivewm.simulation.population import populate
 from drivewm.simulation.replay import Replay
 from drivewm.simulation.scenario import WARM_UP_S, Scenario
 from drivewm.simulation.scripts import Actors
-from drivewm.simulation.signals import GREEN, lit_lamps
+from drivewm.simulation.signals import GREEN, RED, lit_lamps
 from drivewm.simulation.stops import PASSED_M
 from drivewm.simulation.town import Town
 from drivewm.simulation.traffic import EGO
@@ -149,6 +150,11 @@ class TownSimulator:
         self.actors.step(DT_S, self._progress + self._front_m, self.ego.speed)
         self.traffic.step(DT_S)
 
+    def fork(self) -> TownSimulator:
+        """A twin in the same state of the same episode, to look ahead with: neither changes the other."""
+        shared = [self.town, *vars(self.town).values(), self._lidar, self._cameras, self._replay, self.scenario]
+        return copy.deepcopy(self, {id(part): part for part in shared})
+
     def set_ego(self, pose: np.ndarray, speed: float, acceleration: float = 0.0, steer: float = 0.0) -> None:
         """Put the ego's rear axle at `pose (3,)`, for replay. Agents see it at once."""
         x, y, yaw = (float(v) for v in pose)
@@ -200,6 +206,12 @@ class TownSimulator:
         bumper = self.ego.pose[:2] + self._front_m * np.array([math.cos(self.ego.yaw), math.sin(self.ego.yaw)])
         ahead = ((stop[:, :2] - bumper) * np.stack([np.cos(stop[:, 2]), np.sin(stop[:, 2])], axis=-1)).sum(-1)
         return stop[ahead > PASSED_M, :2]
+
+    def light_states(self) -> tuple[np.ndarray, np.ndarray]:
+        """Connectors with a light `(S,)`, and whether it is red now: bool `(S,)`."""
+        signals = self.town.signals
+        lane = np.flatnonzero(signals.phase >= 0)
+        return lane, signals.states(self._light_time_s)[lane] == RED
 
     def boxes(self, radius_m: float = math.inf) -> AgentBoxes:
         """Road users whose centre is within `radius_m` of the ego: vehicles, people, parked vehicles."""

@@ -3,8 +3,9 @@
 from drivewm.structures.boxes import BoxTracks
 from drivewm.structures.clip import History, SceneClip
 from drivewm.structures.labels import OCC3D, LabelSet
-from drivewm.structures.planning import AgentTracks, EgoState, PlanningInput, Rollout
+from drivewm.structures.planning import EgoState, Oracle, PlanningInput
 from drivewm.structures.road_map import Lane, RoadMap
+from drivewm.structures.rollout import AgentTracks, LightStates, Rollout
 from drivewm.structures.route import Command, Route
 from drivewm.structures.tokens import TokenGrid, TokenSpec
 from drivewm.structures.trajectory import Trajectory
@@ -18,6 +19,8 @@ __all__ = [
     "History",
     "LabelSet",
     "Lane",
+    "LightStates",
+    "Oracle",
     "PlanningInput",
     "RoadMap",
     "Rollout",

@@ -1,14 +1,15 @@
-"""What a planner sees, and what a closed-loop episode leaves behind."""
+"""What a planner sees."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
-import numpy as np
 from torch import Tensor
 
 from drivewm.structures.clip import History
 from drivewm.structures.road_map import RoadMap
+from drivewm.structures.rollout import Rollout
 from drivewm.structures.route import Route
 
 
@@ -35,7 +36,7 @@ class EgoState:
 
 @dataclass
 class PlanningInput:
-    """All that a planner may look at. Privileged planners get an oracle at construction instead and are marked.
+    """All that a planner may look at. A privileged one is given an `Oracle` besides, at construction.
 
     Attributes:
         history: the observed frames, t0 last.
@@ -50,62 +51,12 @@ class PlanningInput:
     route: Route | None
 
 
-@dataclass(frozen=True)
-class AgentTracks:
-    """All agents over the T steps of an episode; N agents, absent ones not valid.
+class Oracle(Protocol):
+    """The truth of one episode. Only privileged planners get one, at construction, and tables mark them."""
 
-    Attributes:
-        boxes: `(T, N, 7)` float64 centre x, y, z, length, width, height [m], yaw [rad], global frame.
-        velocity: `(T, N, 2)` [m/s], global frame.
-        label: `(N,)` int64 classes of `OCC3D`.
-        track: `(N,)` int64 identities.
-        valid: `(T, N)` bool.
-    """
+    def future(self) -> Rollout:
+        """The coming 4 s at physics steps, now being the first, if the environment's own driver drives on from here.
 
-    boxes: np.ndarray
-    velocity: np.ndarray
-    label: np.ndarray
-    track: np.ndarray
-    valid: np.ndarray
-
-    def __post_init__(self) -> None:
-        steps, count = self.valid.shape
-        expected = {"boxes": (steps, count, 7), "velocity": (steps, count, 2), "label": (count,), "track": (count,)}
-        for field, shape in expected.items():
-            if getattr(self, field).shape != shape:
-                raise ValueError(
-                    f"AgentTracks.{field} must have shape {shape} (as valid says), got {getattr(self, field).shape}"
-                )
-
-
-@dataclass(frozen=True)
-class Rollout:
-    """A driven closed-loop episode at physics steps, warm-up left out.
-
-    Attributes:
-        dt_s: time between steps [s].
-        poses: `(T, 3)` float64 global x, y [m], yaw [rad] of the ego's rear axle.
-        speed, acceleration: `(T,)` along the ego's x axis [m/s], [m/s^2].
-        length_m, width_m: the ego's footprint; `rear_axle_to_center_m` shifts its centre ahead of the pose.
-        agents: everything else that moves or is parked.
-        road_map: where one may drive.
-        route: `(P, 2)` [m] global polyline that was to be followed.
-    """
-
-    dt_s: float
-    poses: np.ndarray
-    speed: np.ndarray
-    acceleration: np.ndarray
-    length_m: float
-    width_m: float
-    rear_axle_to_center_m: float
-    agents: AgentTracks
-    road_map: RoadMap
-    route: np.ndarray
-
-    def ego_boxes(self) -> np.ndarray:
-        """`(T, 7)` footprint boxes of the ego (height 1.5 m), global frame."""
-        x, y, yaw = self.poses.T
-        x, y = x + self.rear_axle_to_center_m * np.cos(yaw), y + self.rear_axle_to_center_m * np.sin(yaw)
-        size = [np.full_like(x, v) for v in (self.length_m, self.width_m, 1.5)]
-        return np.stack([x, y, np.full_like(x, 0.75), *size, yaw], axis=-1)
+        In a recorded drive that is what was recorded, wherever the ego is now.
+        """
+        ...

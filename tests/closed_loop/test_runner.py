@@ -72,7 +72,7 @@ def test_constant_velocity_hits_the_parked_car_and_idm_stops_behind_it(toy, tmp_
     difference = summary["idm"]["all"]["score_over_constant_velocity"]
     assert 0 < difference["low"] <= difference["value"]
     assert "constant velocity" in summary_table(summary)
-    rollout = load_rollout(tmp_path / "rollouts" / "idm__s0.npz")
+    rollout = load_rollout(tmp_path / "rollouts" / "idm__s0__0.npz")
     assert rollout.poses.shape == (81, 3)
     assert rollout.road_map.lanes[0].width_m == 3.5
 

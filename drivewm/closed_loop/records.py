@@ -47,8 +47,8 @@ class EpisodeLog:
             return False
         if record["identity"] != identity:
             raise ValueError(
-                f"{self.path}: {planner} in {scenario}, seed {seed}, was driven as {record['identity']}, now it is {identity}; "
-                "another checkpoint or other settings need another folder"
+                f"{self.path}: {planner} in {scenario}, seed {seed}, was driven as {record['identity']}, "
+                f"now it is {identity}; another checkpoint or other settings need another folder"
             )
         return True
 

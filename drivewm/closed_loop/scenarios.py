@@ -12,8 +12,8 @@ _MOST_TOWNS = 4  # for a situation that hardly any town has a place for: so many
 def held_out_scenarios(
     count: int, seed: int, scored_s: float = 20.0, family: str = "nominal", variants: int = 1
 ) -> list[Scenario]:
-    """`count` scenarios of `scored_s` seconds behind the warm-up, at locations that no data set uses, each in `variants`
-    variants that share its name.
+    """`count` scenarios of `scored_s` seconds behind the warm-up, at locations that no data set uses, each in so many
+    variants, which share its name.
 
     The first n of a longer list are the list of n. Towns without a place for the family are passed over.
 

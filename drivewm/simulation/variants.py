@@ -1,4 +1,4 @@
-"""Variants of a scenario: the same place and situation, other traffic and people, whoever the ego meets a bit elsewhere.
+"""Variants of a scenario: the same place and situation, other traffic, and whom the ego meets is a bit elsewhere.
 
 The jitter is in the manner of NeuroNCAP (Ljungbergh et al., 2024): along, across, and the heading of who stands.
 """

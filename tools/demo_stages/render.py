@@ -49,7 +49,9 @@ def draw_episodes(out: Path, folder: Path) -> dict[str, Path]:
     from drivewm.visualization.rollout import animate_rollout
 
     records = EpisodeLog(out / "closed_loop/episodes.jsonl").records
-    done = {tuple(e): r["score"]["progress_m"] for (p, *e), r in records.items() if p == "learned" and r["status"] == "ok"}
+    done = {
+        tuple(e): r["score"]["progress_m"] for (p, *e), r in records.items() if p == "learned" and r["status"] == "ok"
+    }
     if not done:
         return {}
     scenario, seed = max(done, key=done.get)

@@ -49,15 +49,13 @@ def draw_episodes(out: Path, folder: Path) -> dict[str, Path]:
     from drivewm.visualization.rollout import animate_rollout
 
     records = EpisodeLog(out / "closed_loop/episodes.jsonl").records
-    done = {
-        tuple(e): r["score"]["progress_m"] for (p, *e), r in records.items() if p == "learned" and r["status"] == "ok"
-    }
-    if not done:
+    driven = [r for r in records.values() if r["planner"] == "learned" and r["status"] == "ok"]
+    if not driven:
         return {}
-    scenario, seed = max(done, key=done.get)
+    farthest = max(driven, key=lambda record: record["score"]["progress_m"])
     files = {}
     for planner in PLANNERS:
-        path = out / f"closed_loop/rollouts/{planner}__{scenario}__{seed}.npz"
+        path = out / f"closed_loop/rollouts/{planner}__{farthest['scenario']}__{farthest['seed']}.npz"
         if path.exists():
             rollout = load_rollout(path)
             frames = animate_rollout(rollout, every=3, pixels_per_m=4.0, title=planner.replace("_", " "))

@@ -72,14 +72,16 @@ class Task:
         scenarios: to drive.
         reference_progress_m: of the reference driver in each; None while it is that driver's turn.
         environment: makes the episode of a scenario for a planner.
-        rollouts: folder for the rollouts' arrays; None keeps none.
+        setting: what else decides an episode.
+        rollouts: folder for the rollouts' arrays.
     """
 
     spec: PlannerSpec
     scenarios: tuple[EpisodeScenario, ...]
     reference_progress_m: tuple[float | None, ...]
     environment: Callable[[EpisodeScenario, PlannerSpec], Environment]
-    rollouts: Path | None = None
+    setting: str
+    rollouts: Path
 
 
 def run_task(task: Task) -> list[dict]:
@@ -103,16 +105,16 @@ def run_task(task: Task) -> list[dict]:
             "straight": bool(scenario.straight),
             "family": scenario.family,
             "privileged": task.spec.build is None or task.spec.privileged,
-            "identity": identity(task.spec, scenario),
+            "setting": task.setting,
+            "identity": identity(task.spec, scenario, task.setting),
             "status": "ok" if outcome is None else "failed",
             "reason": None if outcome is None else outcome.reason,
             "score": None,
             "reference_progress_m": reference_m,
         }
+        rollout = environment.rollout()
+        save_rollout(task.rollouts / f"{episode_name(record)}.npz", rollout)
         if outcome is None:
-            rollout = environment.rollout()
-            if task.rollouts is not None:
-                save_rollout(task.rollouts / f"{episode_name(task.spec.name, scenario)}.npz", rollout)
             record["score"] = _score(rollout, reference_m)
         records.append(record)
     return records
@@ -125,14 +127,14 @@ def _drive(spec: PlannerSpec, environments: Sequence[Environment]) -> list[Failu
     return [drive(spec.build(one.oracle()), [one], spec.deadline_s)[0] for one in environments]
 
 
-def episode_name(planner: str, scenario: EpisodeScenario) -> str:
+def episode_name(record: dict) -> str:
     """How the files of an episode are called."""
-    return f"{planner}__{scenario.name}__{scenario.seed}"
+    return f"{record['planner']}__{record['scenario']}__{record['seed']}"
 
 
-def identity(spec: PlannerSpec, scenario: EpisodeScenario) -> str:
+def identity(spec: PlannerSpec, scenario: EpisodeScenario, setting: str) -> str:
     """A digest of all that decides an episode besides the code."""
-    text = repr((spec.name, spec.identity, spec.grid, spec.num_history, spec.deadline_s, scenario))
+    text = repr((spec.name, spec.identity, spec.grid, spec.num_history, spec.deadline_s, scenario, setting))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -12,23 +12,27 @@ from drivewm.structures.rollout import AgentTracks, LightStates, Rollout
 
 _SCALARS = ("dt_s", "length_m", "width_m", "rear_axle_to_center_m", "plan_dt_s")
 _ARRAYS = ("poses", "speed", "acceleration", "route", "warm_up", "plans", "plan_step")
+_AROUND_M = 80.0
 _AGENTS = ("boxes", "velocity", "label", "track", "valid")
 
 
 def save_rollout(path: str | Path, rollout: Rollout) -> None:
-    """Write a rollout, whole or not at all."""
+    """Write a rollout, whole or not at all. Of the map's lanes, those around the driven path are kept."""
     arrays = {name: getattr(rollout, name) for name in (*_SCALARS, *_ARRAYS)}
     arrays |= {f"agents_{name}": getattr(rollout.agents, name) for name in _AGENTS}
     if rollout.lights is not None:
         arrays |= {"light_lane": rollout.lights.lane, "light_red": rollout.lights.red}
     if rollout.road_map is not None:
-        arrays |= _map_arrays(rollout.road_map)
+        arrays |= _map_arrays(rollout.road_map, rollout.poses[:, :2])
     with replacing(path) as temporary:
         np.savez_compressed(temporary, **arrays)
 
 
-def _map_arrays(road_map: RoadMap) -> dict[str, np.ndarray]:
-    lanes = list(road_map.lanes.values())
+def _map_arrays(road_map: RoadMap, path: np.ndarray) -> dict[str, np.ndarray]:
+    low, high = path.min(0) - _AROUND_M, path.max(0) + _AROUND_M
+    lanes = [
+        lane for lane in road_map.lanes.values() if ((lane.centerline >= low) & (lane.centerline <= high)).all(1).any()
+    ]
     return {
         "map_drivable": np.packbits(road_map.drivable),
         "map_shape": np.array(road_map.drivable.shape),

@@ -26,7 +26,7 @@ def run(
     out: str | Path,
     workers: int = 1,
     batch: int = 8,
-    keep_rollouts: bool = False,
+    setting: str = "",
     progress: Callable[[int], None] | None = None,
 ) -> list[dict]:
     """Drive every planner in every scenario, the environments' own driver first: its progress is the reference.
@@ -35,10 +35,10 @@ def run(
         specs: of the planners.
         scenarios: no two with the same name and seed.
         environment: makes the episode of a scenario for a planner. Must be picklable if there are several workers.
-        out: folder; `episodes.jsonl` in it takes the records, and `rollouts/` the arrays if they are kept.
+        out: folder; `episodes.jsonl` in it takes the records, and `rollouts/` what happened as .npz files.
         workers: processes; 1 drives in this one.
         batch: episodes that a worker drives in lockstep. Does not change the records.
-        keep_rollouts: write each rollout as .npz.
+        setting: what else of the environment decides an episode, e.g. whether agents react, in words.
         progress: called with the number of episodes that were just finished.
 
     Returns:
@@ -53,17 +53,16 @@ def run(
     _check_unique("planners", [spec.name for spec in specs])
     _check_unique("scenarios", [f"{scenario.name}, seed {scenario.seed}" for scenario in scenarios])
     log = EpisodeLog(out / "episodes.jsonl")
-    rollouts = out / "rollouts" if keep_rollouts else None
 
     for stage in (specs[:1], specs[1:]):
         tasks = []
         for spec in stage:
-            missing = [s for s in scenarios if not log.finished(spec.name, s.name, s.seed, identity(spec, s))]
+            missing = [s for s in scenarios if not log.finished(spec.name, s.name, s.seed, identity(spec, s, setting))]
             size = max(1, min(batch, -(-len(missing) // max(workers, 1))))
             for start in range(0, len(missing), size):
                 chunk = tuple(missing[start : start + size])
                 reference = tuple(None if spec.build is None else _reference_m(log, s) for s in chunk)
-                tasks.append(Task(spec, chunk, reference, environment, rollouts))
+                tasks.append(Task(spec, chunk, reference, environment, setting, out / "rollouts"))
         for records in in_processes(run_task, tasks, workers):
             for record in records:
                 log.append(record)

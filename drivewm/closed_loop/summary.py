@@ -21,7 +21,7 @@ BASELINE = "constant_velocity"
 OVER_BASELINE = f"score_over_{BASELINE}"
 SUBSETS = ("all", "straight")
 NCAP = "ncap_score"
-_RATES = {
+RATES = {
     "score": lambda score: score[SCORE_NAME],
     "collision_rate": lambda score: float(score["collided"]),
     "at_fault_rate": lambda score: float(score["at_fault"]),
@@ -33,7 +33,7 @@ _RATES = {
 
 
 def summarize(records: Iterable[dict], seed: int = 0) -> dict[str, dict[str, dict]]:
-    """`{planner: {subset: {rate: {"value", "low", "high"}, "episodes", "failed", "discarded"}}}`.
+    """`{planner: {subset: {rate: {"value", "low", "high"}, "episodes", "failed", "discarded", "privileged"}}}`.
 
     Subsets are "all", "straight" and, where others than the nominal one were driven, each family. Rates lie in [0, 1],
     but for `ncap_score` of adversarial families in 0 to 5. Intervals are 95 % bootstrap intervals over scenarios.
@@ -54,8 +54,9 @@ def summarize(records: Iterable[dict], seed: int = 0) -> dict[str, dict[str, dic
                 "episodes": len(left),
                 "failed": len(left) - len(done),
                 "discarded": len(chosen) - len(left),
+                "privileged": any(r["privileged"] for r in chosen),
             }
-            for rate, read in _RATES.items():
+            for rate, read in RATES.items():
                 row[rate] = _interval([read(score) for score in done.values()], list(done), seed)
             table[planner][subset] = row
     kept = [record for record in records if record["scenario"] not in useless]
@@ -86,18 +87,19 @@ def _belongs(record: dict, subset: str) -> bool:
 
 
 def summary_table(summary: dict[str, dict[str, dict]]) -> str:
-    """The summary as Markdown, values in percent with their intervals."""
+    """The summary as Markdown, values in percent with their intervals; privileged planners have an asterisk."""
     rates = ["score", "collision", "at fault", "off road", "progress", "comfort", "TTC"]
     headers = ["planner", "episodes of", *rates, "score over constant velocity", "NCAP", "n", "failed", "discarded"]
     rows = []
     for subset in next(iter(summary.values()), {}):
         for planner, subsets in summary.items():
             row = subsets[subset]
-            cells = [_cell(row[rate]) for rate in _RATES]
+            cells = [_cell(row[rate]) for rate in RATES]
             cells.append(_cell(row[OVER_BASELINE]) if OVER_BASELINE in row else "-")
             cells.append(_cell(row[NCAP], 1.0) if NCAP in row else "-")
             counts = row["episodes"], row["failed"], row["discarded"]
-            rows.append([planner.replace("_", " "), subset.replace("_", " "), *cells, *counts])
+            name = planner.replace("_", " ") + (" *" if row["privileged"] else "")
+            rows.append([name, subset.replace("_", " "), *cells, *counts])
     return markdown_table(headers, rows)
 
 

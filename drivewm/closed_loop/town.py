@@ -167,10 +167,10 @@ def _record(recorder: RolloutRecorder, simulator: TownSimulator) -> None:
     recorder.add(simulator.ego, simulator.boxes(AGENT_RADIUS_M), simulator.light_states()[1])
 
 
-def town_environment(scenario: Scenario, spec: PlannerSpec) -> TownEnvironment:
+def town_environment(scenario: Scenario, spec: PlannerSpec, reactive: bool = True) -> TownEnvironment:
     """An episode in the scenario's town; each process generates a town once."""
     town, road_map = _town(scenario.town_seed, scenario.town)
-    return TownEnvironment(TownSimulator(town), road_map, scenario, spec.grid, spec.num_history)
+    return TownEnvironment(TownSimulator(town), road_map, scenario, spec.grid, spec.num_history, reactive=reactive)
 
 
 @lru_cache(maxsize=8)

@@ -69,12 +69,12 @@ def load_tokenizer(model: WorldModel, path: str | Path) -> None:
     _load(model.adopt_tokenizer, content["state_dict"], path)
 
 
-def load_model(config: str | Path, checkpoint: str | Path, options: dict | None = None) -> nn.Module:
+def load_model(config: str | Path, checkpoint: str | Path) -> nn.Module:
     """The model of a config with the weights of a checkpoint, in evaluation mode.
 
-    `options` are those of `--cfg-options`. Raises as `load_config` and `load_checkpoint` do.
+    Raises as `load_config` and `load_checkpoint` do.
     """
-    model = MODELS.build(load_config(config, options).model)
+    model = MODELS.build(load_config(config).model)
     load_checkpoint(model, checkpoint)
     return model.eval()
 

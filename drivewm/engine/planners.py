@@ -1,33 +1,99 @@
-"""A trained planner for the closed loop: from a config and a checkpoint to a `PlannerSpec`."""
+"""Planners by name: what `--planner` of the closed loop understands, from a baseline to a class of one's own."""
 
 from __future__ import annotations
 
 import hashlib
-import json
+import inspect
+import math
+from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 
 from drivewm.closed_loop.episodes import PlannerSpec
 from drivewm.engine.checkpoint import load_model, resolve_checkpoint
 from drivewm.engine.config import load_config
+from drivewm.planning.constant_turn_rate import ConstantTurnRatePlanner
+from drivewm.planning.constant_velocity import ConstantVelocityPlanner
+from drivewm.planning.idm import IDMPlanner
 from drivewm.planning.learned import LearnedPlanner
+from drivewm.planning.log_replay import LogReplayPlanner
+from drivewm.planning.pdm import PDMPlanner
+from drivewm.planning.privileged import PrivilegedPlanner
+from drivewm.planning.protocol import Planner
+from drivewm.planning.stop import StopPlanner
+
+BASELINES = {
+    planner.name: planner
+    for planner in (
+        StopPlanner,
+        ConstantVelocityPlanner,
+        ConstantTurnRatePlanner,
+        IDMPlanner,
+        PDMPlanner,
+        LogReplayPlanner,
+        PrivilegedPlanner,
+    )
+}
 
 
-def learned_spec(config: str | Path, checkpoint: str | Path, options: dict | None = None) -> PlannerSpec:
-    """How to drive a checkpoint; the config, with options as of `--cfg-options`, must be that of its training.
+def planner_spec(text: str, deadline_s: float = math.inf) -> PlannerSpec:
+    """How to get a planner.
+
+    Args:
+        text: the name of a baseline; a config file that holds `planner = dict(type=MyPlanner, ...)`, and where it looks
+            at occupancy or wants another number of keyframes `observes = dict(grid=VoxelGrid(...), num_history=5)`; or
+            `CONFIG:CHECKPOINT` of a trained model, where CONFIG holds its `planner_name`.
+        deadline_s: a plan that takes longer is a failure [s].
 
     Raises:
-        FileNotFoundError, ValueError: as `load_config` and `load_checkpoint` do; here and not in a worker process.
+        FileNotFoundError, ValueError: there is no such baseline, config or checkpoint, or the config holds no planner.
     """
+    if text in BASELINES:
+        return _spec(BASELINES[text], BASELINES[text], deadline_s)
+    config, _, checkpoint = text.partition(":")
+    if not config.endswith(".py"):
+        raise ValueError(
+            f"no planner is called {text!r}; there are {', '.join(BASELINES)}, CONFIG.py and CONFIG.py:FILE"
+        )
+    if checkpoint:
+        return _trained_spec(config, Path(checkpoint), deadline_s)
+    described = load_config(config)
+    kind = described.get("planner", {}).get("type")
+    if not inspect.isclass(kind):
+        raise ValueError(
+            f"{config}: planner is {described.get('planner')!r}, expected dict(type=a planner's class, ...)"
+        )
+    identity = hashlib.sha256(described.dump().encode()).hexdigest()[:16]
+    return _spec(kind, partial(_configured, config), deadline_s, identity, **described.get("observes", {}))
+
+
+def _spec(
+    kind: type, build: Callable[..., Planner], deadline_s: float, identity: str = "", **observes: object
+) -> PlannerSpec:
+    privileged = getattr(kind, "privileged", False)
+    return PlannerSpec(kind.name, build, privileged, deadline_s, identity, **observes)
+
+
+def _configured(config: str, *oracle: object) -> Planner:
+    """The planner that a config describes; a privileged one is given its oracle first."""
+    arguments = dict(load_config(config).planner)
+    return arguments.pop("type")(*oracle, **arguments)
+
+
+def _trained_spec(config: str, checkpoint: Path, deadline_s: float) -> PlannerSpec:
+    """The config must be that of the training. Errors are raised here and not in a worker process."""
+    name = load_config(config).get("planner_name")
+    if not name:
+        raise ValueError(f"{config}: there is no planner_name, so it is no config of a model that plans")
     checkpoint = resolve_checkpoint(checkpoint)
-    build = partial(_planner, str(config), str(checkpoint), json.dumps(options or {}, sort_keys=True))
+    build = partial(_trained, name, config, str(checkpoint))
     grid = build().model.grid
-    num_history = load_config(config, options).test_dataloader.dataset.num_history
+    num_history = load_config(config).test_dataloader.dataset.num_history
     digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
-    return PlannerSpec("learned", build, identity=digest, grid=grid, num_history=num_history)
+    return PlannerSpec(name, build, deadline_s=deadline_s, identity=digest, grid=grid, num_history=num_history)
 
 
 @lru_cache(maxsize=2)
-def _planner(config: str, checkpoint: str, options: str) -> LearnedPlanner:
+def _trained(name: str, config: str, checkpoint: str) -> LearnedPlanner:
     """One model a process, however many tasks it drives."""
-    return LearnedPlanner(load_model(config, checkpoint, json.loads(options)))
+    return LearnedPlanner(load_model(config, checkpoint), name)

@@ -26,10 +26,8 @@ class LearnedPlanner:
     The model should be in evaluation mode.
     """
 
-    name = "learned"
-
-    def __init__(self, model: PlanningModel):
-        self.model = model
+    def __init__(self, model: PlanningModel, name: str = "learned"):
+        self.model, self.name = model, name
 
     def plan(self, inputs: PlanningInput) -> Trajectory:
         """Poses `(B, 8, 3)` on the CPU, wherever the model runs."""

@@ -22,7 +22,7 @@ class PrivilegedPlanner(PDMPlanner):
         idm: makes the proposals' speed profiles.
     """
 
-    name = "privileged"
+    name, privileged = "privileged", True
 
     def __init__(self, oracle: Oracle, idm: IDMPlanner | None = None):
         super().__init__(idm)

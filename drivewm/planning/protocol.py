@@ -15,7 +15,7 @@ class Planner(Protocol):
     """Anything that plans. It sees a batch of observations and must not change them.
 
     Attributes:
-        name: how tables call it.
+        name: how tables call it. A class that also has `privileged = True` is given an `Oracle` as its first argument.
     """
 
     name: str

@@ -12,6 +12,7 @@ from drivewm.visualization.canvas import EGO, INK, PLAN, ROUTE, BevCanvas
 from drivewm.visualization.panels import arrange
 
 _OFF_ROAD, _ROAD, _LANE = (233, 235, 230), (206, 208, 214), (243, 244, 246)
+_RED_LIGHT = (222, 44, 44)
 
 _MARGIN_M = 20.0
 
@@ -20,7 +21,6 @@ def draw_step(
     rollout: Rollout,
     step: int,
     *,
-    plan: np.ndarray | None = None,
     view_m: float = 40.0,
     pixels_per_m: float = 6.0,
     title: str = "",
@@ -31,7 +31,6 @@ def draw_step(
     Args:
         rollout: the episode.
         step: index of the step.
-        plan: global poses `(F, 2 | 3)` [m] of the plan that is driven at this step.
         view_m: half the width of the picture [m]; it reaches 1.5 times as far ahead as behind.
         title: before the time and the speed.
         marked: slots of agents drawn in red, e.g. those that were hit.
@@ -47,16 +46,15 @@ def draw_step(
     def local(points: np.ndarray) -> np.ndarray:
         return se2.transform_points(T_ego_global, np.asarray(points, np.float64)[:, :2])
 
-    canvas.raster(_road_colors(rollout.road_map, pose, window, pixels_per_m))
-    for lane in rollout.road_map.lanes.values():
-        canvas.polyline(local(lane.centerline), _LANE, 1)
+    _draw_map(canvas, rollout, step, pose, window, pixels_per_m)
     canvas.polyline(local(rollout.route), (*ROUTE, 150), 5)
     canvas.polyline(local(rollout.poses[: step + 1]), EGO, 2)
     _draw_agents(canvas, rollout, step, T_ego_global, marked)
-    if plan is not None:
-        path = local(plan)
-        canvas.polyline(np.concatenate([np.zeros((1, 2)), path]), PLAN, 2.5)
-        canvas.dots(path, PLAN, 2.5, outline=(255, 255, 255))
+    made = np.flatnonzero(rollout.plan_step <= step)
+    if len(made):
+        path = local(rollout.plans[made[-1]])
+        canvas.polyline(path, PLAN, 2.5)
+        canvas.dots(path[1:], PLAN, 2.5, outline=(255, 255, 255))
     canvas.ego(np.zeros(3), rollout.length_m, rollout.width_m, rollout.rear_axle_to_center_m)
     status = f"{step * rollout.dt_s:.1f} s   {rollout.speed[step] * 3.6:.0f} km/h"
     canvas.text(f"{title}   {status}" if title else status, (9, 8))
@@ -89,7 +87,8 @@ def draw_overview(rollout: Rollout, *, size_px: int = 640, title: str = "", mark
     middle = (low + high) / 2
     window = (*(middle - side / 2), *(middle + side / 2))
     canvas = BevCanvas(window, size_px / side, _OFF_ROAD)
-    canvas.raster(_road_colors(rollout.road_map, se2.inverse(T_view_global), window, size_px / side))
+    if rollout.road_map is not None:
+        canvas.raster(_road_colors(rollout.road_map, se2.inverse(T_view_global), window, size_px / side))
     canvas.polyline(route, (*ROUTE, 150), 5)
     _draw_agents(canvas, rollout, len(rollout.poses) - 1, T_view_global, marked)
     canvas.polyline(path, PLAN, 2.5)
@@ -103,22 +102,17 @@ def draw_overview(rollout: Rollout, *, size_px: int = 640, title: str = "", mark
 def animate_rollout(
     rollout: Rollout,
     *,
-    plans: Sequence[np.ndarray | None] | None = None,
     every: int = 2,
     view_m: float = 32.0,
     pixels_per_m: float = 5.0,
     title: str = "",
     marked: Sequence[int] = (),
 ) -> list[np.ndarray]:
-    """Frames of an episode, every `every`-th step; play them at `1 / (every * rollout.dt_s)` frames a second.
-
-    `plans` holds for each step the plan driven then (`draw_step`).
-    """
+    """Frames of an episode, every `every`-th step; play them at `1 / (every * rollout.dt_s)` frames a second."""
     return [
         draw_step(
             rollout,
             s,
-            plan=plans[s] if plans else None,
             view_m=view_m,
             pixels_per_m=pixels_per_m,
             title=title,
@@ -126,6 +120,22 @@ def animate_rollout(
         )
         for s in range(0, len(rollout.poses), every)
     ]
+
+
+def _draw_map(
+    canvas: BevCanvas, rollout: Rollout, step: int, pose: np.ndarray, window: tuple[float, ...], pixels_per_m: float
+) -> None:
+    """Road, lanes and the beginnings of connectors whose light is red."""
+    if rollout.road_map is None:
+        return
+    T_ego_global, lanes = se2.inverse(pose), rollout.road_map.lanes
+    canvas.raster(_road_colors(rollout.road_map, pose, window, pixels_per_m))
+    for lane in lanes.values():
+        canvas.polyline(se2.transform_points(T_ego_global, lane.centerline), _LANE, 1)
+    if rollout.lights is not None:
+        for number in rollout.lights.lane[rollout.lights.red[step]]:
+            if int(number) in lanes:
+                canvas.polyline(se2.transform_points(T_ego_global, lanes[int(number)].centerline[:4]), _RED_LIGHT, 4)
 
 
 def _draw_agents(

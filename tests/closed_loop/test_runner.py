@@ -62,7 +62,7 @@ def test_a_failing_planner_is_recorded_as_that_and_never_scored(toy, tmp_path, f
 def test_constant_velocity_hits_the_parked_car_and_idm_stops_behind_it(toy, tmp_path):
     scenario, environment = toy
     scenarios = [scenario(f"s{i}", parked_m=25.0 + 2 * i) for i in range(4)] + [scenario("bend", straight=False)]
-    records = run([CONSTANT_VELOCITY, IDM], scenarios, environment, tmp_path, keep_rollouts=True)
+    records = run([CONSTANT_VELOCITY, IDM], scenarios, environment, tmp_path)
     summary = summarize(records)
     assert summary["constant_velocity"]["all"]["collision_rate"]["value"] == 1.0
     assert summary["constant_velocity"]["all"]["score"]["value"] == 0.0

@@ -1,5 +1,7 @@
 """Pictures show the right thing in the right place: known colours at known pixels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -135,8 +137,11 @@ def test_an_episode_from_the_ego(rollout_episode):
     assert tuple(view[off[1], off[0]]) != tuple(view[on[1], on[0]])
     red = rollout.draw_step(rollout_episode, 5, view_m=40.0, pixels_per_m=6.0, marked=[0])
     assert red[row, column, 0] > 180 > view[row, column, 0]
-    plan = rollout_episode.poses[5:] + [1.0, 1.0, 0.0]
-    assert (rollout.draw_step(rollout_episode, 5, view_m=40.0, pixels_per_m=6.0, plan=plan) != view).any()
+    planned = replace(rollout_episode, plans=rollout_episode.poses[None, :9] + [1.0, 1.0, 0.0], plan_step=np.array([4]))
+    assert (rollout.draw_step(planned, 5, view_m=40.0, pixels_per_m=6.0) != view).any()
+    before = rollout.draw_step(rollout_episode, 3, view_m=40.0, pixels_per_m=6.0)
+    assert (rollout.draw_step(planned, 3, view_m=40.0, pixels_per_m=6.0) == before).all()
+    assert rollout.draw_step(replace(rollout_episode, road_map=None), 5, view_m=40.0, pixels_per_m=6.0).any()
     frames = rollout.animate_rollout(rollout_episode, every=3, pixels_per_m=2.0)
     assert len(frames) == 4 and len({f.shape for f in frames}) == 1
     assert rollout.draw_rollout(rollout_episode, times=3, title="x").ndim == 3

@@ -8,7 +8,7 @@ from demo_stages.ablations import write_ablations
 from demo_stages.command import run_tool
 from demo_stages.options import PLANNER_CONFIG, TOKENIZER_CONFIG, WORLD_MODEL_CONFIG, DemoOptions, digest_of
 from demo_stages.stage import Stage
-from demo_stages.summary import PLANNERS
+from demo_stages.summary import BASELINES
 from drivewm.host import write_json
 
 _QUIET = ["log_level=WARNING"]  # the progress bars say enough
@@ -106,9 +106,9 @@ def closed_loop(options: DemoOptions, out: Path) -> Stage:
     def run(folder: Path) -> None:
         run_tool(
             "closed_loop",
-            *("--planner", *PLANNERS, "--checkpoint", out / "planner/last_checkpoint"),
-            *("--config", WORLD_MODEL_CONFIG, "--scenarios", options.episodes, "--seed", options.episode_seed),
-            *("--duration", options.scored_s, "--workers", options.workers, "--rollouts", "--out", folder),
+            *("--planner", *BASELINES, f"{WORLD_MODEL_CONFIG}:{out / 'planner/last_checkpoint'}"),
+            *("--scenarios", options.episodes, "--seed", options.episode_seed, "--videos", 0),
+            *("--duration", options.scored_s, "--workers", options.workers, "--out", folder),
         )
 
     made_of = {"episodes": options.episodes, "scored_s": options.scored_s, "seed": options.episode_seed}

@@ -10,7 +10,8 @@ from drivewm.host import write_json
 PREDICTORS = ("model", "copy_last", "ego_warped_copy")
 SCORES = ("miou", "iou", "dynamic_miou")
 HORIZONS = ("1s", "2s", "3s")
-PLANNERS = ("learned", "idm", "constant_velocity")
+BASELINES = ("idm", "constant_velocity")
+PLANNERS = ("learned", *BASELINES)
 RATES = ("score", "collision_rate", "progress")
 
 

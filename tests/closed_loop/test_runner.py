@@ -1,6 +1,7 @@
 """Episodes, failures and resumption, in the toy environment."""
 
 import json
+import time
 
 import pytest
 import torch
@@ -14,6 +15,8 @@ from drivewm.closed_loop.summary import discarded, summarize, summary_table
 from drivewm.planning.constant_velocity import ConstantVelocityPlanner
 from drivewm.planning.idm import IDMPlanner
 from drivewm.structures import Trajectory
+from drivewm.visualization.driving_report import driving_report, worst_episodes
+from drivewm.visualization.report import render
 
 CONSTANT_VELOCITY = PlannerSpec("constant_velocity", ConstantVelocityPlanner)
 IDM = PlannerSpec("idm", IDMPlanner)
@@ -160,6 +163,45 @@ def test_no_workers_are_refused(toy, tmp_path):
     scenario, environment = toy
     with pytest.raises(ValueError, match="workers must be >= 1, got 0"):
         run([IDM], [scenario("s")], environment, tmp_path, workers=0)
+
+
+def test_a_plan_that_comes_too_late_is_a_failure(toy, tmp_path):
+    scenario, environment = toy
+
+    class Slow(IDMPlanner):
+        def plan(self, inputs):
+            assert len(inputs.history) == 1  # a deadline is for one plan
+            if inputs.history.scene == ("b",):
+                time.sleep(0.3)
+            return super().plan(inputs)
+
+    spec = PlannerSpec("slow", Slow, deadline_s=0.25)
+    records = run([spec], [scenario("a"), scenario("b")], environment, tmp_path)[2:]
+    assert [r["status"] for r in records] == ["ok", "failed"]
+    assert records[1]["reason"].startswith("deadline: the plan took 0.3") and records[1]["score"] is None
+
+
+def test_variants_of_a_scenario_are_episodes_of_their_own_and_one_cluster(toy, tmp_path):
+    scenario, environment = toy
+    variants = [scenario("a", parked_m=30.0 + seed, seed=seed) for seed in range(3)]
+    records = run([CONSTANT_VELOCITY], variants, environment, tmp_path)
+    row = summarize(records)["constant_velocity"]["all"]
+    assert row["episodes"] == 3 and row["score"]["low"] == row["score"]["high"] == row["score"]["value"]
+    assert len(list((tmp_path / "rollouts").iterdir())) == 6
+    with pytest.raises(ValueError, match="another folder"):
+        run([CONSTANT_VELOCITY], variants, environment, tmp_path, setting="agents replayed")
+
+
+def test_the_report_shows_the_worst_and_the_failed(toy, tmp_path):
+    scenario, environment = toy
+    scenarios = [scenario("a"), scenario("b", parked_m=150.0), scenario("c", parked_m=20.0)]
+    specs = [CONSTANT_VELOCITY, PlannerSpec("faulty", lambda: Faulty("raises"))]
+    records = run(specs, scenarios, environment, tmp_path)
+    worst = worst_episodes(records, "constant_velocity", 2)
+    assert {r["scenario"] for r in worst} == {"a", "c"}
+    page = render(driving_report(summarize(records), records, tmp_path, "a toy", videos=1))
+    assert "constant velocity" in page and "expert (privileged)" in page
+    assert "out of ideas" in page and page.count("data:image/gif") == 3
 
 
 def test_planning_in_a_batch_equals_planning_alone(toy):

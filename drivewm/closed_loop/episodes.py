@@ -43,6 +43,7 @@ class PlannerSpec:
             taken over.
         grid: of the occupancy in its history; None renders none.
         num_history: observed keyframes.
+        lidar: whether a LiDAR sweep is in each of them.
     """
 
     name: str
@@ -52,6 +53,7 @@ class PlannerSpec:
     identity: str = ""
     grid: VoxelGrid | None = None
     num_history: int = 5
+    lidar: bool = False
 
     def __post_init__(self):
         if self.num_history < 2:
@@ -134,7 +136,7 @@ def episode_name(record: dict) -> str:
 
 def identity(spec: PlannerSpec, scenario: EpisodeScenario, setting: str) -> str:
     """A digest of all that decides an episode besides the code."""
-    text = repr((spec.name, spec.identity, spec.grid, spec.num_history, spec.deadline_s, scenario, setting))
+    text = repr((spec.name, spec.identity, spec.grid, spec.num_history, spec.lidar, spec.deadline_s, scenario, setting))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

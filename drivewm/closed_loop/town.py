@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -12,15 +10,13 @@ import torch
 
 from drivewm.closed_loop.environment import REPLAN_S
 from drivewm.closed_loop.episodes import PlannerSpec
+from drivewm.closed_loop.observation import Keyframe, to_history
 from drivewm.closed_loop.recorder import RolloutRecorder
 from drivewm.dynamics.lqr import LQRParameters, LQRTracker
 from drivewm.geometry import se2
-from drivewm.geometry.voxel_grid import VoxelGrid
 from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
-from drivewm.simulation import AgentBoxes, Scenario, Town, TownSimulator
+from drivewm.simulation import Scenario, Town, TownSimulator
 from drivewm.simulation.simulator import DT_S
-from drivewm.structures.boxes import BoxTracks
-from drivewm.structures.clip import History
 from drivewm.structures.planning import EgoState, PlanningInput
 from drivewm.structures.road_map import RoadMap
 from drivewm.structures.rollout import Rollout
@@ -44,8 +40,7 @@ class TownEnvironment:
         simulator: of the scenario's town; not to be shared with an episode that is still going on.
         road_map: of that town.
         scenario: to drive.
-        grid: of the occupancy in the history; None renders none.
-        num_history: observed keyframes, `REPLAN_S` apart.
+        spec: of the planner, which says what it is shown: keyframes are `REPLAN_S` apart.
         tracker: weights of the LQR that carries plans out.
         reactive: do the others react to the ego, or repeat what they do while the expert drives?
     """
@@ -55,21 +50,20 @@ class TownEnvironment:
         simulator: TownSimulator,
         road_map: RoadMap,
         scenario: Scenario,
-        grid: VoxelGrid | None,
-        num_history: int,
+        spec: PlannerSpec,
         tracker: LQRParameters = TRACKER,
         reactive: bool = True,
     ):
-        warm_up_s = max(WARM_UP_S, (num_history - 1) * REPLAN_S)
+        warm_up_s = max(WARM_UP_S, (spec.num_history - 1) * REPLAN_S)
         if scenario.duration_s <= warm_up_s:
             raise ValueError(
                 f"scenario {scenario.name} lasts {scenario.duration_s} s, expected more than {warm_up_s} s of warm-up"
             )
-        self.simulator, self.road_map, self.scenario, self.grid = simulator, road_map, scenario, grid
+        self.simulator, self.road_map, self.scenario, self.spec = simulator, road_map, scenario, spec
         self.tracker = LQRTracker(simulator.vehicle, tracker)
         simulator.reset(scenario, reactive=reactive)
         self.recorder = self._new_recorder()
-        self._keyframes: deque[_Keyframe] = deque(maxlen=num_history)
+        self._keyframes: deque[Keyframe] = deque(maxlen=spec.num_history)
         self._sense()
         for _ in range(round(warm_up_s / REPLAN_S)):
             self._drive_expert(record=False)
@@ -84,18 +78,7 @@ class TownEnvironment:
         """History, ego state, map and route at this keyframe, B = 1."""
         ego = self.simulator.ego
         route = Route.ahead(self.simulator.route_points(), ego.pose, red_lights=self.simulator.red_lights())
-        frames = self._keyframes
-        history = History(
-            timestamp_us=torch.tensor([[frame.timestamp_us for frame in frames]]),
-            T_global_ego=torch.from_numpy(np.stack([frame.T_global_ego for frame in frames]))[None],
-            scene=(self.scenario.name,),
-            sample_token=(f"{self.scenario.name}-{frames[-1].timestamp_us}",),
-            grid=self.grid,
-            occupancy=None if self.grid is None else torch.from_numpy(np.stack([f.occupancy for f in frames]))[None],
-            boxes=_box_tracks(frames),
-            route=route,
-            command=route.command(),
-        )
+        history = to_history(self._keyframes, self.spec.grid, route, self.scenario.name)
         motion = (ego.speed, ego.acceleration, ego.yaw_rate(self.simulator.vehicle))
         return PlanningInput(history, EgoState(*(torch.tensor([v]) for v in motion)), (self.road_map,), route)
 
@@ -141,10 +124,13 @@ class TownEnvironment:
         _record(self.recorder, self.simulator)
 
     def _sense(self) -> None:
-        occupancy = None if self.grid is None else self.simulator.occupancy(self.grid)
-        sim = self.simulator
+        sim, grid = self.simulator, self.spec.grid
+        occupancy = None if grid is None else sim.occupancy(grid)
+        sweep = None
+        if self.spec.lidar:
+            sweep = sim.lidar(np.random.default_rng([self.scenario.seed, sim.timestamp_us]))
         agents = sim.boxes(AGENT_RADIUS_M)
-        self._keyframes.append(_Keyframe(sim.timestamp_us, sim.T_global_ego(), sim.ego.pose, agents, occupancy))
+        self._keyframes.append(Keyframe(sim.timestamp_us, sim.T_global_ego(), agents, occupancy, sweep))
 
 
 class TownOracle:
@@ -170,43 +156,10 @@ def _record(recorder: RolloutRecorder, simulator: TownSimulator) -> None:
 def town_environment(scenario: Scenario, spec: PlannerSpec, reactive: bool = True) -> TownEnvironment:
     """An episode in the scenario's town; each process generates a town once."""
     town, road_map = _town(scenario.town_seed, scenario.town)
-    return TownEnvironment(TownSimulator(town), road_map, scenario, spec.grid, spec.num_history, reactive=reactive)
+    return TownEnvironment(TownSimulator(town), road_map, scenario, spec, reactive=reactive)
 
 
 @lru_cache(maxsize=8)
 def _town(seed: int, location: str) -> tuple[Town, RoadMap]:
     town = Town.generate(seed, location)
     return town, town.road_map()
-
-
-@dataclass(frozen=True)
-class _Keyframe:
-    timestamp_us: int
-    T_global_ego: np.ndarray
-    pose: np.ndarray
-    agents: AgentBoxes
-    occupancy: np.ndarray | None
-
-
-def _box_tracks(frames: deque[_Keyframe]) -> BoxTracks:
-    """Boxes of each frame in its own ego frame, B = 1; one slot a track."""
-    tracks = np.unique(np.concatenate([frame.agents.track for frame in frames]))
-    result = BoxTracks.empty(1, len(frames), len(tracks))
-    result.track[:] = torch.from_numpy(tracks)
-    for number, frame in enumerate(frames):
-        agents, yaw = frame.agents, frame.pose[2]
-        slot = torch.from_numpy(np.searchsorted(tracks, agents.track))
-        pose = se2.relative(frame.pose, agents.boxes[:, [0, 1, 6]])
-        cos, sin = math.cos(yaw), math.sin(yaw)
-        velocity = agents.velocity @ np.array([[cos, -sin], [sin, cos]])
-        center = np.column_stack([pose[:, :2], agents.boxes[:, 2]])
-        for field, value in (
-            (result.center, center),
-            (result.size, agents.boxes[:, 3:6]),
-            (result.yaw, pose[:, 2]),
-            (result.velocity, velocity),
-            (result.label, agents.label),
-        ):
-            field[0, number, slot] = torch.from_numpy(np.ascontiguousarray(value)).to(field.dtype)
-        result.valid[0, number, slot] = True
-    return result

@@ -40,8 +40,8 @@ def planner_spec(text: str, deadline_s: float = math.inf) -> PlannerSpec:
     """How to get a planner.
 
     Args:
-        text: the name of a baseline; a config file that holds `planner = dict(type=MyPlanner, ...)`, and where it looks
-            at occupancy or wants another number of keyframes `observes = dict(grid=VoxelGrid(...), num_history=5)`; or
+        text: the name of a baseline; a config file that holds `planner = dict(type=MyPlanner, ...)`, and for
+            what it wants to see besides boxes `observes = dict(grid=VoxelGrid(...), lidar=True, num_history=5)`; or
             `CONFIG:CHECKPOINT` of a trained model, where CONFIG holds its `planner_name`.
         deadline_s: a plan that takes longer is a failure [s].
 

@@ -130,3 +130,20 @@ def test_planners_are_told_of_red_lights_on_their_route():
             assert gap.min() <= stop_m + 1.0
         town.step_reference()
     assert any(seen)
+
+
+def test_lidar_is_shown_where_it_is_wanted_and_repeats(scenarios):
+    spec = PlannerSpec("any", StopPlanner, num_history=2, lidar=True)
+    history = town_environment(scenarios[0], spec).observe().history
+    assert environment(scenarios[0]).observe().history.points is None
+    assert torch.equal(history.points, town_environment(scenarios[0], spec).observe().history.points)
+    rays = history.ray_directions.shape[2]
+    assert history.ray_hit.shape == (1, 2, rays) and history.points.shape[:2] == (1, 2)
+    for frame in range(2):
+        count = int(history.points_valid[0, frame].sum())
+        assert count == history.ray_hit[0, frame].sum()
+        # Each point lies on the ray that it came back on; points are in the order of their rays.
+        T = history.T_ego_lidar[0, frame]
+        own = (history.points[0, frame, :count, :3] - T[:3, 3]) @ T[:3, :3]
+        sent = history.ray_directions[0, frame][history.ray_hit[0, frame]]
+        assert torch.allclose(own / own.norm(dim=-1, keepdim=True), sent, atol=1e-4)

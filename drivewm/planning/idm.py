@@ -7,6 +7,7 @@ what a planner that has to see them can reach.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -61,20 +62,22 @@ class IDMPlanner:
         """Poses `(B, 8, 3)` on the route; constant acceleration is replanned every 0.1 s against a leader
         that keeps its speed."""
         path = RoutePath.along(inputs.route, inputs.ego_state.speed.clamp_min(0))
-        return Trajectory.from_poses(path.poses(self.progress(inputs, path)), PLAN_DT_S)
+        return Trajectory.from_poses(path.poses(self.progress(inputs, path)[:, 0]), PLAN_DT_S)
 
-    def progress(self, inputs: PlanningInput, path: RoutePath, speed_share: float = 1.0) -> Tensor:
-        """Arc lengths `(B, 8)` [m] that the ego reaches, at a share of the desired speed."""
+    def progress(self, inputs: PlanningInput, path: RoutePath, shares: Sequence[float] = (1.0,)) -> Tensor:
+        """Arc lengths `(B, S, 8)` [m] that the ego reaches, at S shares of the desired speed."""
         speed = inputs.ego_state.speed.clamp_min(0)
-        lead_arc, lead_speed = self._leader(inputs, path, speed)
-        stop_arc = self._red_light(inputs.route, speed)
+        lead_arc, lead_speed = (of_lead[:, None] for of_lead in self._leader(inputs, path, speed))
+        stop_arc = self._red_light(inputs.route, speed)[:, None]
         limit_arc = torch.arange(0, 60, 1, dtype=speed.dtype).expand(len(speed), -1)
-        limit = speed_share * self._speed_limit(limit_arc, path.curvature(limit_arc)).double().numpy()
+        limit = self._speed_limit(limit_arc, path.curvature(limit_arc)).double().numpy()
 
-        arc, v = np.zeros(len(speed)), speed.double().numpy()
+        arc = np.zeros((len(speed), len(shares)))
+        v = np.repeat(speed.double().numpy()[:, None], len(shares), axis=1)
         progress = []
         for step in range(round(PLAN_STEPS * PLAN_DT_S / _STEP_S)):
-            desired = limit[np.arange(len(arc)), np.minimum(arc.astype(int), limit.shape[1] - 1)]
+            station = np.minimum(arc.astype(int), limit.shape[1] - 1)
+            desired = np.array(shares) * np.take_along_axis(limit, station, axis=1)
             gap = lead_arc + lead_speed * _STEP_S * step - arc - self._front_m
             behind = idm_acceleration(v, gap, lead_speed, self.parameters, desired)
             # A stop line is no bumper: one may come close to it.
@@ -84,7 +87,7 @@ class IDMPlanner:
             arc, v = arc + 0.5 * (v + next_v) * _STEP_S, next_v
             progress.append(arc)
         every = round(PLAN_DT_S / _STEP_S)
-        return torch.from_numpy(np.stack(progress[every - 1 :: every], axis=1)).to(speed)
+        return torch.from_numpy(np.stack(progress[every - 1 :: every], axis=-1)).to(speed)
 
     def _red_light(self, route: Route | None, speed: Tensor) -> np.ndarray:
         """Arc length of the next stop line `(B,)` [m]; inf without a red light, or where it is too late to stop."""
@@ -108,14 +111,9 @@ class IDMPlanner:
             raise ValueError("IDM needs history.boxes, but the history has none")
         if boxes.valid.shape[2] == 0:
             return np.full(batch, np.inf), np.zeros(batch)
-        outline = _outline(boxes.boxes()[:, -1])  # (B, M, K, 2)
         velocity = torch.nan_to_num(boxes.velocity[:, -1])[:, None]  # (B, 1, M, 2)
         times_s = torch.arange(0, self.lookahead_s + 1e-6, _LOOK_S, dtype=speed.dtype)
-        moved = outline[:, None] + times_s[:, None, None, None] * velocity[..., None, :]  # (B, T, M, K, 2)
-
-        arc, left = (value.reshape(moved.shape[:-1]) for value in path.project(moved.flatten(1, 3)))
-        inside = (left.abs() < self.vehicle.width_m / 2 + self.margin_m) & (arc > self._front_m - 1.0)
-        arc = torch.where(inside & boxes.valid[:, -1][:, None, :, None], arc, math.inf).amin(-1)  # (B, T, M)
+        arc = self._first_in_corridor(boxes.boxes()[:, -1], boxes.valid[:, -1], times_s[:, None, None] * velocity, path)
         yaw = path.poses(arc.flatten(1).nan_to_num(posinf=0.0))[..., 2].reshape(arc.shape)
         along = velocity[..., 0] * torch.cos(yaw) + velocity[..., 1] * torch.sin(yaw)
 
@@ -129,6 +127,24 @@ class IDMPlanner:
         own = speed.double().numpy()[:, None]
         worst = idm_acceleration(own, arc - self._front_m, along, self.parameters).argmin(1)[:, None]
         return np.take_along_axis(arc, worst, 1)[:, 0], np.take_along_axis(along, worst, 1)[:, 0]
+
+    def _first_in_corridor(self, boxes: Tensor, valid: Tensor, moved: Tensor, path: RoutePath) -> Tensor:
+        """Where boxes `(B, M, 7)`, displaced by `moved (B, T, M, 2)`, begin to fill the corridor: arc length
+        `(B, T, M)` [m], inf where they do not."""
+        half_width_m = self.vehicle.width_m / 2 + self.margin_m
+        center = (boxes[:, None, :, :2] + moved).flatten(1, 2)  # (B, T M, 2)
+        reach_m = half_width_m + (boxes[..., 3:5].norm(dim=-1) / 2)[:, None].expand(moved.shape[:-1]).flatten(1)
+        near = path.is_near(center, reach_m) & valid[:, None].expand(moved.shape[:-1]).flatten(1)
+        arc = torch.full(near.shape, math.inf, dtype=boxes.dtype)
+        count = int(near.sum(1).max())
+        if count:  # only these are looked at closely: of a street full of vehicles, few come close to the route
+            picked = near.byte().topk(count, dim=1).indices
+            outline = _outline(boxes)[:, None] + moved[..., None, :]  # (B, T, M, K, 2)
+            points = outline.flatten(1, 2).gather(1, picked[..., None, None].expand(-1, -1, *outline.shape[-2:]))
+            along, left = (value.reshape(points.shape[:-1]) for value in path.project(points.flatten(1, 2)))
+            inside = (left.abs() < half_width_m) & (along > self._front_m - 1.0) & near.gather(1, picked)[..., None]
+            arc.scatter_(1, picked, torch.where(inside, along, math.inf).amin(-1))
+        return arc.reshape(moved.shape[:-1])
 
     def _speed_limit(self, arc: Tensor, curvature: Tensor) -> Tensor:
         """`(B, N)` desired speed at each station: the bend there, and the bends ahead at comfortable braking."""

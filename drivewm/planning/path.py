@@ -85,8 +85,7 @@ class RoutePath:
         Against the polyline through the route points, blended start included. Points before its start or
         behind its end get arc length 0 or the full length.
         """
-        arc = self.spacing_m / 2 * torch.arange(2 * self.points.shape[1] - 1, dtype=xy.dtype, device=xy.device)
-        line = self.poses(arc.expand(len(xy), -1))[..., :2]
+        arc, line = self._polyline(xy)
         start, step = line[:, None, :-1], (line[:, 1:] - line[:, :-1])[:, None]
         length = step.norm(dim=-1).clamp_min(1e-6)
         to_point = xy[:, :, None] - start
@@ -96,6 +95,18 @@ class RoutePath:
         side = step[..., 0] * to_point[..., 1] - step[..., 1] * to_point[..., 0]
         signed = torch.where(side >= 0, distance, -distance).gather(-1, nearest)[..., 0]
         return (arc[nearest] + self.spacing_m / 2 * share.gather(-1, nearest))[..., 0], signed
+
+    def is_near(self, xy: Tensor, reach_m: Tensor) -> Tensor:
+        """Which points `(B, N, 2)` may be within `reach_m (B, N)` of the path: bool; a few that are not, are among
+        them."""
+        _, line = self._polyline(xy)
+        longest = (line[:, 1:] - line[:, :-1]).norm(dim=-1).amax(1)[:, None]
+        return torch.cdist(xy, line).amin(-1) <= reach_m + longest / 2
+
+    def _polyline(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Stations `(Q,)` [m], half a spacing apart, and the path's points `(B, Q, 2)` there, blended start included."""
+        arc = self.spacing_m / 2 * torch.arange(2 * self.points.shape[1] - 1, dtype=like.dtype, device=like.device)
+        return arc, self.poses(arc.expand(len(like), -1))[..., :2]
 
     def _spline(self, arc: Tensor) -> tuple[Tensor, Tensor]:
         """Position and unit tangent, each `(B, F, 2)`; straight on behind the last point."""

@@ -53,13 +53,10 @@ class PDMPlanner:
     def proposals(self, inputs: PlanningInput) -> tuple[Tensor, Tensor]:
         """`(B, 18, 8, 3)` poses in the ego frame, and how far each gets along the route `(B, 18)` [m]."""
         path = RoutePath.along(inputs.route, inputs.ego_state.speed.clamp_min(0))
-        found, progress = [], []
-        for share in SPEED_SHARES:
-            arc = self.idm.progress(inputs, path, share)
-            for lateral_m in LATERAL_M:
-                found.append(path.poses(arc, lateral_m * (1 - torch.exp(-arc / _BLEND_M))))
-                progress.append(arc[:, -1])
-        return torch.stack(found, dim=1), torch.stack(progress, dim=1)
+        arcs = self.idm.progress(inputs, path, SPEED_SHARES).unbind(1)
+        pairs = [(arc, lateral_m) for arc in arcs for lateral_m in LATERAL_M]
+        poses = [path.poses(arc, lateral_m * (1 - torch.exp(-arc / _BLEND_M))) for arc, lateral_m in pairs]
+        return torch.stack(poses, dim=1), torch.stack([arc[:, -1] for arc, _ in pairs], dim=1)
 
     def expected(self, inputs: PlanningInput, b: int) -> tuple[np.ndarray, np.ndarray]:
         """Where the others will be at the plan's steps, in the ego frame: boxes `(8, M, 7)`, velocities `(8, M, 2)`."""
@@ -88,7 +85,7 @@ class PDMPlanner:
             ego = ego_boxes(moved, size, vehicle.rear_axle_to_center_m)
             others = boxes.copy()
             others[..., :2] += ahead_s * velocity
-            hits[number] = polygons_overlap(bev_corners(ego)[:, :, None], bev_corners(others)[None]).any(-1)
+            hits[number] = _hits(ego, others)
         hits &= speed > 0.05  # who stands is not at fault
         clear, calm = ~hits[0].any(-1), self._calm(speed, now)
         drivable = _drivable(inputs, b, ego_boxes(poses, size, vehicle.rear_axle_to_center_m))
@@ -111,6 +108,17 @@ class PDMPlanner:
         acceleration = np.diff(np.concatenate([np.full((len(speed), 1), now), speed], axis=1), axis=1) / PLAN_DT_S
         low, high = limits.min_longitudinal_acceleration, limits.max_longitudinal_acceleration
         return ((acceleration > low) & (acceleration < high)).all(-1)
+
+
+def _hits(ego: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which boxes of the ego `(K, 8, 7)` overlap any of the others `(8, M, 7)` at that step: bool `(K, 8)`."""
+    reach = (np.hypot(ego[..., 3], ego[..., 4])[..., None] + np.hypot(others[..., 3], others[..., 4])) / 2
+    offset = ego[:, :, None, :2] - others[None, ..., :2]
+    proposal, step, agent = np.nonzero(np.hypot(offset[..., 0], offset[..., 1]) <= reach)
+    hit = np.zeros(ego.shape[:2], bool)
+    overlap = polygons_overlap(bev_corners(ego[proposal, step]), bev_corners(others[step, agent]))
+    np.logical_or.at(hit, (proposal, step), overlap)
+    return hit
 
 
 def _drivable(inputs: PlanningInput, b: int, ego: np.ndarray) -> np.ndarray:

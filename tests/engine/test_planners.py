@@ -8,9 +8,6 @@ from drivewm.engine.planners import BASELINES, planner_spec
 from drivewm.planning.idm import IDMPlanner
 
 OWN = """
-from mmengine.config import read_base
-from drivewm.dynamics.idm import IDMParameters
-from drivewm.geometry import VoxelGrid
 from drivewm.planning.idm import IDMPlanner
 
 planner = dict(type=IDMPlanner, margin_m=0.7)

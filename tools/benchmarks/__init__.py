@@ -3,7 +3,9 @@
 A benchmark is a function without arguments that returns a `measure.Row`; `BENCHMARKS` names them all.
 """
 
-from benchmarks import counts, forecasts, opening, rays, town
+from functools import partial
+
+from benchmarks import counts, driving, forecasts, opening, rays, town
 
 BENCHMARKS = {
     "raycast_open3d": rays.against_open3d,
@@ -18,5 +20,9 @@ BENCHMARKS = {
     "town_occupancy": town.occupancy_labels,
     "town_cameras": town.six_cameras,
     "town_scene": town.written_scene,
+    "closed_loop_idm": partial(driving.rule_based, "idm", 20.0),
+    "closed_loop_pdm": partial(driving.rule_based, "pdm", 20.0),
+    "closed_loop_lidar": partial(driving.with_lidar, 2.0),
+    "closed_loop_two_workers": driving.two_workers,
 }
 """Name on the command line and in the result -> benchmark."""

@@ -104,7 +104,7 @@ class RoutePath:
         return torch.cdist(xy, line).amin(-1) <= reach_m + longest / 2
 
     def _polyline(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Stations `(Q,)` [m], half a spacing apart, and the path's points `(B, Q, 2)` there, blended start included."""
+        """Stations `(Q,)` [m], half a spacing apart, and the path's points there `(B, Q, 2)`."""
         arc = self.spacing_m / 2 * torch.arange(2 * self.points.shape[1] - 1, dtype=like.dtype, device=like.device)
         return arc, self.poses(arc.expand(len(like), -1))[..., :2]
 

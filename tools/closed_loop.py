@@ -41,7 +41,7 @@ def main() -> None:
         help=f"situations: {', '.join(FAMILIES)}, or all",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the towns and scenarios")
-    parser.add_argument("--seeds", type=int, default=1, help="variants of each: other traffic, jittered actors")
+    parser.add_argument("--seeds", type=int, default=1, help="variants of each: other traffic, or jittered actors")
     parser.add_argument("--replayed", action="store_true", help="agents repeat what they do while the expert drives")
     parser.add_argument("--duration", type=float, default=20.0, help="scored part of an episode [s]")
     parser.add_argument("--deadline", type=float, default=math.inf, help="for one plan [s]; a late one is a failure")
@@ -82,7 +82,9 @@ def drive(args: argparse.Namespace) -> None:
     print(table)
     for record in records:
         if record["status"] != "ok":
-            print(f"failed: {record['planner']} in {record['scenario']}, seed {record['seed']}: {record['reason']}")
+            print(
+                f"failed: {record['planner']} in {record['scenario']}, variant {record['variant']}: {record['reason']}"
+            )
 
 
 if __name__ == "__main__":

@@ -21,11 +21,16 @@ REFERENCE = "expert"
 
 
 class EpisodeScenario(Protocol):
-    """What any kind of scenario tells the runner: its name and seed (unique together), whether its route is straight,
-    what it is about. Scenarios that share a name are variants of one and count as one cluster."""
+    """What any kind of scenario tells the runner.
+
+    Attributes:
+        name, variant: unique together; scenarios that share a name count as one cluster.
+        straight: is its route?
+        family: what it is about.
+    """
 
     name: str
-    seed: int
+    variant: int
     straight: bool
     family: str
 
@@ -103,7 +108,7 @@ def run_task(task: Task) -> list[dict]:
         record = {
             "planner": task.spec.name,
             "scenario": scenario.name,
-            "seed": scenario.seed,
+            "variant": scenario.variant,
             "straight": bool(scenario.straight),
             "family": scenario.family,
             "privileged": task.spec.build is None or task.spec.privileged,
@@ -131,7 +136,7 @@ def _drive(spec: PlannerSpec, environments: Sequence[Environment]) -> list[Failu
 
 def episode_name(record: dict) -> str:
     """How the files of an episode are called."""
-    return f"{record['planner']}__{record['scenario']}__{record['seed']}"
+    return f"{record['planner']}__{record['scenario']}__{record['variant']}"
 
 
 def identity(spec: PlannerSpec, scenario: EpisodeScenario, setting: str) -> str:

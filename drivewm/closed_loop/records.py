@@ -8,11 +8,11 @@ from pathlib import Path
 
 from drivewm.host import write_bytes
 
-_REQUIRED = ("planner", "scenario", "seed", "identity", "status")
+_REQUIRED = ("planner", "scenario", "variant", "identity", "status")
 
 
 class EpisodeLog:
-    """Records by (planner, scenario, seed). A line that a kill cut short is dropped when the log is opened.
+    """Records by (planner, scenario, variant). A line that a kill cut short is dropped when the log is opened.
 
     Args:
         path: the .jsonl file; it may not exist yet.
@@ -34,20 +34,20 @@ class EpisodeLog:
             file.write(json.dumps(record, allow_nan=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        self.records[record["planner"], record["scenario"], record["seed"]] = record
+        self.records[record["planner"], record["scenario"], record["variant"]] = record
 
-    def finished(self, planner: str, scenario: str, seed: int, identity: str) -> bool:
+    def finished(self, planner: str, scenario: str, variant: int, identity: str) -> bool:
         """Whether this episode is in the log.
 
         Raises:
             ValueError: if it was driven under another identity (another checkpoint, other settings).
         """
-        record = self.records.get((planner, scenario, seed))
+        record = self.records.get((planner, scenario, variant))
         if record is None:
             return False
         if record["identity"] != identity:
             raise ValueError(
-                f"{self.path}: {planner} in {scenario}, seed {seed}, was driven as {record['identity']}, "
+                f"{self.path}: {planner} in {scenario}, variant {variant}, was driven as {record['identity']}, "
                 f"now it is {identity}; another checkpoint or other settings need another folder"
             )
         return True
@@ -63,6 +63,6 @@ class EpisodeLog:
                 raise ValueError(f"{self.path}, line {number}: {error}, expected one JSON record a line") from None
             if missing:
                 raise ValueError(f"{self.path}, line {number}: no {missing}, expected {list(_REQUIRED)}")
-            self.records[record["planner"], record["scenario"], record["seed"]] = record
+            self.records[record["planner"], record["scenario"], record["variant"]] = record
         if complete != text:
             write_bytes(self.path, complete)

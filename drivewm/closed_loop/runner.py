@@ -33,7 +33,7 @@ def run(
 
     Args:
         specs: of the planners.
-        scenarios: no two with the same name and seed.
+        scenarios: no two with the same name and variant.
         environment: makes the episode of a scenario for a planner. Must be picklable if there are several workers.
         out: folder; `episodes.jsonl` in it takes the records, and `rollouts/` what happened as .npz files.
         workers: processes; 1 drives in this one.
@@ -51,13 +51,15 @@ def run(
     out = Path(out)
     specs = [REFERENCE_SPEC, *(spec for spec in specs if spec.name != REFERENCE)]
     _check_unique("planners", [spec.name for spec in specs])
-    _check_unique("scenarios", [f"{scenario.name}, seed {scenario.seed}" for scenario in scenarios])
+    _check_unique("scenarios", [f"{scenario.name}, variant {scenario.variant}" for scenario in scenarios])
     log = EpisodeLog(out / "episodes.jsonl")
 
     for stage in (specs[:1], specs[1:]):
         tasks = []
         for spec in stage:
-            missing = [s for s in scenarios if not log.finished(spec.name, s.name, s.seed, identity(spec, s, setting))]
+            missing = [
+                s for s in scenarios if not log.finished(spec.name, s.name, s.variant, identity(spec, s, setting))
+            ]
             size = max(1, min(batch, -(-len(missing) // max(workers, 1))))
             for start in range(0, len(missing), size):
                 chunk = tuple(missing[start : start + size])
@@ -68,11 +70,11 @@ def run(
                 log.append(record)
             if progress is not None:
                 progress(len(records))
-    return [log.records[spec.name, scenario.name, scenario.seed] for spec in specs for scenario in scenarios]
+    return [log.records[spec.name, scenario.name, scenario.variant] for spec in specs for scenario in scenarios]
 
 
 def _reference_m(log: EpisodeLog, scenario: EpisodeScenario) -> float:
-    return max(log.records[REFERENCE, scenario.name, scenario.seed]["score"]["progress_m"], 0.0)
+    return max(log.records[REFERENCE, scenario.name, scenario.variant]["score"]["progress_m"], 0.0)
 
 
 def _check_unique(what: str, names: list[str]) -> None:

@@ -79,7 +79,7 @@ def discarded(records: Iterable[dict]) -> set[str]:
 
 
 def _episode(record: dict) -> tuple[str, int]:
-    return record["scenario"], record["seed"]
+    return record["scenario"], record["variant"]
 
 
 def _belongs(record: dict, subset: str) -> bool:

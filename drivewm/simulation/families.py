@@ -72,7 +72,9 @@ def make_family(town: Town, family: str, count: int, seed: int, duration_s: floa
 def parts(family: str, held_out: bool) -> list[tuple[int, str]]:
     """Combinations (kind, place) of a family that are held out, or all others."""
     who = (kinds.CAR, kinds.TRUCK, kinds.TRAILER) if family == "hidden_pedestrian" else _VEHICLES
-    places = ("avenue", "avenue bend") if family == "cut_in" else PLACES
+    places = {"cut_in": ("avenue", "avenue bend")}.get(family, PLACES)
+    if family in ADVERSARIAL:  # in a bend, who keeps heading and speed leaves the road before it meets anybody
+        places = ("street", "avenue")
     grid = [(i, j) for i in range(len(who)) for j in range(len(places))]
     return [(who[i], places[j]) for i, j in grid if ((i + j) % 3 == 2) == held_out]
 

@@ -88,6 +88,7 @@ class Scenario:
         drivers, actors: who is there because of it.
         clear_lanes: lanes without any other vehicles at the beginning.
         description: in words.
+        variant: number of this variant of the scenario (`vary`).
     """
 
     name: str
@@ -107,6 +108,7 @@ class Scenario:
     actors: tuple[Actor, ...] = ()
     clear_lanes: tuple[int, ...] = ()
     description: str = ""
+    variant: int = 0
 
     def __post_init__(self) -> None:
         if not self.route:

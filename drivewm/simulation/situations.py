@@ -22,6 +22,8 @@ _CUT_IN_SPEEDS = (5.5, 7.0)
 _WALK_SPEED, _WALK_ON_M, _BEHIND_M = 1.6, 1.3, 2.0
 _SIDE_SPEED, _FRONTAL_SPEED = 8.0, 7.0
 _VEER_M = 14.0
+_QUIET_DENSITY = 0.4
+_KEPT_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -157,18 +159,18 @@ def unprotected_left(d: Draft) -> Scenario | None:
 def stationary(d: Draft) -> Scenario | None:
     """Someone stands in the ego's lane."""
     meet_m = d.station_at(float(d.rng.uniform(5.0, 9.0)))
-    if not _in_place(d, meet_m):
+    if not _in_place(d, meet_m) or not _straight_on(d, meet_m):
         return None
     middle = meet_m + _length(d.who) / 2
     line = [d.pose(middle)[:2], d.pose(middle + 0.2)[:2]]
-    return replace(d.base, actors=(_actor(d.who, line, 0.0, meet_m, np.inf),), clear_lanes=_lanes_until(d, meet_m))
+    return _quiet(d, actors=(_actor(d.who, line, 0.0, meet_m, np.inf),), clear_lanes=_lanes_until(d, meet_m))
 
 
 def frontal(d: Draft) -> Scenario | None:
     """Someone who comes towards the ego veers into its lane, and stops there."""
     meet_m, lead_s = d.station_at(float(d.rng.uniform(5.5, 9.0))), 3.5
     from_m = meet_m + _VEER_M + _FRONTAL_SPEED * lead_s
-    if not (_in_place(d, meet_m - 10.0) and _in_place(d, from_m)):
+    if not (_in_place(d, meet_m - 10.0) and _in_place(d, from_m) and _straight_on(d, meet_m)):
         return None
     lane = d.base.route[int(np.searchsorted(d.begin, meet_m, side="right")) - 1]
     left_m = LANE_WIDTH_M * (d.town.lanes.index[lane] + 1)
@@ -178,7 +180,7 @@ def frontal(d: Draft) -> Scenario | None:
     line = [d.pose(s, m)[:2] for s, m in zip(stations, beside, strict=True)]
     lead_s += _VEER_M / _FRONTAL_SPEED
     actors = (_actor(d.who, line, _FRONTAL_SPEED, meet_m, lead_s),)
-    return replace(d.base, actors=actors, clear_lanes=_lanes_until(d, from_m))
+    return _quiet(d, actors=actors, clear_lanes=_lanes_until(d, from_m))
 
 
 def side(d: Draft) -> Scenario | None:
@@ -200,11 +202,26 @@ def side(d: Draft) -> Scenario | None:
     begin = np.searchsorted(along, along[there] - min(4.0 * _SIDE_SPEED, along[there] - 6.0))
     end = np.searchsorted(along, along[there] + 30.0)
     meet_m = float(d.begin[k] + here * lanes.table.step[connector])
+    if not _straight_on(d, meet_m, within_m=2.5):  # who comes from the side meets it a bit earlier or later
+        return None
     lead_s = float(along[there] - along[begin]) / _SIDE_SPEED
     actors = (_actor(d.who, line[begin:end:4], _SIDE_SPEED, meet_m, lead_s),)
     lights_s = _light_time(d, connector, 3.0, arrival_s)
     clear = (*d.base.route[: k + 1], lane, rivals[0], lanes.successors[rivals[0]][0])
-    return replace(d.base, actors=actors, clear_lanes=clear, lights_s=lights_s)
+    return _quiet(d, actors=actors, clear_lanes=clear, lights_s=lights_s)
+
+
+def _quiet(d: Draft, **changes) -> Scenario:
+    """The base among little traffic, so that nothing keeps the ego from the encounter."""
+    return replace(d.base, density=_QUIET_DENSITY, **changes)
+
+
+def _straight_on(d: Draft, meet_m: float, within_m: float = 0.8) -> bool:
+    """Does an ego that keeps its heading from `_KEPT_S` on come past that station of the route, not far beside it?"""
+    begin_m = d.station_at(_KEPT_S)
+    ahead_m = np.linspace(0.0, max(meet_m - begin_m, 0.0), 12)
+    start = d.pose(begin_m)
+    return all(abs(se2.relative(start, d.pose(begin_m + m))[1]) < within_m for m in ahead_m)
 
 
 def _length(kind: int) -> float:

@@ -1,6 +1,6 @@
-"""Variants of a scenario: the same place and situation, other traffic, and whom the ego meets is a bit elsewhere.
+"""Variants of a scenario: the same route in other traffic, or the same encounter a bit elsewhere.
 
-The jitter is in the manner of NeuroNCAP (Ljungbergh et al., 2024): along, across, and the heading of who stands.
+The jitter of actors is in the manner of NeuroNCAP (Ljungbergh et al., 2024): along, across, the heading of who stands.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ _ALONG_M, _ACROSS_M, _YAW_RAD, _TIME_S = 3.0, 0.75, 0.5, 0.5
 
 
 def vary(scenario: Scenario, number: int) -> Scenario:
-    """Variant `number` of a scenario, under the same name and another seed; 0 is the scenario itself.
+    """Variant `number` of a scenario, under the same name; 0 is the scenario itself.
+
+    Where there are actors, they alone are elsewhere; else traffic and people are others.
 
     Raises:
         ValueError: the number is negative.
@@ -26,8 +28,9 @@ def vary(scenario: Scenario, number: int) -> Scenario:
     if number == 0:
         return scenario
     rng = np.random.default_rng([scenario.seed, number])
-    actors = tuple(_jitter(actor, rng) for actor in scenario.actors)
-    return replace(scenario, seed=int(rng.integers(2**31)), actors=actors)
+    if scenario.actors:
+        return replace(scenario, variant=number, actors=tuple(_jitter(actor, rng) for actor in scenario.actors))
+    return replace(scenario, variant=number, seed=int(rng.integers(2**31)))
 
 
 def _jitter(actor: Actor, rng: np.random.Generator) -> Actor:

@@ -35,8 +35,8 @@ def driving_report(summary: dict, records: Sequence[dict], folder: Path, setting
             sections.append(Section(f"Worst of {_words(planner)}", [], [], figures))
     failed = [record for record in records if record["status"] != "ok"]
     if failed:
-        rows = [[_words(r["planner"]), r["scenario"], r["seed"], r["reason"]] for r in failed]
-        table = Table(["planner", "scenario", "seed", "reason"], rows)
+        rows = [[_words(r["planner"]), r["scenario"], r["variant"], r["reason"]] for r in failed]
+        table = Table(["planner", "scenario", "variant", "reason"], rows)
         sections.append(Section("Failed", ["A planner that fails is not scored."], [table]))
     return Report("Planners in closed loop", sections, setting)
 
@@ -93,7 +93,7 @@ def _video(record: dict, folder: Path) -> Figure:
     score = record["score"]
     told = [f"score {score[SCORE_NAME]:.2f}", f"progress {100 * score['progress']:.0f} %"]
     told += [f"collision: {kind}" for kind in score["collision_kinds"]]
-    words = f"{_words(record['family'])}, `{record['scenario']}`, seed {record['seed']}: {', '.join(told)}"
+    words = f"{_words(record['family'])}, `{record['scenario']}`, variant {record['variant']}: {', '.join(told)}"
     return Figure(path, f"{_words(record['planner'])} drives {record['scenario']}, seen from above", words)
 
 

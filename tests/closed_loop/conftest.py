@@ -35,7 +35,7 @@ class ToyScenario:
     straight: bool = True
     family: str = "nominal"
     duration_s: float = 8.0
-    seed: int = 0
+    variant: int = 0
 
 
 class ToyEnvironment:

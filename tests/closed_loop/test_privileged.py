@@ -38,7 +38,7 @@ def test_the_future_is_what_comes_and_asking_changes_nothing(frontal):
     np.testing.assert_array_equal(future.poses, driven.poses[20:61])
     np.testing.assert_array_equal(future.lights.red, driven.lights.red[20:61])
     both, slots, there = np.intersect1d(future.agents.track, driven.agents.track, return_indices=True)
-    assert len(both) > 5
+    assert len(both) > 3
     seen = future.agents.valid[:, slots]
     np.testing.assert_array_equal(seen, driven.agents.valid[20:61][:, there])
     np.testing.assert_array_equal(future.agents.boxes[:, slots][seen], driven.agents.boxes[20:61][:, there][seen])

@@ -183,7 +183,7 @@ def test_a_plan_that_comes_too_late_is_a_failure(toy, tmp_path):
 
 def test_variants_of_a_scenario_are_episodes_of_their_own_and_one_cluster(toy, tmp_path):
     scenario, environment = toy
-    variants = [scenario("a", parked_m=30.0 + seed, seed=seed) for seed in range(3)]
+    variants = [scenario("a", parked_m=30.0 + k, variant=k) for k in range(3)]
     records = run([CONSTANT_VELOCITY], variants, environment, tmp_path)
     row = summarize(records)["constant_velocity"]["all"]
     assert row["episodes"] == 3 and row["score"]["low"] == row["score"]["high"] == row["score"]["value"]

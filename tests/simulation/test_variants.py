@@ -15,16 +15,16 @@ def town():
 
 
 @pytest.mark.parametrize("family", ["stationary", "frontal", "side"])
-def test_variants_share_name_and_route_and_differ_in_seed_and_actors(town, family):
+def test_variants_share_everything_but_the_place_of_the_actors(town, family):
     scenario = make_family(town, family, 1, seed=2, duration_s=10.0)[0]
     assert vary(scenario, 0) is scenario
     variants = [vary(scenario, number) for number in range(1, 6)]
     assert variants == [vary(scenario, number) for number in range(1, 6)]
-    assert len({v.seed for v in variants} | {scenario.seed}) == 6
+    assert [v.variant for v in variants] == [1, 2, 3, 4, 5]
     own = scenario.actors[0]
     for variant in variants:
         actor = variant.actors[0]
-        assert replace(variant, seed=scenario.seed, actors=scenario.actors) == scenario
+        assert replace(variant, variant=0, actors=scenario.actors) == scenario
         moved = np.linalg.norm(np.array(actor.line[0]) - own.line[0])
         length, before = (np.linalg.norm(np.diff(a.line, axis=0), axis=1).sum() for a in (actor, own))
         assert 0 < moved <= (np.hypot(3.0, 0.75) if own.speed == 0 else 0.75) + 1e-9
@@ -32,6 +32,13 @@ def test_variants_share_name_and_route_and_differ_in_seed_and_actors(town, famil
         assert actor.lead_s == own.lead_s if own.speed == 0 else 0 < abs(actor.lead_s - own.lead_s) <= 0.5
     with pytest.raises(ValueError, match="number must be >= 0"):
         vary(scenario, -1)
+
+
+def test_without_actors_traffic_is_another(town):
+    scenario = make_family(town, "nominal", 1, seed=2, duration_s=10.0)[0]
+    variants = [vary(scenario, number) for number in range(4)]
+    assert len({v.seed for v in variants}) == 4
+    assert all(replace(v, variant=0, seed=scenario.seed) == scenario for v in variants)
 
 
 def test_a_fork_goes_its_own_way(town):

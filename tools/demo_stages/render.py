@@ -55,7 +55,7 @@ def draw_episodes(out: Path, folder: Path) -> dict[str, Path]:
     farthest = max(driven, key=lambda record: record["score"]["progress_m"])
     files = {}
     for planner in PLANNERS:
-        path = out / f"closed_loop/rollouts/{planner}__{farthest['scenario']}__{farthest['seed']}.npz"
+        path = out / f"closed_loop/rollouts/{planner}__{farthest['scenario']}__{farthest['variant']}.npz"
         if path.exists():
             rollout = load_rollout(path)
             frames = animate_rollout(rollout, every=3, pixels_per_m=4.0, title=planner.replace("_", " "))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from drivewm.evaluation.functional.closed_loop import ego_progress, ncap_score, pdms, route_progress, score_episode
+from drivewm.evaluation.functional.closed_loop import ego_progress, ncap_score, route_progress, score_episode
 from drivewm.evaluation.functional.collisions import CollisionKind, find_collisions
 from drivewm.evaluation.functional.comfort import comfort_signals, comfortable_steps
 from drivewm.structures import OCC3D, AgentTracks, Lane, RoadMap, Rollout
@@ -60,7 +60,7 @@ def _ego(speed=8.0, agents=(), start=(0.0, -1.75), **motion) -> Rollout:
 
 def test_a_free_drive_at_the_reference_is_perfect():
     score = score_episode(_ego(), reference_progress_m=8.0 * (STEPS - 1) * DT_S)
-    assert score.episode_pdms == pytest.approx(1.0)
+    assert score.score == pytest.approx(1.0)
     assert (score.nc, score.dac, score.ttc, score.comfort) == (1, 1, 1, 1)
     assert score.progress_m == pytest.approx(47.2) and score.distance_m == pytest.approx(47.2)
     assert score.first_collision_s is None and score.impact_speed is None and not score.collided
@@ -69,7 +69,7 @@ def test_a_free_drive_at_the_reference_is_perfect():
 
 def test_standing_still_loses_the_progress_term_alone():
     score = score_episode(_ego(speed=0.0), reference_progress_m=50.0)
-    assert score.ep == 0 and score.episode_pdms == pytest.approx(pdms(1, 1, 0, 1, 1)) == pytest.approx(7 / 12)
+    assert score.ep == 0 and score.score == pytest.approx(7 / 12)
     assert score_episode(_ego(speed=0.0), reference_progress_m=3.0).ep == 1  # nobody gets ahead
 
 
@@ -93,7 +93,7 @@ def test_whose_fault(ego, agent, kind, at_fault):
     assert score.impact_speed == pytest.approx(abs(ego["speed"] - agent[1]))
     assert score.nc == ((0.5 if agent[2] == CONE else 0.0) if at_fault else 1.0)
     if score.nc == 0:
-        assert score.episode_pdms == 0
+        assert score.score == 0
 
 
 def test_a_lateral_collision_is_at_fault_only_between_lanes():
@@ -128,7 +128,7 @@ def test_passing_from_a_lane_to_its_successor_is_no_lane_change():
 
 def test_leaving_the_road_scores_zero():
     score = score_episode(_ego(lateral_speed=-0.5), reference_progress_m=40.0)
-    assert score.dac == 0 and score.episode_pdms == 0 and 0 < score.off_road_share < 1
+    assert score.dac == 0 and score.score == 0 and 0 < score.off_road_share < 1
 
 
 def test_time_to_collision_is_lost_before_a_near_miss():

@@ -89,7 +89,7 @@ def test_lights_of_the_neighbouring_lane_count_for_who_drives_there():
     assert _terms(drive(start=(20.0, -5.25), road_map=crossroads(), lights=red))[1] == 0
     assert _terms(drive(start=(20.0, -1.75), road_map=crossroads(), lights=red))[1] == 1
     # Who has entered by the own green light and drifts over has entered already.
-    assert _terms(drive(start=(20.0, -1.75), lateral_speed=-0.5, road_map=crossroads(), lights=red))[1] == 1
+    assert _terms(drive(start=(20.0, -1.75), lateral_speed=-0.3, road_map=crossroads(), lights=red))[1] == 1
 
 
 def test_lights_before_and_behind():
@@ -123,7 +123,7 @@ def test_lane_keeping_takes_two_seconds_at_any_step(steps, expected):
 @pytest.mark.parametrize(("within", "expected"), [(0.6, 0), (0.0, 0), (2.0, 0)])
 def test_lane_keeping_skips_intersections(within, expected):
     """10 steps off centre before the intersection and 10 behind it, whatever is between."""
-    rollout = drive(speed=10.0, start=(20.0, -1.75), road_map=crossroads())
+    rollout = drive(speed=10.0, start=(20.5, -1.75), road_map=crossroads())
     x, poses = rollout.ego_boxes()[:, 0], rollout.poses.copy()
     outside = ((x > 40 - 10.5) & (x <= 40)) | ((x >= 60) & (x < 60 + 10.5))
     assert outside.sum() == 20

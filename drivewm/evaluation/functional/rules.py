@@ -78,12 +78,12 @@ def route_steps(rollout: Rollout) -> RouteSteps:
     on_route, in_intersection = ~place.inside, np.zeros(len(points), bool)
     for lane, near in _lanes_near(rollout.road_map, points):
         lane_place = nearest(lane.centerline, points[near])
-        held = near[lane_place.distance <= lane.width_m / 2]
+        held = lane_place.distance <= lane.width_m / 2
         if lane.intersection is not None:
-            in_intersection[held] = True
-        elif len(held):
-            yaw = lane_place.yaw[lane_place.distance <= lane.width_m / 2]
-            on_route[held] |= nearest(route, points[held], yaw).distance <= _STREET_WIDTHS * lane.width_m
+            in_intersection[near[held & lane_place.inside]] = True
+        elif held.any():
+            beside = nearest(route, points[near[held]], lane_place.yaw[held])
+            on_route[near[held]] |= beside.distance <= _STREET_WIDTHS * lane.width_m
     return RouteSteps(on_route, in_intersection, place.inside & (place.distance > LANE_DEVIATION_M))
 
 

@@ -43,7 +43,9 @@ def crossroads() -> RoadMap:
         Lane(ACROSS, line((50, 20), (50, -20)), 3.5, (), intersection=0),
         Lane(ONCOMING, line((60, 1.75), (40, 1.75)), 3.5, (5,), intersection=0),
     ]
-    return RoadMap({lane.lane_id: lane for lane in lanes}, np.ones((420, 84), bool), (-60.0, -21.0), 0.5)
+    drivable = np.zeros((420, 84), bool)
+    drivable[:, 28:49] = drivable[200:240] = True
+    return RoadMap({lane.lane_id: lane for lane in lanes}, drivable, (-60.0, -21.0), 0.5)
 
 
 def lights(**red) -> LightStates:

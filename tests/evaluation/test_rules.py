@@ -125,7 +125,7 @@ def test_lane_keeping_skips_intersections(within, expected):
     """10 steps off centre before the intersection and 10 behind it, whatever is between."""
     rollout = drive(speed=10.0, start=(20.5, -1.75), road_map=crossroads())
     x, poses = rollout.ego_boxes()[:, 0], rollout.poses.copy()
-    outside = ((x > 40 - 10.5) & (x <= 40)) | ((x >= 60) & (x < 60 + 10.5))
+    outside = ((x > 30) & (x < 40)) | ((x > 60) & (x < 70))
     assert outside.sum() == 20
     poses[:, 1] -= np.where(outside, 0.6, np.where((x > 40) & (x < 60), within, 0.0))
     assert _terms(replace(rollout, poses=poses))[2] == expected

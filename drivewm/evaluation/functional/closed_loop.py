@@ -150,10 +150,15 @@ def score_episode(rollout: Rollout, reference_progress_m: float, human: EpisodeS
 
 
 def human_filter(terms: dict[str, float | None], human: EpisodeScore | None) -> dict[str, float | None]:
-    """The terms as they count: 1 for each that the human driver gets as 0. A term that does not exist stays None."""
+    """The terms as they count: 1 for each that the human driver gets as 0. A term that does not exist stays None.
+
+    EP goes by the human's progress alone: the multipliers in it are excused themselves.
+    """
     if human is None:
         return terms
-    return {n: 1.0 if value is not None and getattr(human, n) == 0 else value for n, value in terms.items()}
+    failed = {name: value == 0 for name, value in vars(human).items()}
+    failed["ep"] = failed["extended_ep"] = failed["progress"]
+    return {name: 1.0 if failed[name] and value is not None else value for name, value in terms.items()}
 
 
 def _no_collision(rollout: Rollout, collisions: list[Collision]) -> float:

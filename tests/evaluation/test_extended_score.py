@@ -77,7 +77,7 @@ def test_only_plans_half_a_second_apart_are_compared():
 
 def test_a_steady_arc_agrees_with_itself():
     """The steer at each plan is recovered from the yaw: without it each new plan would begin with a jerk."""
-    speed, radius = 6.0, 30.0
+    speed, radius = 5.0, 10.0
     angle = speed / radius * DT_S * np.arange(STEPS)
     poses = np.column_stack([radius * np.sin(angle), radius * (1 - np.cos(angle)), angle])
     steps = 5 * np.arange(8)

@@ -12,7 +12,7 @@ from typing import Protocol
 from drivewm.closed_loop.environment import Environment
 from drivewm.closed_loop.lockstep import Failure, drive
 from drivewm.closed_loop.rollout_files import save_rollout
-from drivewm.evaluation.functional.closed_loop import score_episode
+from drivewm.evaluation.functional.closed_loop import made_progress_m, score_episode
 from drivewm.geometry.voxel_grid import VoxelGrid
 from drivewm.planning.protocol import Planner
 
@@ -147,5 +147,5 @@ def identity(spec: PlannerSpec, scenario: EpisodeScenario, setting: str) -> str:
 
 def _score(rollout, reference_m: float | None) -> dict:
     if reference_m is None:  # the reference is measured against itself
-        reference_m = max(score_episode(rollout, 0.0).progress_m, 0.0)
+        reference_m = max(made_progress_m(rollout), 0.0)
     return score_episode(rollout, reference_m).to_dict()

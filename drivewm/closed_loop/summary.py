@@ -2,6 +2,8 @@
 
 An adversarial episode counts only if an ego that keeps its velocity crashes in it and the environment's own driver does
 not: otherwise it tells nothing. Those that do not are left out for all planners, and counted.
+
+A score that lacks a term has another name (`EpisodeScore.score_name`), and each name has its own column.
 """
 
 from __future__ import annotations
@@ -11,29 +13,46 @@ from collections.abc import Iterable
 import numpy as np
 
 from drivewm.closed_loop.episodes import REFERENCE
+from drivewm.evaluation.functional.aggregate import EPDMS, PDMS
 from drivewm.evaluation.functional.bootstrap import clustered_mean_interval, paired_difference_interval
 from drivewm.evaluation.functional.closed_loop import ncap_score
 from drivewm.evaluation.tables import markdown_table
 from drivewm.simulation import ADVERSARIAL
 
-SCORE_NAME = "episode_pdms"
 BASELINE = "constant_velocity"
 OVER_BASELINE = f"score_over_{BASELINE}"
 SUBSETS = ("all", "straight")
 NCAP = "ncap_score"
-RATES = {
-    "score": lambda score: score[SCORE_NAME],
+_SCORES = {PDMS.name: "score", EPDMS.name: "extended"}
+_RATES = {
     "collision_rate": lambda score: float(score["collided"]),
     "at_fault_rate": lambda score: float(score["at_fault"]),
-    "off_road_rate": lambda score: 1.0 - score["dac"],
+    "off_road_rate": lambda score: None if score["dac"] is None else 1.0 - score["dac"],
     "progress": lambda score: score["progress"],
-    "comfort": lambda score: score["comfort"],
+    "direction": lambda score: score["ddc"],
+    "lights": lambda score: score["tlc"],
+    "lane_keeping": lambda score: score["lk"],
     "ttc": lambda score: score["ttc"],
+    "comfort": lambda score: score["comfort"],
+    "history_comfort": lambda score: score["hc"],
+    "extended_comfort": lambda score: score["ec"],
+}
+PRINTED = {
+    "collision_rate": "collision",
+    "at_fault_rate": "at fault",
+    "off_road_rate": "off road",
+    "progress": "progress",
+    "direction": "direction",
+    "lights": "lights",
 }
 
 
 def summarize(records: Iterable[dict], seed: int = 0) -> dict[str, dict[str, dict]]:
     """`{planner: {subset: {rate: {"value", "low", "high"}, "episodes", "failed", "discarded", "privileged"}}}`.
+
+    "score" is the mean `episode_pdms` and "extended" the mean `episode_epdms`, of the episodes whose scores have these
+    names. Episodes in which a term does not exist have their score under its own name, such as
+    `episode_epdms_without_ec`. Other rates, too, are over the episodes in which they exist.
 
     Subsets are "all", "straight" and, where others than the nominal one were driven, each family. Rates lie in [0, 1],
     but for `ncap_score` of adversarial families in 0 to 5. Intervals are 95 % bootstrap intervals over scenarios.
@@ -56,7 +75,10 @@ def summarize(records: Iterable[dict], seed: int = 0) -> dict[str, dict[str, dic
                 "discarded": len(chosen) - len(left),
                 "privileged": any(r["privileged"] for r in chosen),
             }
-            for rate, read in RATES.items():
+            for name in dict.fromkeys([*_SCORES, *sorted({n for score in done.values() for n in _scores(score)})]):
+                values = [_scores(score).get(name) for score in done.values()]
+                row[_SCORES.get(name, name)] = _interval(values, list(done), seed)
+            for rate, read in _RATES.items():
                 row[rate] = _interval([read(score) for score in done.values()], list(done), seed)
             table[planner][subset] = row
     kept = [record for record in records if record["scenario"] not in useless]
@@ -87,14 +109,16 @@ def _belongs(record: dict, subset: str) -> bool:
 
 
 def summary_table(summary: dict[str, dict[str, dict]]) -> str:
-    """The summary as Markdown, values in percent with their intervals; privileged planners have an asterisk."""
-    rates = ["score", "collision", "at fault", "off road", "progress", "comfort", "TTC"]
-    headers = ["planner", "episodes of", *rates, "score over constant velocity", "NCAP", "n", "failed", "discarded"]
+    """The main figures of the summary as Markdown, values in percent with their intervals; privileged planners have an
+    asterisk."""
+    columns = score_columns(summary)
+    headers = ["planner", "episodes of", *columns.values(), *PRINTED.values()]
+    headers += ["episode_pdms over constant velocity", "NCAP", "n", "failed", "discarded"]
     rows = []
     for subset in next(iter(summary.values()), {}):
         for planner, subsets in summary.items():
             row = subsets[subset]
-            cells = [_cell(row[rate]) for rate in RATES]
+            cells = [_cell(row[key]) if key in row else "-" for key in (*columns, *PRINTED)]
             cells.append(_cell(row[OVER_BASELINE]) if OVER_BASELINE in row else "-")
             cells.append(_cell(row[NCAP], 1.0) if NCAP in row else "-")
             counts = row["episodes"], row["failed"], row["discarded"]
@@ -103,13 +127,25 @@ def summary_table(summary: dict[str, dict[str, dict]]) -> str:
     return markdown_table(headers, rows)
 
 
+def score_columns(summary: dict[str, dict[str, dict]]) -> dict[str, str]:
+    """Keys of the scores in a summary's rows, and their full names: those of which there is any value."""
+    rows = [row for subsets in summary.values() for row in subsets.values()]
+    found = {key for row in rows for key, value in row.items() if isinstance(value, dict) and value["value"] is not None}
+    complete = {key: name for name, key in _SCORES.items() if key in found}
+    return complete | {key: key for key in sorted(found) if key.startswith((f"{PDMS.name}_", f"{EPDMS.name}_"))}
+
+
 def _compare(table: dict, records: list[dict], seed: int) -> None:
     """Beside each other planner, the paired difference of its score to the baseline's."""
     for planner in table:
         for subset in table[planner]:
-            pairs = _paired(records, planner, subset)
+            pairs = {
+                episode: pair
+                for episode, pair in _paired(records, planner, subset).items()
+                if all(score["score_name"] == PDMS.name for score in pair)
+            }
             if planner != BASELINE and pairs:
-                ours, theirs = (np.array([pair[k][SCORE_NAME] for pair in pairs.values()]) for k in (0, 1))
+                ours, theirs = (np.array([pair[k]["score"] for pair in pairs.values()]) for k in (0, 1))
                 found = paired_difference_interval(
                     ours, theirs, [name for name, _ in pairs], np.random.default_rng(seed)
                 )
@@ -132,11 +168,18 @@ def _paired(records: list[dict], planner: str, subset: str) -> dict[tuple[str, i
     return {episode: (score, theirs[episode]) for episode, score in ours.items() if episode in theirs}
 
 
-def _interval(values: list[float], episodes: list[tuple[str, int]], seed: int) -> dict[str, float | None]:
-    if not values:
+def _scores(score: dict) -> dict[str, float]:
+    """Both scores of an episode by their names."""
+    return {score["score_name"]: score["score"], score["extended_name"]: score["extended_score"]}
+
+
+def _interval(values: list[float | None], episodes: list[tuple[str, int]], seed: int) -> dict[str, float | None]:
+    """Of the values that exist; all None if there are none."""
+    known = [(value, name) for value, (name, _) in zip(values, episodes, strict=True) if value is not None]
+    if not known:
         return {"value": None, "low": None, "high": None}
-    names = [name for name, _ in episodes]
-    return clustered_mean_interval(np.array(values), names, np.random.default_rng(seed))._asdict()
+    numbers, names = zip(*known, strict=True)
+    return clustered_mean_interval(np.array(numbers), names, np.random.default_rng(seed))._asdict()
 
 
 def _cell(interval: dict, scale: float = 100.0) -> str:

@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drivewm.evaluation.functional.closed_loop import TTC_HORIZONS_S, pdms
+from drivewm.evaluation.functional.aggregate import pdms
 from drivewm.evaluation.functional.comfort import ComfortLimits
 from drivewm.evaluation.functional.planning import ego_boxes
+from drivewm.evaluation.functional.time_to_collision import TTC_HORIZONS_S
 from drivewm.geometry import se2, se3
 from drivewm.geometry.boxes import bev_corners, polygons_overlap
 from drivewm.planning.idm import IDMPlanner

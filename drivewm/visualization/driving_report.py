@@ -7,7 +7,7 @@ from pathlib import Path
 
 from drivewm.closed_loop.episodes import episode_name
 from drivewm.closed_loop.rollout_files import load_rollout
-from drivewm.closed_loop.summary import NCAP, RATES, SCORE_NAME, discarded
+from drivewm.closed_loop.summary import NCAP, PRINTED, discarded, score_columns
 from drivewm.evaluation.functional.collisions import find_collisions
 from drivewm.visualization.files import write_gif
 from drivewm.visualization.report import Figure, Report, Section, Table
@@ -51,27 +51,30 @@ def worst_episodes(records: Sequence[dict], planner: str, count: int) -> list[di
     """The `count` episodes of a planner with the lowest scores, those in which it was at fault first."""
     useless = discarded(records)
     own = [r for r in records if r["planner"] == planner and r["status"] == "ok" and r["scenario"] not in useless]
-    return sorted(own, key=lambda r: (r["score"][SCORE_NAME], not r["score"]["at_fault"]))[:count]
+    return sorted(own, key=lambda r: (r["score"]["score"], not r["score"]["at_fault"]))[:count]
 
 
 def _rates_table(summary: dict) -> Table:
+    columns = score_columns(summary)
     rows = []
     for planner, subsets in summary.items():
         row = subsets["all"]
         counts = row["episodes"], row["failed"], row["discarded"]
-        rows.append([_title(planner, row), *(_interval(row[rate]) for rate in RATES), *counts])
-    headers = ["planner", *(_words(rate) for rate in RATES), "episodes", "failed", "discarded"]
+        rows.append([_title(planner, row), *(_interval(row.get(key)) for key in (*columns, *PRINTED)), *counts])
+    headers = ["planner", *columns.values(), *PRINTED.values(), "episodes", "failed", "discarded"]
     return Table(
         headers, rows, "Adversarial episodes count only where constant velocity crashes and the expert does not."
     )
 
 
 def _family_tables(summary: dict, families: Sequence[str]) -> list[Table]:
-    rows = [
-        [_title(planner, subsets["all"]), *(_interval(subsets[family]["score"]) for family in families)]
-        for planner, subsets in summary.items()
-    ]
-    tables = [Table(["planner", *map(_words, families)], rows, f"`{SCORE_NAME}`, higher is better.")]
+    tables = []
+    for key, name in score_columns(summary).items():
+        rows = [
+            [_title(planner, subsets["all"]), *(_interval(subsets[family].get(key)) for family in families)]
+            for planner, subsets in summary.items()
+        ]
+        tables.append(Table(["planner", *map(_words, families)], rows, f"`{name}`, higher is better."))
     adversarial = [f for f in families if any(NCAP in subsets[f] for subsets in summary.values())]
     if adversarial:
         rows = [
@@ -91,7 +94,7 @@ def _video(record: dict, folder: Path) -> Figure:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_gif(path, frames, fps=1 / (_EVERY * rollout.dt_s))
     score = record["score"]
-    told = [f"score {score[SCORE_NAME]:.2f}", f"progress {100 * score['progress']:.0f} %"]
+    told = [f"{score['score_name']} {score['score']:.2f}", f"progress {100 * score['progress']:.0f} %"]
     told += [f"collision: {kind}" for kind in score["collision_kinds"]]
     words = f"{_words(record['family'])}, `{record['scenario']}`, variant {record['variant']}: {', '.join(told)}"
     return Figure(path, f"{_words(record['planner'])} drives {record['scenario']}, seen from above", words)

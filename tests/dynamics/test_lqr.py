@@ -61,6 +61,20 @@ def test_a_circle_with_replanning_is_tracked(radius):
     assert state.speed == pytest.approx(speed, abs=0.3)
 
 
+@pytest.mark.parametrize("speed", [3.0, 5.0, 8.0])
+@pytest.mark.parametrize(("radius", "within_m"), [(50.0, 0.1), (-50.0, 0.1), (100.0, 0.05), (-100.0, 0.05)])
+def test_an_arc_is_followed_within_centimetres(radius, within_m, speed):
+    """Begun with the steer of the arc, planned anew every 0.5 s."""
+    tracker = LQRTracker()
+    state = BicycleState(0.0, 0.0, 0.0, speed=speed, steer=math.atan(tracker.vehicle.wheelbase_m / radius))
+    for plan in range(16):
+        reference = tracker.reference(circle(speed, radius, speed / radius * DT_S * plan), DT_S)
+        for step in range(5):
+            state = step_bicycle(state, tracker.control(state, reference, 0.1 * step), 0.1)
+            assert abs(math.hypot(state.x, state.y - radius) - abs(radius)) < within_m
+            assert state.speed == pytest.approx(speed, abs=0.01)
+
+
 def test_it_stops_where_the_plan_stops_and_starts_again():
     still = Reference.from_poses(np.zeros((9, 3)), DT_S)
     states = follow(BicycleState(0.0, 0.0, 0.0, speed=3.0), still, 4.0)

@@ -1,8 +1,7 @@
-"""Closed-loop score of a driven episode: NAVSIM's PDM score, taken over the whole episode.
+"""Closed-loop scores of a driven episode: NAVSIM's PDM score and its extension, taken over the whole episode.
 
 NAVSIM scores a 4 s unroll on a log; here every term looks at all steps of a reactive episode (10 Hz in the town), so
-the number is *PDMS-like* and called `episode_pdms`: it does not compare with published PDMS values. Further terms
-(direction, lights, lane keeping: EPDMS) belong beside these, under their own score's name.
+the numbers are called `episode_pdms` and `episode_epdms`: they do not compare with published values of PDMS and EPDMS.
 """
 
 from __future__ import annotations
@@ -11,22 +10,15 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from drivewm.evaluation.functional.collisions import (
-    Collision,
-    find_collisions,
-    in_intersection,
-    is_ahead,
-    is_behind,
-    overlaps,
-    straddles_lanes,
-)
-from drivewm.evaluation.functional.comfort import comfort_signals, comfortable_steps
+from drivewm.evaluation.functional.aggregate import EPDMS, PDMS
+from drivewm.evaluation.functional.collisions import Collision, find_collisions
+from drivewm.evaluation.functional.comfort import comfort_signals, comfortable_steps, comfortable_with_history
+from drivewm.evaluation.functional.extended_comfort import extended_comfort
+from drivewm.evaluation.functional.rules import direction_compliance, lane_keeping, light_compliance, route_steps
+from drivewm.evaluation.functional.time_to_collision import time_to_collision_violated
 from drivewm.geometry.boxes import bev_corners
 from drivewm.structures import OCC3D, Rollout
 
-TTC_HORIZONS_S = (0.0, 0.3, 0.6, 0.9)
-"""Times [s] by which ego and agents are moved straight on."""
-_TTC_MIN_SPEED = 0.005
 _SHORT_PROGRESS_M = 5.0
 # Between two steps the ego moves less than this along the route, so a route that crosses itself is no ambiguity.
 _PROJECTION_WINDOW_M = 20.0
@@ -34,18 +26,31 @@ _PROJECTION_WINDOW_M = 20.0
 
 @dataclass(frozen=True)
 class EpisodeScore:
-    """Terms and score of one episode. All terms lie in [0, 1], higher is better.
+    """Scores and terms of one episode. All scores and terms lie in [0, 1], higher is better.
+
+    A term that does not exist is None: DAC, DDC and LK without a map, TLC without a map or lights, HC without a
+    warm-up, EC without plans 0.5 s apart. It is left out of the scores, which then have other names.
 
     Attributes:
-        episode_pdms: `nc * dac * (5 ep + 5 ttc + 2 comfort) / 12`.
+        score: `nc * dac * (5 ep + 5 ttc + 2 comfort) / 12`.
+        score_name: `episode_pdms`, or what is missing from it: `episode_pdms_without_dac`.
+        extended_score: `nc * dac * ddc * tlc * (5 extended_ep + 5 ttc + 2 lk + 2 hc + 2 ec) / 16`.
+        extended_name: `episode_epdms`, or what is missing from it.
         nc: no at-fault collision: 0 after one with an agent, 0.5 with a static object, else 1.
         dac: drivable-area compliance: 1 if all four corners stayed on the drivable area.
-        ep: ego progress against the reference (`ego_progress`).
+        ddc: driving-direction compliance (`rules.direction_compliance`).
+        tlc: traffic-light compliance (`rules.light_compliance`).
+        ep: ego progress against the reference (`ego_progress`), times `nc * dac`.
+        extended_ep: the same times all four multipliers of the extended score.
         ttc: 1 if no projected collision came up within 0.9 s.
+        lk: lane keeping (`rules.lane_keeping`).
         comfort: 1 if all comfort bounds held at all steps.
+        hc: the same, smoothed with the warm-up before them.
+        ec: share of plans that agree with the one before (`extended_comfort`).
+        excused: terms that count as 1 in the scores because the human driver got them as 0.
         collided: any collision, also those of others' fault.
         at_fault: an at-fault collision, also with static objects.
-        off_road_share: share of steps with a corner off the drivable area.
+        off_road_share: share of steps with a corner off the drivable area, None without a map.
         comfortable_share: share of steps inside the comfort bounds.
         progress: distance made along the route against the reference's, in [0, 1], whatever happened on the way (unlike
             `ep`, which is 0 after an at-fault collision); 1 where the reference is at most 5 m.
@@ -57,15 +62,25 @@ class EpisodeScore:
         collision_kinds: how each collision came about, in order.
     """
 
-    episode_pdms: float
+    score: float
+    score_name: str
+    extended_score: float
+    extended_name: str
     nc: float
-    dac: float
+    dac: float | None
+    ddc: float | None
+    tlc: float | None
     ep: float
+    extended_ep: float
     ttc: float
+    lk: float | None
     comfort: float
+    hc: float | None
+    ec: float | None
+    excused: tuple[str, ...]
     collided: bool
     at_fault: bool
-    off_road_share: float
+    off_road_share: float | None
     comfortable_share: float
     progress: float
     progress_m: float
@@ -77,45 +92,52 @@ class EpisodeScore:
 
     def to_dict(self) -> dict:
         """Plain values for JSON."""
-        return asdict(self) | {"collision_kinds": list(self.collision_kinds)}
+        return asdict(self) | {"collision_kinds": list(self.collision_kinds), "excused": list(self.excused)}
 
 
-def score_episode(rollout: Rollout, reference_progress_m: float) -> EpisodeScore:
+def score_episode(rollout: Rollout, reference_progress_m: float, human: EpisodeScore | None = None) -> EpisodeScore:
     """Score a driven episode.
 
     Args:
         rollout: what happened, scored steps only.
         reference_progress_m: distance along the route [m] that a reference driver makes in the same scenario (NAVSIM:
             its PDM planner). Evaluation runs no planner, so it is given.
+        human: score of the human driver in the same recorded scene. What the human gets as 0 counts as 1 for the
+            planner, in both scores (NAVSIM v2's human filter). The terms themselves stay as measured.
 
     Raises:
         ValueError: if the ego's motion is not finite or the reference is negative: a crashed planner is no score.
     """
-    if not (np.isfinite(rollout.poses).all() and np.isfinite(rollout.speed).all()):
-        raise ValueError("the rollout's poses and speeds must be finite")
+    if not all(np.isfinite(a).all() for a in (rollout.poses, rollout.speed, rollout.acceleration, rollout.warm_up)):
+        raise ValueError("the rollout's poses, speeds, accelerations and warm-up must be finite")
     collisions = find_collisions(rollout)
-    nc = 1.0
-    for collision in collisions:
-        if collision.at_fault:
-            nc = min(nc, 0.0 if rollout.agents.label[collision.agent] in OCC3D.movable else 0.5)
-    off_road = off_road_steps(rollout)
-    dac = float(not off_road.any())
-    station = route_progress(rollout.route, rollout.ego_boxes()[:, :2])
-    made_m = float(station[-1] - station[0])
-    ep = ego_progress(made_m, reference_progress_m, multiplier=nc * dac)
-    ttc = float(not time_to_collision_violated(rollout))
+    off_road = None if rollout.road_map is None else off_road_steps(rollout)
     calm = comfortable_steps(comfort_signals(rollout.poses[:, 2], rollout.speed, rollout.acceleration, rollout.dt_s))
-    comfort = float(calm.all())
+    calm_with_history = comfortable_with_history(rollout)
+    terms: dict[str, float | None] = {
+        "nc": _no_collision(rollout, collisions),
+        "dac": None if off_road is None else float(not off_road.any()),
+        **_rules(rollout),
+        "ttc": float(not time_to_collision_violated(rollout)),
+        "comfort": float(calm.all()),
+        "hc": None if calm_with_history is None else float(calm_with_history.all()),
+        "ec": extended_comfort(rollout),
+    }
+    made_m = made_progress_m(rollout)
+    counted = human_filter(terms, human)
+    for name, formula in (("ep", PDMS), ("extended_ep", EPDMS)):
+        terms[name] = ego_progress(made_m, reference_progress_m, formula.multiplier(counted))
+    counted = human_filter(terms, human)
     return EpisodeScore(
-        episode_pdms=pdms(nc, dac, ep, ttc, comfort),
-        nc=nc,
-        dac=dac,
-        ep=ep,
-        ttc=ttc,
-        comfort=comfort,
+        score=PDMS.score(counted),
+        score_name=PDMS.score_name(counted),
+        extended_score=EPDMS.score(counted),
+        extended_name=EPDMS.score_name(counted),
+        **terms,
+        excused=tuple(name for name in terms if counted[name] != terms[name]),
         collided=bool(collisions),
         at_fault=any(c.at_fault for c in collisions),
-        off_road_share=float(off_road.mean()),
+        off_road_share=None if off_road is None else float(off_road.mean()),
         comfortable_share=float(calm.mean()),
         progress=ego_progress(made_m, reference_progress_m, multiplier=1.0),
         progress_m=made_m,
@@ -127,9 +149,33 @@ def score_episode(rollout: Rollout, reference_progress_m: float) -> EpisodeScore
     )
 
 
-def pdms(nc: float, dac: float, ep: float, ttc: float, comfort: float) -> float:
-    """NAVSIM v1's aggregate: `NC * DAC * (5 EP + 5 TTC + 2 C) / 12`."""
-    return nc * dac * (5 * ep + 5 * ttc + 2 * comfort) / 12
+def human_filter(terms: dict[str, float | None], human: EpisodeScore | None) -> dict[str, float | None]:
+    """The terms as they count: 1 for each that the human driver gets as 0. A term that does not exist stays None.
+
+    EP goes by the human's progress alone: the multipliers in it are excused themselves.
+    """
+    if human is None:
+        return terms
+    failed = {name: value == 0 for name, value in vars(human).items()}
+    failed["ep"] = failed["extended_ep"] = failed["progress"]
+    return {name: 1.0 if failed[name] and value is not None else value for name, value in terms.items()}
+
+
+def _no_collision(rollout: Rollout, collisions: list[Collision]) -> float:
+    labels = [rollout.agents.label[collision.agent] for collision in collisions if collision.at_fault]
+    return min((0.0 if label in OCC3D.movable else 0.5 for label in labels), default=1.0)
+
+
+def _rules(rollout: Rollout) -> dict[str, float | None]:
+    """DDC, LK and TLC, None where map or lights are not known."""
+    if rollout.road_map is None:
+        return {"ddc": None, "lk": None, "tlc": None}
+    steps = route_steps(rollout)
+    return {
+        "ddc": direction_compliance(rollout, steps),
+        "lk": lane_keeping(rollout, steps),
+        "tlc": None if rollout.lights is None else light_compliance(rollout),
+    }
 
 
 def impact_speed(rollout: Rollout, collision: Collision) -> float:
@@ -176,6 +222,12 @@ def ego_progress(progress_m: float, reference_m: float, multiplier: float) -> fl
     return float(own / best)
 
 
+def made_progress_m(rollout: Rollout) -> float:
+    """Distance that the ego's centre made along the route [m], negative if it went back."""
+    station = route_progress(rollout.route, rollout.ego_boxes()[:, :2])
+    return float(station[-1] - station[0])
+
+
 def route_progress(route: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Arc length `(T,)` [m] along the route `(P, 2)` of a path's nearest points; path `points (T, 2)`, same frame.
 
@@ -194,41 +246,3 @@ def route_progress(route: np.ndarray, points: np.ndarray) -> np.ndarray:
             distance = np.where(away <= max(_PROJECTION_WINDOW_M, away.min()), distance, np.inf)
         progress[t] = station[distance.argmin()]
     return progress
-
-
-def time_to_collision_violated(rollout: Rollout) -> bool:
-    """Would the ego, moving straight on for up to 0.9 s, hit an agent that moves straight on too?
-
-    Counted are agents ahead (within 30 degrees), and in intersections, between lanes or off the road all that are not
-    behind. An agent that hit the ego through its own fault is dropped; one that comes near in a way that does not
-    count (a cut-in from the side) is excused as long as that approach lasts. NAVSIM drops it for the rest of its 4 s,
-    too long for an episode, and looks up the agents' recorded future; in a reactive episode that future already holds
-    their braking, so they are projected as in nuPlan.
-    """
-    dropped = {c.agent: c.step for c in find_collisions(rollout) if not c.at_fault}
-    excused: dict[int, int] = {}
-    hits = np.stack([overlaps(rollout, ahead) for ahead in TTC_HORIZONS_S])
-    for step in np.flatnonzero(hits.any((0, 2)) & (rollout.speed >= _TTC_MIN_SPEED)):
-        pose = rollout.poses[step]
-        for horizon, agent in np.argwhere(hits[:, step]).tolist():
-            if dropped.get(agent, len(rollout.poses)) <= step:
-                continue
-            if excused.get(agent, -2) < step - 1:
-                # Seen from the ego: both have moved on, so that only their difference counts.
-                ahead_s, velocity = TTC_HORIZONS_S[horizon], np.nan_to_num(rollout.agents.velocity[step, agent])
-                ego_velocity = rollout.speed[step] * np.array([np.cos(pose[2]), np.sin(pose[2])])
-                position = rollout.agents.boxes[step, agent, :2] + ahead_s * (velocity - ego_velocity)
-                if is_ahead(pose, position) or (not is_behind(pose, position) and _in_exposed_area(rollout, step)):
-                    return True
-            excused[agent] = int(step)
-    return False
-
-
-def _in_exposed_area(rollout: Rollout, step: int) -> bool:
-    box = rollout.ego_boxes()[step]
-    corners = bev_corners(box)
-    return (
-        not rollout.road_map.is_drivable(corners).all()
-        or in_intersection(rollout.road_map, box[:2])
-        or straddles_lanes(rollout.road_map, corners)
-    )

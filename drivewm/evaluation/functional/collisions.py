@@ -68,8 +68,8 @@ def find_collisions(rollout: Rollout) -> list[Collision]:
     """All collisions of an episode, in the order of time.
 
     At fault is the ego that hits a stopped agent or any agent with its front bumper, or one laterally while it is in
-    several lanes or off the drivable area. Not at fault: an ego that stands, or is hit from behind (nuPlan's
-    `no_ego_at_fault_collisions`, as NAVSIM applies it).
+    several lanes or off the drivable area (or where no map can tell). Not at fault: an ego that stands, or is hit from
+    behind (nuPlan's `no_ego_at_fault_collisions`, as NAVSIM applies it).
     """
     hit = overlaps(rollout)
     first = np.where(hit.any(0), hit.argmax(0), len(hit))
@@ -79,8 +79,7 @@ def find_collisions(rollout: Rollout) -> list[Collision]:
         kind = _kind(rollout, step, int(agent))
         at_fault = kind in (CollisionKind.AGENT_STOPPED, CollisionKind.FRONT)
         if kind is CollisionKind.LATERAL:
-            corners = bev_corners(rollout.ego_boxes()[step])
-            at_fault = straddles_lanes(rollout.road_map, corners) or not rollout.road_map.is_drivable(corners).all()
+            at_fault = leaves_its_lane(rollout.road_map, bev_corners(rollout.ego_boxes()[step]))
         found.append(Collision(step, int(agent), kind, bool(at_fault)))
     return found
 
@@ -146,6 +145,11 @@ def straddles_lanes(road_map: RoadMap, corners: np.ndarray) -> bool:
         if any(joint.all() for joint in (inside, *following)):
             return False
     return len(held) > 1
+
+
+def leaves_its_lane(road_map: RoadMap | None, corners: np.ndarray) -> bool:
+    """Are the corners `(4, 2)` [m] spread over several lanes, or one off the drivable area? Without a map: yes."""
+    return road_map is None or straddles_lanes(road_map, corners) or not road_map.is_drivable(corners).all()
 
 
 def in_intersection(road_map: RoadMap, point: np.ndarray) -> bool:

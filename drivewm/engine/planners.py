@@ -16,15 +16,17 @@ from drivewm.planning.learned import LearnedPlanner
 def learned_spec(config: str | Path, checkpoint: str | Path, options: dict | None = None) -> PlannerSpec:
     """How to drive a checkpoint; the config, with options as of `--cfg-options`, must be that of its training.
 
+    Any model with a `plan(history, route)` can be driven. Tables call it by its `planner_name`, else "learned".
+
     Raises:
         FileNotFoundError, ValueError: as `load_config` and `load_checkpoint` do; here and not in a worker process.
     """
     checkpoint = resolve_checkpoint(checkpoint)
     build = partial(_planner, str(config), str(checkpoint), json.dumps(options or {}, sort_keys=True))
-    grid = build().model.grid
+    planner = build()
     num_history = load_config(config, options).test_dataloader.dataset.num_history
     digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
-    return PlannerSpec("learned", build, identity=digest, grid=grid, num_history=num_history)
+    return PlannerSpec(planner.name, build, identity=digest, grid=planner.model.grid, num_history=num_history)
 
 
 @lru_cache(maxsize=2)

@@ -26,10 +26,9 @@ class LearnedPlanner:
     The model should be in evaluation mode.
     """
 
-    name = "learned"
-
     def __init__(self, model: PlanningModel):
         self.model = model
+        self.name = getattr(model, "planner_name", "learned")
 
     def plan(self, inputs: PlanningInput) -> Trajectory:
         """Poses `(B, 8, 3)` on the CPU, wherever the model runs."""

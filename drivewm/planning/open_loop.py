@@ -7,10 +7,13 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from drivewm.geometry import se2
+from drivewm.planning.constant_turn_rate import ConstantTurnRatePlanner
 from drivewm.planning.constant_velocity import ConstantVelocityPlanner
 from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
 from drivewm.structures import EgoState, PlanningInput, SceneClip, Trajectory
 
+BASELINES = (ConstantVelocityPlanner, ConstantTurnRatePlanner)
+"""Always in the table. Going straight at the present speed *is* constant velocity: it has no row of its own."""
 _STEP_TOLERANCE_S = 0.1
 
 
@@ -18,8 +21,9 @@ def open_loop_samples(clip: SceneClip, plans: dict[str, Trajectory]) -> list[dic
     """One dict a clip, with all under "planning": `plans` by planner name, and the baselines'."""
     history, truth = clip.history(), driven(clip)
     inputs = PlanningInput(history, EgoState.from_history(history), (None,) * len(clip), clip.route)
-    plans = plans | {planner.name: planner().plan(inputs) for planner in (ConstantVelocityPlanner,)}
+    plans = plans | {planner.name: planner().plan(inputs) for planner in BASELINES}
     boxes, boxes_valid = _future_boxes(clip)
+    command = None if clip.route is None else clip.route.command()
     return [
         {
             "planning": {
@@ -30,6 +34,7 @@ def open_loop_samples(clip: SceneClip, plans: dict[str, Trajectory]) -> list[dic
                 "boxes": None if boxes is None else boxes[b],
                 "boxes_valid": None if boxes is None else boxes_valid[b],
                 "scene": clip.scene[b],
+                "command": None if clip.route is None else int(command[b]),
             }
         }
         for b in range(len(clip))

@@ -17,7 +17,7 @@ _BIN, _BLUR = np.radians(0.05), np.radians(0.7)
 _LIMIT = np.radians(45.0)
 _STARTS_M = (1.0, 1.4, 1.8, 2.2)
 _STEPS = np.array([0.2, 0.2, 0.1, 0.01, 0.01])
-_MAX_POINTS = 40_000
+_MAX_POINTS = 20_000
 MIN_SHARPNESS = 0.1
 """Below it there are no rings: unordered points have about 0.01."""
 
@@ -33,8 +33,7 @@ def sharpness(elevation: np.ndarray) -> float:
 
     Unlike the entropy, it does not fall when all elevations are squeezed together.
     """
-    edges = np.arange(-_LIMIT, _LIMIT + _BIN, _BIN)
-    count = np.histogram(elevation, edges)[0] / max(len(elevation), 1)
+    count = np.histogram(elevation, round(2 * _LIMIT / _BIN), (-_LIMIT, _LIMIT))[0] / max(len(elevation), 1)
     fine = gaussian_filter1d(count, 1.0, mode="constant")
     coarse = gaussian_filter1d(count, _BLUR / _BIN, mode="constant")
     there = fine > 0

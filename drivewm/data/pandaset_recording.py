@@ -102,12 +102,12 @@ def read_pandaset(file: Path) -> Recording:
     T_world_middle = T_world_pose.copy()
     T_world_middle[:, :3, 3] -= 0.5 * (T_world_pose[:, :3, :3] @ motion[..., None])[..., 0]
 
+    T_pose_ego = _on_the_road(file, np.concatenate(middle), label)
     keyframes = np.arange(0, len(points), max(1, round(KEYFRAME_S / sweep_s)))
     T_pose_lidar, sharpness = estimate_T_pose_lidar([middle[k] for k in keyframes], motion[keyframes])
     if sharpness < MIN_SHARPNESS:
         raise DataError(file, "points", f"no rings (sharpness {sharpness:.3f})", "sweeps of a spinning LiDAR, in order")
     labels = split_sweeps(label, pointer)
-    T_pose_ego = _on_the_road(file, np.concatenate(middle), label)
     T_world_ego = T_world_middle @ T_pose_ego
     T_global_world = se3.inverse(T_world_ego[0])
     keep = [~_on_roof(p) for p in points]

@@ -14,7 +14,6 @@ from drivewm.engine import Bfloat16OptimWrapper, ClipPreprocessor, ResumableTrai
 from drivewm.evaluation.metrics import OccupancyForecastMetric, OpenLoopPlanningMetric
 from drivewm.planning.joint import DrivingModel
 
-planner_name = "learned"
 tokenizer = dict(grid=grid, label_dim=8, channels=(64, 128), blocks=2, code_dim=32, vocab_size=1024)
 tokenizer_checkpoint = "work_dirs/occupancy_town/last_checkpoint"
 model = dict(

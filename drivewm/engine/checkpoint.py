@@ -14,11 +14,12 @@ from drivewm.world_model import WorldModel
 
 
 def describe_model(model: nn.Module) -> dict:
-    """What a checkpoint says about its model, in plain types: class, voxel grid and token specs."""
+    """What a checkpoint says about its model, in plain types: class, voxel grid (None: it sees none), token specs."""
+    grid = model.grid
     specs = model.specs if hasattr(model, "specs") else (model.spec,)
     return {
         "model": type(model).__name__,
-        "grid": {"range_m": list(model.grid.range_m), "voxel_m": model.grid.voxel_m},
+        "grid": None if grid is None else {"range_m": list(grid.range_m), "voxel_m": grid.voxel_m},
         "tokens": [{"modality": s.modality, "shape": list(s.shape), "vocab_size": s.vocab_size} for s in specs],
     }
 

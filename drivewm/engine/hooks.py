@@ -75,7 +75,7 @@ class GridCheckHook(Hook):
 
     def _check(self, runner: Runner, dataset) -> None:
         grid = bare_model(runner).grid
-        if dataset.grid != grid:
+        if grid is not None and dataset.grid != grid:
             raise ValueError(
                 f"the dataset {dataset.index.folder} has the grid {dataset.grid}, but the config's model has {grid}"
             )

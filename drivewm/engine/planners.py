@@ -42,7 +42,7 @@ def planner_spec(text: str, deadline_s: float = math.inf) -> PlannerSpec:
     Args:
         text: the name of a baseline; a config file that holds `planner = dict(type=MyPlanner, ...)`, and for
             what it wants to see besides boxes `observes = dict(grid=VoxelGrid(...), lidar=True, num_history=5)`; or
-            `CONFIG:CHECKPOINT` of a trained model, where CONFIG holds its `planner_name`.
+            `CONFIG:CHECKPOINT` of a trained model that plans.
         deadline_s: a plan that takes longer is a failure [s].
 
     Raises:
@@ -82,18 +82,19 @@ def _configured(config: str, *oracle: object) -> Planner:
 
 def _trained_spec(config: str, checkpoint: Path, deadline_s: float) -> PlannerSpec:
     """The config must be that of the training. Errors are raised here and not in a worker process."""
-    name = load_config(config).get("planner_name")
-    if not name:
-        raise ValueError(f"{config}: there is no planner_name, so it is no config of a model that plans")
     checkpoint = resolve_checkpoint(checkpoint)
-    build = partial(_trained, name, config, str(checkpoint))
-    grid = build().model.grid
+    build = partial(_trained, config, str(checkpoint))
+    planner = build()
     num_history = load_config(config).test_dataloader.dataset.num_history
     digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
-    return PlannerSpec(name, build, deadline_s=deadline_s, identity=digest, grid=grid, num_history=num_history)
+    grid = planner.model.grid
+    return PlannerSpec(planner.name, build, deadline_s=deadline_s, identity=digest, grid=grid, num_history=num_history)
 
 
-@lru_cache(maxsize=2)
-def _trained(name: str, config: str, checkpoint: str) -> LearnedPlanner:
+@lru_cache(maxsize=4)
+def _trained(config: str, checkpoint: str) -> LearnedPlanner:
     """One model a process, however many tasks it drives."""
-    return LearnedPlanner(load_model(config, checkpoint), name)
+    model = load_model(config, checkpoint)
+    if not hasattr(model, "planner_name"):
+        raise ValueError(f"{config}: its model, {type(model).__name__}, does not plan")
+    return LearnedPlanner(model)

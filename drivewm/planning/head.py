@@ -99,13 +99,7 @@ class TrajectoryHead(nn.Module):
         stop_m = torch.full_like(speed, torch.inf) if route is None else route.stop_m.to(speed)
         tokens = torch.cat([self._step_tokens(path, now, stop_m), self._route_tokens(state, path, stop_m)], dim=1)
         raw = self.output(self.trunk(tokens)[:, :PLAN_STEPS]).float()
-        # Learning starts from "keep the speed": the inverse of softplus at the present one.
-        keep = torch.log(torch.expm1(now.clamp_min(_SLOWEST / _SPEED_SCALE)))
-        speed = _SPEED_SCALE * F.softplus(raw[..., 0] + keep)
-        progress = torch.cumsum(PLAN_DT_S * speed, dim=1)
-        # an ego that stands cannot slip sideways
-        lateral = self.max_lateral_m * torch.tanh(raw[..., 1]) * (1 - torch.exp(-progress / _SLIP_M))
-        return Trajectory.from_poses(path.poses(progress, lateral), PLAN_DT_S)
+        return follow(path, raw, _SPEED_SCALE * now[:, 0], self.max_lateral_m)
 
     def _route_tokens(self, state: Tensor, path: RoutePath, stop_m: Tensor) -> Tensor:
         """`(B, samples, hidden)`: at each station the state, how the route bends, whether a light is red before it."""
@@ -127,6 +121,26 @@ class TrajectoryHead(nn.Module):
         `(B, 1)`."""
         place = torch.stack([path.start_offset, path.start_slope, torch.exp(-stop_m / _LIGHT_M)], dim=-1)
         return self.query + self.embed_ego(torch.cat([speed, place], dim=-1).to(self.query))[:, None]
+
+
+def follow(path: RoutePath, raw: Tensor, speed: Tensor, max_lateral_m: float) -> Trajectory:
+    """A network's output as a plan along a path.
+
+    Args:
+        path: to follow.
+        raw: `(B, 8, 2)` any numbers: speed during each step, sideways displacement at its end; 0 keeps the speed.
+        speed: `(B,)` [m/s] that 0 stands for.
+        max_lateral_m: bound of the sideways displacement.
+
+    Returns:
+        a Trajectory whose progress never falls.
+    """
+    # The inverse of softplus at the speed.
+    keep = torch.log(torch.expm1(speed.clamp_min(_SLOWEST)[:, None] / _SPEED_SCALE))
+    progress = torch.cumsum(PLAN_DT_S * _SPEED_SCALE * F.softplus(raw[..., 0] + keep), dim=1)
+    # an ego that stands cannot slip sideways
+    lateral = max_lateral_m * torch.tanh(raw[..., 1]) * (1 - torch.exp(-progress / _SLIP_M))
+    return Trajectory.from_poses(path.poses(progress, lateral), PLAN_DT_S)
 
 
 def planning_loss(plan: Trajectory, target: Trajectory, caution: float = 3.0) -> dict[str, Tensor]:

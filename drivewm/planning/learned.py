@@ -13,7 +13,13 @@ from drivewm.structures.trajectory import Trajectory
 
 
 class PlanningModel(Protocol):
-    """A trained model that plans from what was observed."""
+    """A trained model that plans from what was observed.
+
+    Attributes:
+        planner_name: how tables call it.
+    """
+
+    planner_name: str
 
     def plan(self, history: History, route: Route | None) -> Trajectory:
         """Poses `(B, 8, 3)` in the ego frame at t0."""
@@ -26,8 +32,9 @@ class LearnedPlanner:
     The model should be in evaluation mode.
     """
 
-    def __init__(self, model: PlanningModel, name: str = "learned"):
-        self.model, self.name = model, name
+    def __init__(self, model: PlanningModel):
+        self.model = model
+        self.name = model.planner_name
 
     def plan(self, inputs: PlanningInput) -> Trajectory:
         """Poses `(B, 8, 3)` on the CPU, wherever the model runs."""

@@ -43,5 +43,5 @@ def test_what_is_no_planner_is_refused(tmp_path):
     config.write_text("planner = dict(margin_m=0.7)\n")
     with pytest.raises(ValueError, match="expected dict\\(type=a planner's class"):
         planner_spec(str(config))
-    with pytest.raises(ValueError, match="no planner_name"):
-        planner_spec(f"{config}:checkpoint.pth")
+    with pytest.raises(FileNotFoundError, match="no checkpoint"):
+        planner_spec(f"configs/planners/ego_mlp_town.py:{tmp_path / 'none.pth'}")

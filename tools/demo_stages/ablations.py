@@ -21,7 +21,7 @@ def write_ablations(index: Path, model_folder: Path, path: Path) -> None:
 
     from drivewm.data import NuScenesClips, collate
     from drivewm.evaluation.functional.occupancy import confusion_counts, miou
-    from drivewm.planning.joint import driven
+    from drivewm.planning.open_loop import driven
     from drivewm.structures import OCC3D, EgoState
 
     model = load_driving_model(model_folder)

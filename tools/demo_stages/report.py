@@ -98,7 +98,7 @@ def forecast_report_table(forecasts: dict, caption: str):
 def _planning_section(flat: dict):
     from drivewm.visualization.report import Section, Table
 
-    names = [name for name in ("learned", "constant_velocity") if f"{name}/l2_instant/1s" in flat]
+    names = [name for name in ("learned", "constant_velocity", "constant_turn_rate") if f"{name}/l2_instant/1s" in flat]
     rows = [[name.replace("_", " "), *(flat[f"{name}/l2_instant/{h}"] for h in HORIZONS)] for name in names]
     table = Table(
         ["plan", *(f"L2 {h} [m]" for h in HORIZONS)],

@@ -16,7 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from drivewm.geometry import se2
 from drivewm.geometry.boxes import bev_corners, polygons_overlap
+from drivewm.structures.road_map import RoadMap
 
 
 class Mask(enum.Enum):
@@ -72,6 +74,22 @@ def polygon_collisions(ego: np.ndarray, boxes: np.ndarray, valid: np.ndarray) ->
         raise ValueError(f"expected boxes (..., F, M, 7) for ego {ego.shape}, got {boxes.shape}, valid {valid.shape}")
     overlap = polygons_overlap(bev_corners(ego)[..., None, :, :], bev_corners(boxes))
     return (overlap & valid).any(-1)
+
+
+def off_road(ego: np.ndarray, pose: np.ndarray, road_map: RoadMap) -> np.ndarray:
+    """Is any corner of the ego's footprint off the drivable area?
+
+    Args:
+        ego: `(..., 7)` the ego's boxes in the ego frame at t0 (`ego_boxes`).
+        pose: `(3,)` of that frame: global x, y [m], yaw [rad].
+        road_map: in the global frame; outside of its raster nothing is drivable.
+
+    Returns:
+        bool `(...)`.
+    """
+    corners = bev_corners(ego)
+    placed = se2.transform_points(np.asarray(pose, np.float64), corners.reshape(-1, 2)).reshape(corners.shape)
+    return ~road_map.is_drivable(placed).all(-1)
 
 
 def average_at(values: np.ndarray, valid: np.ndarray, step: int, mask: Mask = Mask.VALID) -> Average:

@@ -6,7 +6,6 @@ speed that each driver wishes for, by about 10 %, and in the town what else chan
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -29,6 +28,7 @@ SPARE_S = 6.0
 """Recorded still longer, so that who drives faster has a path to follow."""
 EGO_TRACK = -1
 _REACH_M = 60.0
+_PARKED_M = 250.0
 _HEADING_SPREAD = 0.05  # [rad], of constant-velocity agents
 _FAR_AWAY = np.array([1e6, 1e6, 0.0, 1.0, 1.0, 1.0, 0.0])
 
@@ -76,7 +76,7 @@ def now_step() -> int:
     return round(HISTORY_S / DT_S)
 
 
-def scored(tracks: AgentTracks, category: tuple[str, ...], moves: np.ndarray) -> np.ndarray:
+def scored(tracks: AgentTracks, moves: np.ndarray) -> np.ndarray:
     """Whom to score: motor vehicles that move (`(N,)` bool), within 60 m of the ego at t0."""
     step = now_step()
     ego = tracks.boxes[step, tracks.track == EGO_TRACK][0]
@@ -164,7 +164,7 @@ class TownScene:
         parked = np.isin(tracks.track, np.concatenate([m.track[m.parked] for m in moments]))
         category = tuple(category[track] for track in tracks.track)
         lights = LightStates(simulator.light_states()[0], np.array(red))
-        subjects = scored(tracks, category, ~parked)
+        subjects = scored(tracks, ~parked)
         self.scene = LoggedScene(scenario.name, tracks, category, subjects, RoadEdge(road_map), road_map, lights)
 
     def rollout(self, seed: int, ego_replays: bool = False) -> AgentTracks:
@@ -182,9 +182,9 @@ class TownScene:
 
 
 def _everybody(simulator: TownSimulator) -> AgentBoxes:
-    """All within twice the reach of the ego (parked ones anywhere else do not matter), and the ego itself."""
+    """All others and the ego; parked vehicles only where somebody who is scored may come."""
     others, ego = simulator.boxes(), simulator.traffic.boxes()[:1]
-    near = ~others.parked | (np.hypot(*(others.boxes[:, :2] - ego[0, :2]).T) <= 4 * _REACH_M)
+    near = ~others.parked | (np.hypot(*(others.boxes[:, :2] - ego[0, :2]).T) <= _PARKED_M)
     return AgentBoxes(
         np.vstack([others.boxes[near], ego]),
         np.vstack([others.velocity[near], simulator.traffic.velocity()[:1]]),
@@ -193,6 +193,3 @@ def _everybody(simulator: TownSimulator) -> AgentBoxes:
         (*(others.category[i] for i in np.flatnonzero(near)), "vehicle.car"),
         np.append(others.parked[near], False),
     )
-
-
-Simulator = Callable[[int], AgentTracks]

@@ -60,7 +60,7 @@ class LogAgents:
             raise ValueError(f"speed_factor must be {count} positive numbers, got {speed_factor}")
         self.tracks, self.category, self.dt_s, self.idm, self._factor = tracks, tuple(category), dt_s, idm, factor
         self._recorded_velocity = _velocity(tracks, dt_s)
-        moves = _extent(tracks) > _MOVES_M
+        moves = extent(tracks) > _MOVES_M
         self._parked = ~moves & np.isin(tracks.label, MOTOR_VEHICLES)
         reacts = moves & np.isin(tracks.label, MOTOR_VEHICLES) & (idm is not None)
         speed = np.hypot(*np.moveaxis(self._recorded_velocity, -1, 0))
@@ -209,7 +209,7 @@ def _outline(boxes: np.ndarray) -> np.ndarray:
     return np.concatenate([corners, (corners + np.roll(corners, -1, axis=1)) / 2], axis=1)
 
 
-def _extent(tracks: AgentTracks) -> np.ndarray:
+def extent(tracks: AgentTracks) -> np.ndarray:
     """How far each track gets away from where it was first `(N,)` [m]."""
     if tracks.valid.size == 0:
         return np.zeros(tracks.valid.shape[1])

@@ -186,18 +186,20 @@ class _Driver:
 
     def leaders(self, boxes: np.ndarray, velocity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gap [m] to each of `boxes (M, 7)` that is in the way, and its speed along the path there [m/s]."""
-        reach = _SIGHT_M + self.size[0]
-        own = self.box()
-        near = np.hypot(boxes[:, 0] - own[0], boxes[:, 1] - own[1]) < reach
+        low, high, half = self.station - 10.0, self.station + _SIGHT_M, self.size[1] / 2
+        own = self.path.pose(self.station)
+        near = np.hypot(boxes[:, 0] - own[0], boxes[:, 1] - own[1]) < _SIGHT_M
+        boxes, velocity = boxes[near], velocity[near]
+        along, left = self.path.project(boxes[:, :2], low, high)
+        # By the circle around each box first: most are far from the strip.
+        near = (along > self.station) & (np.abs(left) < half + np.hypot(boxes[:, 3], boxes[:, 4]) / 2)
         boxes, velocity = boxes[near], velocity[near]
         if not len(boxes):
             return np.zeros(0), np.zeros(0)
-        points = np.concatenate([boxes[:, None, :2], _outline(boxes)], axis=1)
-        low, high = self.station - 10.0, self.station + _SIGHT_M
-        along, left = (v.reshape(len(boxes), -1) for v in self.path.project(points.reshape(-1, 2), low, high))
-        beside, half = np.isfinite(left), self.size[1] / 2
-        in_strip = (np.where(beside, left, np.inf).min(1) < half) & (np.where(beside, left, -np.inf).max(1) > -half)
-        leads = in_strip & (along[:, 0] > self.station)
+        points = _outline(boxes).reshape(-1, 2)
+        along, left = (v.reshape(len(boxes), -1) for v in self.path.project(points, low, high))
+        beside = np.isfinite(left)
+        leads = (np.where(beside, left, np.inf).min(1) < half) & (np.where(beside, left, -np.inf).max(1) > -half)
         nearest = np.where(beside, along, np.inf).min(1)[leads]
         gap = nearest - self.station - self.size[0] / 2
         return gap, (velocity[leads] * self.path.tangent(nearest)).sum(-1)

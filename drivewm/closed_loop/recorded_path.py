@@ -94,18 +94,17 @@ class RecordedPath:
         """
         begin, end = np.searchsorted(self._along, [low_m, high_m])
         pieces = slice(max(int(begin) - 1, 0), max(int(end), 1))
-        start, tangent = self._points[:-1][pieces], self._tangent[pieces]
+        (start_x, start_y), (ahead_x, ahead_y) = self._points[:-1][pieces].T, self._tangent[pieces].T
         along, length = self._along[:-1][pieces], np.diff(self._along)[pieces]
-        to_point = points[:, None] - start
-        forward = (to_point * tangent).sum(-1)
-        left = tangent[:, 0] * to_point[..., 1] - tangent[:, 1] * to_point[..., 0]
+        x, y = points[:, :1] - start_x, points[:, 1:] - start_y
+        forward, left = x * ahead_x + y * ahead_y, y * ahead_x - x * ahead_y
         on_line = np.clip(forward, 0.0, length)
         distance2 = left**2 + (forward - on_line) ** 2
         nearest = np.argmin(distance2, axis=1)
         row = np.arange(len(points))
         side = np.where(left[row, nearest] >= 0, 1.0, -1.0) * np.sqrt(distance2[row, nearest])
         before = (nearest == 0) & (forward[:, 0] < 0)
-        behind = (nearest == len(start) - 1) & (forward[:, -1] > length[-1])
+        behind = (nearest == len(along) - 1) & (forward[:, -1] > length[-1])
         return along[nearest] + on_line[row, nearest], np.where(before | behind, np.inf, side)
 
 

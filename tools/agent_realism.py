@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from drivewm.closed_loop.agent_realism import causal_difference, scene_records, summary_rows, town_records
+from drivewm.closed_loop.agent_realism import causal_difference, scenario_records, scene_records, summary_rows
 from drivewm.closed_loop.agent_rollouts import FUTURE_S, HISTORY_S, SPARE_S
 from drivewm.closed_loop.argoverse_scenes import argoverse_scenes
 from drivewm.closed_loop.scenarios import held_out_scenarios
@@ -47,7 +47,7 @@ def compare(args: argparse.Namespace) -> None:
     found, text = {}, []
     if args.scenarios:
         scenarios = held_out_scenarios(args.scenarios, args.seed, HISTORY_S + FUTURE_S + SPARE_S, args.family)
-        work = partial(town_records, rollouts=args.rollouts, seed=args.seed)
+        work = partial(scenario_records, rollouts=args.rollouts, seed=args.seed)
         scored = in_processes(work, scenarios, args.workers)
         found["town"] = [r for records in tqdm(scored, total=len(scenarios), unit="scene") for r in records]
         text.append(f"causal test, what the others lose if the ego repeats its log: {causal_difference(found['town'])}")

@@ -21,9 +21,13 @@ CAUSAL = ("town, others only", "town, others only, ego repeats its log")
 _IDM = {"IDM on recorded paths, 6 m/s^2": IDMParameters(), "IDM on recorded paths, 2 m/s^2": NUPLAN_IDM}
 
 
-def town_records(scenario: Scenario, rollouts: int, seed: int) -> list[dict]:
-    """One record for each simulator in a town's scenario; see `scene_records`."""
-    recorded = TownScene(Town.generate(scenario.town_seed, scenario.town), scenario)
+def scenario_records(scenario: Scenario, rollouts: int, seed: int) -> list[dict]:
+    """`town_records` of a scenario, its town generated and its recording driven first."""
+    return town_records(TownScene(Town.generate(scenario.town_seed, scenario.town), scenario), rollouts, seed)
+
+
+def town_records(recorded: TownScene, rollouts: int, seed: int) -> list[dict]:
+    """One record for each simulator of a town's scene, see `scene_records`, and the causal test's two."""
     scene, seeds = recorded.scene, _seeds(recorded.scene, seed, rollouts)
     free = [recorded.rollout(number) for number in seeds]
     records = scene_records(scene, rollouts, seed)

@@ -23,12 +23,8 @@ from drivewm.structures import OCC3D, AgentTracks, RoadMap
 
 
 @pytest.fixture(scope="module")
-def scenario():
-    return held_out_scenarios(2, seed=3, scored_s=16.0)[1]
-
-
-@pytest.fixture(scope="module")
-def town_scene(scenario):
+def town_scene():
+    scenario = held_out_scenarios(2, seed=3, scored_s=16.0)[1]
     return TownScene(Town.generate(scenario.town_seed, scenario.town), scenario)
 
 
@@ -39,11 +35,10 @@ def at(tracks, step, identities):
 
 def test_all_rollouts_begin_with_the_recorded_second(town_scene):
     scene = town_scene.scene
-    rng = np.random.default_rng(0)
     rollouts = [
         town_scene.rollout(5),
-        follow_paths(scene, IDMParameters(), rng),
-        keep_velocity(scene, rng),
+        follow_paths(scene, IDMParameters(), np.random.default_rng(0)),
+        keep_velocity(scene, np.random.default_rng(0)),
     ]
     for rollout in rollouts:
         assert len(rollout.valid) == now_step() + 81
@@ -55,6 +50,8 @@ def test_all_rollouts_begin_with_the_recorded_second(town_scene):
         moved = np.hypot(*(after - before)[:, :2].T)
         assert (moved < 2.0).all()  # nobody jumps when the simulator takes over
     assert EGO_TRACK in scene.subjects
+    again = follow_paths(scene, IDMParameters(), np.random.default_rng(0))
+    assert np.array_equal(again.boxes, rollouts[1].boxes)
 
 
 def test_an_ego_that_repeats_its_log_does(town_scene):
@@ -66,9 +63,8 @@ def test_an_ego_that_repeats_its_log_does(town_scene):
     assert not np.allclose(at(free, -1, [EGO_TRACK])[0], at(rollout, -1, [EGO_TRACK])[0])
 
 
-def test_simulators_are_ranked_as_they_should_be(scenario):
-    records = town_records(scenario, rollouts=3, seed=0)
-    assert records == town_records(scenario, rollouts=3, seed=0)
+def test_simulators_are_ranked_as_they_should_be(town_scene):
+    records = town_records(town_scene, rollouts=2, seed=0)
     value = {record["simulator"]: record["value"] for record in records}
     assert 1 > value[CEILING] > value[CONSTANT] + 0.1 and value[TOWN] > value[CONSTANT] + 0.1
     assert value[CEILING] > value["IDM on recorded paths, 6 m/s^2"] > value[CONSTANT]

@@ -49,7 +49,8 @@ def compare(args: argparse.Namespace) -> None:
         scenarios = held_out_scenarios(args.scenarios, args.seed, HISTORY_S + FUTURE_S + SPARE_S, args.family)
         work = partial(scenario_records, rollouts=args.rollouts, seed=args.seed)
         scored = in_processes(work, scenarios, args.workers)
-        found["town"] = [r for records in tqdm(scored, total=len(scenarios), unit="scene") for r in records]
+        records = [r for several in tqdm(scored, total=len(scenarios), unit="scene") for r in several]
+        found["town"] = sorted(records, key=lambda record: record["scene"])  # they come as they are ready
         text.append(f"causal test, what the others lose if the ego repeats its log: {causal_difference(found['town'])}")
     real = os.environ.get("DRIVEWM_REAL_DATA")
     logs = [] if real is None else sorted(path.parent for path in Path(real).glob("*/city_SE3_egovehicle.feather"))

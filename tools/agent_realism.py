@@ -12,12 +12,13 @@ from __future__ import annotations
 import argparse
 import os
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 from tqdm import tqdm
 
 from drivewm.closed_loop.agent_realism import causal_difference, scenario_records, scene_records, summary_rows
-from drivewm.closed_loop.agent_rollouts import FUTURE_S, HISTORY_S, SPARE_S
+from drivewm.closed_loop.agent_rollouts import FUTURE_S, HISTORY_S, SPARE_S, LoggedScene
 from drivewm.closed_loop.argoverse_scenes import argoverse_scenes
 from drivewm.closed_loop.scenarios import held_out_scenarios
 from drivewm.data import DataError
@@ -44,7 +45,7 @@ def main() -> None:
 
 
 def compare(args: argparse.Namespace) -> None:
-    found, text = {}, []
+    found, text, real = {}, [], real_scenes()
     if args.scenarios:
         scenarios = held_out_scenarios(args.scenarios, args.seed, HISTORY_S + FUTURE_S + SPARE_S, args.family)
         work = partial(scenario_records, rollouts=args.rollouts, seed=args.seed)
@@ -52,17 +53,23 @@ def compare(args: argparse.Namespace) -> None:
         records = [r for several in tqdm(scored, total=len(scenarios), unit="scene") for r in several]
         found["town"] = sorted(records, key=lambda record: record["scene"])  # they come as they are ready
         text.append(f"causal test, what the others lose if the ego repeats its log: {causal_difference(found['town'])}")
-    real = os.environ.get("DRIVEWM_REAL_DATA")
-    logs = [] if real is None else sorted(path.parent for path in Path(real).glob("*/city_SE3_egovehicle.feather"))
-    if not logs:
-        print("real logs: skipped (DRIVEWM_REAL_DATA names no folder with logs in Argoverse 2's layout)")
-    for folder in logs:
-        scenes = argoverse_scenes(read_argoverse(folder))
-        found.setdefault("real", []).extend(r for s in scenes for r in scene_records(s, args.rollouts, args.seed))
+    if real:
+        found["real"] = [r for scene in real for r in scene_records(scene, args.rollouts, args.seed)]
     tables = [f"{name}\n\n{markdown_table(*summary_rows(records))}" for name, records in found.items()]
     print("\n\n".join([*tables, *text]))
     write_json(args.out / "agent_realism.json", found, indent=1)
     write_bytes(args.out / "agent_realism.md", ("\n\n".join([*tables, *text]) + "\n").encode())
+
+
+def real_scenes() -> list[LoggedScene]:
+    folder = os.environ.get("DRIVEWM_REAL_DATA")
+    logs = [] if folder is None else sorted(path.parent for path in Path(folder).glob("*/city_SE3_egovehicle.feather"))
+    if not logs:
+        print("real logs: skipped (DRIVEWM_REAL_DATA names no folder with logs in Argoverse 2's layout)")
+    elif find_spec("pyarrow") is None:
+        print("real logs: skipped (no pyarrow: pip install drivewm[argoverse])")
+        logs = []
+    return [scene for log in logs for scene in argoverse_scenes(read_argoverse(log))]
 
 
 if __name__ == "__main__":

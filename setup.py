@@ -1,4 +1,4 @@
-"""Packaging of drivewm: what it needs, and the extras for sparse convolution, viewing and development."""
+"""Packaging of drivewm: what it needs, and the extras: sparse convolution, Argoverse 2, viewing, development."""
 
 from setuptools import find_packages, setup
 
@@ -28,6 +28,7 @@ EXTRAS = {
         f"spconv-cu120>=2.3.6; python_version < '3.12' and {LINUX_X86}",
         f"spconv-cu126>=2.3.8; python_version >= '3.12' and {LINUX_X86}",
     ],
+    "argoverse": ["pyarrow>=14,<18"],  # later ones need numpy 2
     "view": ["open3d>=0.20", "viser>=1.0"],
     "dev": ["pytest", "pytest-xdist", "hypothesis", "ruff"],
 }

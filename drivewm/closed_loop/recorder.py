@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from drivewm.dynamics.bicycle import BicycleState, VehicleParameters
@@ -69,7 +71,7 @@ class RolloutRecorder:
             length_m=self.vehicle.length_m,
             width_m=self.vehicle.width_m,
             rear_axle_to_center_m=self.vehicle.rear_axle_to_center_m,
-            agents=self._tracks(),
+            agents=agent_tracks(self._agents),
             road_map=self.road_map,
             route=self.route,
             lights=lights,
@@ -79,14 +81,15 @@ class RolloutRecorder:
             plan_dt_s=PLAN_DT_S,
         )
 
-    def _tracks(self) -> AgentTracks:
-        steps = len(self._agents)
-        seen = np.concatenate([agents.track for agents in self._agents] or [np.zeros(0, np.int64)])
-        tracks, first = np.unique(seen, return_index=True)
-        labels = np.concatenate([agents.label for agents in self._agents] or [np.zeros(0, np.int64)])[first]
-        boxes, velocity = np.zeros((steps, len(tracks), 7)), np.zeros((steps, len(tracks), 2))
-        valid = np.zeros((steps, len(tracks)), bool)
-        for step, agents in enumerate(self._agents):
-            slots = np.searchsorted(tracks, agents.track)
-            boxes[step, slots], velocity[step, slots], valid[step, slots] = agents.boxes, agents.velocity, True
-        return AgentTracks(boxes, velocity, labels.astype(np.int64), tracks.astype(np.int64), valid)
+
+def agent_tracks(moments: Sequence[AgentBoxes]) -> AgentTracks:
+    """Those present at each step as tracks, in the order of their identities."""
+    seen = np.concatenate([agents.track for agents in moments] or [np.zeros(0, np.int64)])
+    tracks, first = np.unique(seen, return_index=True)
+    labels = np.concatenate([agents.label for agents in moments] or [np.zeros(0, np.int64)])[first]
+    boxes, velocity = np.zeros((len(moments), len(tracks), 7)), np.zeros((len(moments), len(tracks), 2))
+    valid = np.zeros((len(moments), len(tracks)), bool)
+    for step, agents in enumerate(moments):
+        slots = np.searchsorted(tracks, agents.track)
+        boxes[step, slots], velocity[step, slots], valid[step, slots] = agents.boxes, agents.velocity, True
+    return AgentTracks(boxes, velocity, labels.astype(np.int64), tracks.astype(np.int64), valid)

@@ -129,8 +129,8 @@ def summary_table(summary: dict[str, dict[str, dict]]) -> str:
 
 def score_columns(summary: dict[str, dict[str, dict]]) -> dict[str, str]:
     """Keys of the scores in a summary's rows, and their full names: those of which there is any value."""
-    rows = [row for subsets in summary.values() for row in subsets.values()]
-    found = {key for row in rows for key, value in row.items() if isinstance(value, dict) and value["value"] is not None}
+    rates = [item for subsets in summary.values() for row in subsets.values() for item in row.items()]
+    found = {key for key, value in rates if isinstance(value, dict) and value["value"] is not None}
     complete = {key: name for name, key in _SCORES.items() if key in found}
     return complete | {key: key for key in sorted(found) if key.startswith((f"{PDMS.name}_", f"{EPDMS.name}_"))}
 

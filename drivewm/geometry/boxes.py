@@ -37,6 +37,38 @@ def polygons_overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return ~separated
 
 
+def signed_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """How far convex quadrilaterals are apart [m]; where they overlap, minus how far one has to move to get free.
+
+    Args:
+        a, b: corners `(..., 4, 2)` counter-clockwise, as `bev_corners` gives them; leading axes broadcast.
+
+    Returns:
+        `(...)`. The overlap is the distance of the origin from the edge of the two polygons' Minkowski difference
+        (Cameron and Culley, 1986), whose edges are parallel to theirs.
+    """
+    a, b = np.broadcast_arrays(np.asarray(a, np.float64), np.asarray(b, np.float64))
+    separation = np.maximum(_separation(a, b), _separation(b, a))
+    apart = np.minimum(_corner_distance(a, b), _corner_distance(b, a))
+    return np.where(separation > 0, apart, separation)
+
+
+def _separation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The largest distance `(...)` of all of b from the line through an edge of a, outwards."""
+    edges = np.roll(a, -1, axis=-2) - a
+    normals = np.stack([edges[..., 1], -edges[..., 0]], axis=-1) / np.linalg.norm(edges, axis=-1)[..., None]
+    outside = np.einsum("...nc,...knc->...nk", normals, b[..., :, None, :] - a[..., None, :, :])
+    return outside.min(-1).max(-1)
+
+
+def _corner_distance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The least distance `(...)` of a corner of b from an edge of a."""
+    edges = (np.roll(a, -1, axis=-2) - a)[..., None, :, :]
+    to_corner = b[..., :, None, :] - a[..., None, :, :]
+    share = np.clip((to_corner * edges).sum(-1) / (edges**2).sum(-1), 0.0, 1.0)
+    return np.linalg.norm(to_corner - share[..., None] * edges, axis=-1).min((-2, -1))
+
+
 def points_in_boxes(points: np.ndarray, boxes: np.ndarray, margin_m: float = 0.0) -> np.ndarray:
     """Which points `(N, 3 + C)` lie in which boxes `(M, 7)`, grown by `margin_m` on each side: bool `(N, M)`."""
     points, boxes = np.asarray(points, np.float64), np.asarray(boxes, np.float64)

@@ -33,7 +33,7 @@ from drivewm.simulation.scripts import Actors
 from drivewm.simulation.signals import GREEN, RED, lit_lamps
 from drivewm.simulation.stops import PASSED_M
 from drivewm.simulation.town import Town
-from drivewm.simulation.traffic import EGO
+from drivewm.simulation.traffic import EGO, SPEED_SPREAD
 
 DT_S = 0.1
 _EPOCH_US = 1_600_000_000_000_000
@@ -154,6 +154,18 @@ class TownSimulator:
         """A twin in the same state of the same episode, to look ahead with: neither changes the other."""
         shared = [self.town, *vars(self.town).values(), self._lidar, self._cameras, self._replay, self.scenario]
         return copy.deepcopy(self, {id(part): part for part in shared})
+
+    def redraw(self, seed: int) -> None:
+        """From now on chance decides otherwise what agents and expert do; where everybody is now stays as it is.
+
+        Turns that are not near yet, stops for no reason that have not begun, ways of people, and everybody's desired
+        speed (by about 10 %). Rollouts from one state differ by this: `fork`, then `redraw`.
+        """
+        if self._replay is not None:
+            raise ValueError("agents that repeat what they did have nothing to redraw: reset with reactive=True")
+        self.traffic.redraw(seed, self.time_s)
+        self.walkers.redraw(seed, SPEED_SPREAD)
+        self._observe_ego()
 
     def set_ego(self, pose: np.ndarray, speed: float, acceleration: float = 0.0, steer: float = 0.0) -> None:
         """Put the ego's rear axle at `pose (3,)`, for replay. Agents see it at once."""

@@ -22,6 +22,8 @@ TRAFFIC_IDM = IDMParameters(min_gap=2.0, headway=1.1, acceleration=2.0, decelera
 EXPERT_IDM = IDMParameters(min_gap=2.5, headway=1.3, acceleration=1.8, deceleration=1.8, max_braking=7.0)
 _CURVE_BRAKING = 1.3
 _STOP_SHARE, _STOP_SHARE_ON_ROUTE, _STOP_SPAN_S = 0.1, 0.35, 20.0
+SPEED_SPREAD = 0.1
+"""Standard deviation of the logarithm of speeds when they are drawn again."""
 # Lane changes: where in a lane they may begin, how often a driver thinks of one, how far drivers differ.
 _AFTER_JUNCTION_M, _BEFORE_JUNCTION_M = 14.0, 38.0
 _THINK_STEPS, _REST_STEPS = 5, 60
@@ -75,18 +77,38 @@ class Traffic:
             self.paths[i, 0], self.paths[i, 1] = town.lanes.predecessors[lane[i]][0], lane[i]
             for k in range(2, PATH_LANES):
                 self.paths[i, k] = self._choose(i, self.paths[i, k - 1])
+        self._stop_at_s, self._stop_for_s, self._stop_braking = self._stop_whims(lane)
         numbers = np.arange(len(lane))
-        self._stop_at_s = chance.uniform(seed, 11, numbers) * _STOP_SPAN_S
-        # Vehicles on the ego's route stop more often: for its leaders, that is what makes driving a matter of looking.
-        share = np.where(np.isin(lane, route[:6]), _STOP_SHARE_ON_ROUTE, _STOP_SHARE)
-        self._stop_for_s = np.where(
-            chance.uniform(seed, 12, numbers) < share, 1.5 + 3.0 * chance.uniform(seed, 13, numbers), 0.0
-        )
-        self._stop_braking = 1.5 + 3.0 * chance.uniform(seed, 14, numbers)
         self._reluctance = -0.1 + 0.7 * chance.uniform(seed, 15, numbers)
         self.script = Script(drivers)
         self._stop_for_s[EGO + 1 : len(drivers) + 1] = 0.0
         self._steps, self._rested_at = 0, np.zeros(len(lane), np.int64)
+
+    def _stop_whims(self, lane: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """When each driver stops for no reason, for how long (mostly 0) and how hard it brakes; `lane` is where."""
+        numbers = np.arange(len(lane))
+        stop_at_s = chance.uniform(self.seed, 11, numbers) * _STOP_SPAN_S
+        # Vehicles on the ego's route stop more often: for its leaders, that is what makes driving a matter of looking.
+        share = np.where(np.isin(lane, self.route[:6]), _STOP_SHARE_ON_ROUTE, _STOP_SHARE)
+        stop_for_s = np.where(
+            chance.uniform(self.seed, 12, numbers) < share, 1.5 + 3.0 * chance.uniform(self.seed, 13, numbers), 0.0
+        )
+        return stop_at_s, stop_for_s, 1.5 + 3.0 * chance.uniform(self.seed, 14, numbers)
+
+    def redraw(self, seed: int, time_s: float) -> None:
+        """From now on chance decides otherwise: turns that are not near yet, stops not begun, desired speeds (10 %)."""
+        self.seed, free = seed, np.arange(len(self)) > len(self.script.drivers)
+        lane = self.paths[:, 1]
+        far = self.town.lanes.table.length[lane] - self.station > _BEFORE_JUNCTION_M
+        for i in np.flatnonzero(free & far & ~self.town.lanes.is_connector[lane]):
+            for k in range(2, PATH_LANES):
+                self.paths[i, k] = self._choose(i, self.paths[i, k - 1])
+        stop_at_s, stop_for_s, braking = self._stop_whims(lane)
+        free &= (time_s <= self._stop_at_s) | (time_s >= self._stop_at_s + self._stop_for_s)  # has not begun
+        self._stop_at_s = np.where(free, stop_at_s, self._stop_at_s)
+        self._stop_for_s = np.where(free, stop_for_s * (stop_at_s > time_s), self._stop_for_s)
+        self._stop_braking = np.where(free, braking, self._stop_braking)
+        self.desired *= np.exp(SPEED_SPREAD * np.random.default_rng([seed, 16]).normal(size=len(self)))
 
     def __len__(self) -> int:
         return len(self.station)

@@ -43,6 +43,11 @@ class Walkers:
     def __len__(self) -> int:
         return len(self.way)
 
+    def redraw(self, seed: int, spread: float) -> None:
+        """From now on chance decides otherwise: ways, and speeds, whose logarithm varies by `spread`."""
+        self.seed = seed
+        self.speed *= np.exp(spread * np.random.default_rng([seed, 17]).normal(size=len(self)))
+
     @property
     def crossing(self) -> np.ndarray:
         """Who is on a crossing: bool `(W,)`."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from shapely.geometry import Point, Polygon
+from shapely.geometry import MultiPoint, Point, Polygon
 
 from drivewm.geometry import boxes as B
 
@@ -70,3 +70,23 @@ def test_a_margin_grows_the_box_on_each_side():
 def test_no_boxes_and_no_points():
     assert B.points_in_boxes(np.zeros((3, 3)), np.zeros((0, 7))).shape == (3, 0)
     assert B.points_in_boxes(np.zeros((0, 3)), np.zeros((2, 7))).shape == (0, 2)
+
+
+def test_signed_distance_agrees_with_shapely():
+    rng = np.random.default_rng(0)
+    boxes = np.concatenate([rng.uniform(-6, 6, (400, 2)), np.zeros((400, 1)), rng.uniform(0.5, 6, (400, 3))], -1)
+    boxes = np.concatenate([boxes, rng.uniform(-4, 4, (400, 1))], -1)
+    a, b = B.bev_corners(boxes[:200]), B.bev_corners(boxes[200:])
+    found = B.signed_distance(a, b)
+    assert np.allclose(found, B.signed_distance(b, a))
+    overlapping = 0
+    for corners_a, corners_b, distance in zip(a, b, found, strict=True):
+        one, other = Polygon(corners_a), Polygon(corners_b)
+        if distance > 0:
+            assert distance == pytest.approx(one.distance(other), abs=1e-9)
+            continue
+        overlapping += 1
+        # The Minkowski difference is the hull of all differences of corners; the origin lies as deep in it.
+        differences = MultiPoint([p - q for p in corners_a for q in corners_b]).convex_hull
+        assert -distance == pytest.approx(differences.exterior.distance(Point(0, 0)), abs=1e-9)
+    assert overlapping > 20

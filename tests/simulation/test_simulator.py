@@ -125,3 +125,31 @@ def test_poses_and_clock(small_town):
     assert np.hypot(*(route - sim.ego.pose[:2]).T).min() < 1.0
     sim.set_ego(np.array([1.0, 2.0, 0.5]), 3.0)
     np.testing.assert_array_equal(sim.ego.pose, [1.0, 2.0, 0.5])
+
+
+def test_chance_may_decide_otherwise_from_now_on(small_town):
+    sim = TownSimulator(small_town)
+    sim.reset(make_scenarios(small_town, 2, 5, 20.0)[1])
+
+    def rollout(seed):
+        twin = sim.fork()
+        if seed is not None:
+            twin.redraw(seed)
+        boxes = [np.vstack([twin.traffic.boxes(), twin.boxes().boxes])]
+        for _ in range(80):
+            twin.step(twin.expert_control())
+            boxes.append(np.vstack([twin.traffic.boxes(), twin.boxes().boxes]))
+        moving = twin.traffic.boxes()
+        overlap = polygons_overlap(bev_corners(moving)[:, None], bev_corners(moving)[None])
+        assert not (overlap & ~np.eye(len(moving), dtype=bool)).any()
+        return np.array(boxes)
+
+    plain, one, same, other = rollout(None), rollout(1), rollout(1), rollout(2)
+    assert np.array_equal(one, same)
+    assert np.array_equal(one[0], plain[0]) and np.array_equal(other[0], plain[0])
+    moved = np.linalg.norm(one[-1, :, :2] - other[-1, :, :2], axis=-1)
+    assert moved[EGO] > 0.1 and (moved > 0.5).sum() > 3
+    assert np.array_equal(rollout(None), plain)  # the forks have not changed it
+    sim.reset(make_scenarios(small_town, 2, 5, 3.0)[1], reactive=False)
+    with pytest.raises(ValueError, match="nothing to redraw"):
+        sim.redraw(1)

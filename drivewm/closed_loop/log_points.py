@@ -13,6 +13,8 @@ from drivewm.geometry.boxes import points_in_boxes
 
 BOX_MARGIN_M = 0.1
 """A box is cut out of what stands still with this margin: annotations are tight, and what moves is smeared."""
+UNDERSIDE_M = 0.2
+"""Points in a box that are less than this above its underside are of the ground: they do not move with it."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +67,16 @@ def split_by_boxes(
 
     Returns:
         the points outside of all boxes `(N, 3)`, those inside in the frame of the first box that holds them `(M, 3)`,
-        and that box's track `(M,)` int64.
+        and that box's track `(M,)` int64. Points at a box's underside are dropped.
     """
     if not len(boxes):
         return points, np.zeros((0, 3)), np.zeros(0, np.int64)
     inside = points_in_boxes(points, boxes, BOX_MARGIN_M)
     owned = inside.any(1)
     owner = inside[owned].argmax(1)
-    return points[~owned], into_boxes(points[owned], boxes[owner]), np.asarray(tracks)[owner].astype(np.int64)
+    local = into_boxes(points[owned], boxes[owner])
+    above = local[:, 2] > UNDERSIDE_M - boxes[owner, 5] / 2
+    return points[~owned], local[above], np.asarray(tracks)[owner][above].astype(np.int64)
 
 
 def into_boxes(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:

@@ -102,15 +102,18 @@ class LogScene:
         frame = self.frames[self.last_frame(step)]
         return np.array(self.index["light_xy"][slice(*self.index["frame_light_ptr"][frame : frame + 2])])
 
-    def frame_boxes(self, number: int) -> np.ndarray:
-        """Boxes `(M, 7)` of a keyframe, in its ego frame."""
+    def frame_boxes(self, number: int, in_global: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes `(M, 7)` of a keyframe in its ego frame, or the global one, and their tracks `(M,)`."""
         rows = slice(*self.index["frame_box_ptr"][self.frames[number] : self.frames[number] + 2])
-        return _boxes(self.index, rows)
+        boxes = _boxes(self.index, rows)
+        if in_global:
+            boxes = move_boxes(self.frame_poses[number], boxes)
+        return boxes, np.array(self.index["box_track"][rows])
 
     @cached_property
     def occupancy(self) -> LogOccupancy:
         """What stands still, as voxels; read when first asked for. DataError if the scene has no labels."""
-        boxes = [self.frame_boxes(number) for number in range(len(self.frames))]
+        boxes = [self.frame_boxes(number)[0] for number in range(len(self.frames))]
         return LogOccupancy.read(self.index, self.frames, self.frame_poses, boxes)
 
     @cached_property
@@ -134,6 +137,14 @@ def _motion(
     return T_global_ego, np.column_stack([pose, speed, acceleration]), turning(times_s, 1)
 
 
+def move_boxes(T_dst_src: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Boxes `(M, 7)` in another frame, by one transform `(4, 4)` or one each; they stay upright."""
+    moved = np.array(boxes, np.float64)
+    moved[:, :3] = (T_dst_src[..., :3, :3] @ boxes[:, :3, None])[..., 0] + T_dst_src[..., :3, 3]
+    moved[:, 6] = wrap_angle(boxes[:, 6] + se3.to_se2(T_dst_src)[..., 2])
+    return moved
+
+
 def _boxes(index: Index, rows: slice) -> np.ndarray:
     columns = (index["box_center"][rows], index["box_size"][rows], index["box_yaw"][rows])
     return np.column_stack(columns).astype(np.float64)
@@ -147,10 +158,7 @@ def _tracks(
     rows = slice(int(pointer[0]), int(pointer[-1]))
     frame = np.repeat(np.arange(len(frames)), np.diff(pointer))
     track, first, slot = np.unique(index["box_track"][rows], return_index=True, return_inverse=True)
-    boxes = _boxes(index, rows)
-    T, pose = frame_poses[frame], se3.to_se2(frame_poses)[frame]
-    boxes[:, :3] = (T[:, :3, :3] @ boxes[:, :3, None])[..., 0] + T[:, :3, 3]
-    boxes[:, 6] = wrap_angle(boxes[:, 6] + pose[:, 2])
+    boxes = move_boxes(frame_poses[frame], _boxes(index, rows))
     keyed, seen = np.zeros((len(frames), len(track), 7)), np.zeros((len(frames), len(track)), bool)
     keyed[frame, slot], seen[frame, slot] = boxes, True
 

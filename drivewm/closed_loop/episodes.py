@@ -43,6 +43,7 @@ class PlannerSpec:
             taken over.
         grid: of the occupancy in its history; None renders none.
         num_history: observed keyframes.
+        lidar: its history holds LiDAR points, where the environment can give them.
     """
 
     name: str
@@ -52,6 +53,7 @@ class PlannerSpec:
     identity: str = ""
     grid: VoxelGrid | None = None
     num_history: int = 5
+    lidar: bool = False
 
     def __post_init__(self):
         if self.num_history < 2:
@@ -106,6 +108,7 @@ def run_task(task: Task) -> list[dict]:
             "identity": identity(task.spec, scenario),
             "status": "ok" if outcome is None else "failed",
             "reason": None if outcome is None else outcome.reason,
+            "notes": environment.notes(),
             "score": None,
             "reference_progress_m": reference_m,
         }
@@ -132,7 +135,8 @@ def episode_name(planner: str, scenario: EpisodeScenario) -> str:
 
 def identity(spec: PlannerSpec, scenario: EpisodeScenario) -> str:
     """A digest of all that decides an episode besides the code."""
-    text = repr((spec.name, spec.identity, spec.grid, spec.num_history, spec.deadline_s, scenario))
+    seen = (spec.grid, spec.num_history, spec.lidar)
+    text = repr((spec.name, spec.identity, *seen, spec.deadline_s, scenario))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -9,12 +9,13 @@ from scipy import ndimage
 
 CELL_M = 0.5
 NEAR_M, SLOPE = 0.3, 0.04
-"""A cell's lowest point is ground if it lies within `NEAR_M` of the height of the nearest driven pose, and `SLOPE` metres
-more for each metre from there; and if it does not stand out of its surroundings by more than `NEAR_M`."""
+"""A cell's lowest point is ground if it lies within `NEAR_M` of the height of the nearest driven pose, and `SLOPE`
+metres more for each metre from there; and if it does not stand out of its surroundings by more than `NEAR_M`."""
 GAP_M = 6.0
 """Ground is filled in up to so far from where it was seen: rings of 32 beams are that far apart at 20 m."""
 THICKNESS_M = 0.2
 """Points up to so far above the ground belong to it."""
+_BORDER = 2  # cells around all points
 
 
 @dataclass(frozen=True)
@@ -39,9 +40,10 @@ class GroundMap:
             points: `(N, 3)` [m], any level frame.
             driven: `(K, 3)` [m] where the ego's frame (on the ground) was.
         """
-        low = np.floor(np.minimum(points.min(0), driven.min(0))[:2] / CELL_M) * CELL_M if len(points) else driven[0, :2]
+        every = np.concatenate([points[:, :2], driven[:, :2]])
+        low = (np.floor(every.min(0) / CELL_M) - _BORDER) * CELL_M
+        shape = tuple(np.ceil((every.max(0) - low) / CELL_M).astype(np.int64) + 1 + _BORDER)
         cell = np.round((points[:, :2] - low) / CELL_M).astype(np.int64)
-        shape = tuple(cell.max(0, initial=0) + 1)
         lowest = np.full(shape, np.inf)
         np.minimum.at(lowest, tuple(cell.T), points[:, 2])
         x, y = np.meshgrid(*(low[axis] + CELL_M * np.arange(shape[axis]) for axis in range(2)), indexing="ij")

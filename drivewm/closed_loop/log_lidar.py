@@ -56,6 +56,8 @@ class LogLidar:
         self.scenery = Scenery.accumulate(used, scene.T_global_ego[:, :3, 3])
         self.objects = Objects.accumulate(used)
         self._sent = lru_cache(maxsize=4)(self._rays)
+        self.logged_visible_share = lru_cache(maxsize=None)(self._logged_visible_share)
+        """Number of a keyframe -> share of its rays that end on something at the recorded pose."""
 
     def sweep(self, T_global_ego: np.ndarray, boxes: np.ndarray, track: np.ndarray, number: int) -> ResimulatedSweep:
         """What the sensor would measure.
@@ -80,3 +82,7 @@ class LogLidar:
 
     def _rays(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         return recorded_rays([sweep.points for sweep in self.scene.sweeps], number)
+
+    def _logged_visible_share(self, number: int) -> float:
+        boxes, track = self.scene.frame_boxes(number, in_global=True)
+        return self.sweep(self.scene.frame_poses[number], boxes, track, number).visible_share

@@ -76,7 +76,9 @@ class LogOccupancy:
             first = np.floor((around.min(0) - low) / grid.voxel_m).astype(np.int64)
             last = np.ceil((around.max(0) - low) / grid.voxel_m).astype(np.int64)
             cells = np.stack(np.meshgrid(*map(np.arange, first, last + 1), indexing="ij"), -1).reshape(-1, 3)
-            found = _look_up(own, grid, se3.transform_points(se3.inverse(T_global_ego), low + (cells + 0.5) * grid.voxel_m))
+            found = _look_up(
+                own, grid, se3.transform_points(se3.inverse(T_global_ego), low + (cells + 0.5) * grid.voxel_m)
+            )
             flat = np.ravel_multi_index(tuple(cells.T), tuple(shape))
             free[flat[found == OCC3D.free]] += 1
             solid = (found != OCC3D.free) & (found != UNKNOWN)

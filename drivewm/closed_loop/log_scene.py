@@ -38,9 +38,9 @@ class LogScene:
         ego: `(T, 5)` x, y [m], yaw [rad], speed [m/s], acceleration [m/s^2] along the ego's axis.
         yaw_rate: `(T,)` [rad/s].
         tracks: all boxes in the global frame, linear between consecutive keyframes that both have the object. Their
-            velocities are those of the stretch before, so that nothing looks ahead; where there is none, of that behind.
+            velocities are those of the stretch before, so that nothing looks ahead; where there is none, of the next.
         category: a nuScenes category of each track's class.
-        known_velocity: `(T, N)` bool: was the track already there a step before?
+        is_new: `(T, N)` bool: is the track there, and was it not a step before?
         route: `(P, 2)` global polyline, or None.
 
     Args:
@@ -67,7 +67,7 @@ class LogScene:
         self.frame_poses = np.array(index["frame_T_global_ego"][own])
         times_s = DT_S * np.arange(int(self.frame_times_s[-1] / DT_S + 1e-6) + 1)
         self.T_global_ego, self.ego, self.yaw_rate = _motion(self.frame_times_s, self.frame_poses, times_s)
-        self.tracks, self.known_velocity = _tracks(index, self.frames, self.frame_times_s, self.frame_poses, times_s)
+        self.tracks, self.is_new = _tracks(index, self.frames, self.frame_times_s, self.frame_poses, times_s)
         self.category = tuple(_CATEGORY[label] for label in self.tracks.label.tolist())
         route = np.array(index["route_xy"][slice(*index["scene_route_ptr"][scene : scene + 2])])
         self.route = route if len(route) >= 2 else None
@@ -153,7 +153,7 @@ def _boxes(index: Index, rows: slice) -> np.ndarray:
 def _tracks(
     index: Index, frames: range, frame_times_s: np.ndarray, frame_poses: np.ndarray, times_s: np.ndarray
 ) -> tuple[AgentTracks, np.ndarray]:
-    """All boxes at times between keyframes, and `(T, N)` bool whether each was there a step before."""
+    """All boxes at times between keyframes, and `(T, N)` bool which of them were not there a step before."""
     pointer = np.array(index["frame_box_ptr"][frames.start : frames.stop + 1])
     rows = slice(int(pointer[0]), int(pointer[-1]))
     frame = np.repeat(np.arange(len(frames)), np.diff(pointer))
@@ -170,13 +170,12 @@ def _tracks(
     change[..., 6] = wrap_angle(change[..., 6])
     result = keyed[before] + share[..., None] * change
     valid = (seen[before] | (share == 1.0)) & (seen[before + 1] | (share == 0.0))
-    known = np.zeros_like(valid)
-    known[1:] = valid[1:] & valid[:-1]
+    new = valid.copy()
+    new[1:] &= ~valid[:-1]
+    going = valid[1:] & valid[:-1]
+    step = np.where(going[..., None], np.diff(result[..., :2], axis=0) / DT_S, 0.0)
     velocity = np.zeros((*valid.shape, 2))
-    velocity[1:][known[1:]] = (np.diff(result[..., :2], axis=0) / np.diff(times_s)[:, None, None])[known[1:]]
-    new = valid & ~known
-    new[-1] = False
-    ahead = np.argwhere(new & np.roll(known, -1, axis=0))
-    velocity[ahead[:, 0], ahead[:, 1]] = velocity[ahead[:, 0] + 1, ahead[:, 1]]
+    velocity[1:] = step
+    velocity[:-1][new[:-1]] = step[new[:-1]]
     label = np.array(index["box_label"][rows])[first].astype(np.int64)
-    return AgentTracks(result, velocity, label, track.astype(np.int64), valid), known
+    return AgentTracks(result, velocity, label, track.astype(np.int64), valid), new

@@ -67,23 +67,31 @@ def agreement(scene: LogScene, leave_out: bool = True, sweeps: int = SWEEPS) -> 
     return Agreement(*np.mean([list(one.to_dict().values()) for one in found], axis=0).tolist())
 
 
-def require_agreement(scene: LogScene) -> Agreement:
-    """`agreement` with each sweep left out, once it is good enough.
+@dataclass(frozen=True)
+class CheckedLidar:
+    """The LiDAR of a scene, and how well it matches the recorded one; made by `of` alone."""
 
-    Raises:
-        ValueError: it is not; calibration, poses or boxes are wrong, or too little was recorded.
-    """
-    found = agreement(scene)
-    good = (
-        found.median_error_m <= MAX_MEDIAN_M
-        and found.close_share >= MIN_CLOSE_SHARE
-        and found.hit_agreement >= MIN_HIT_AGREEMENT
-    )
-    if not good:
-        raise ValueError(
-            f"scene {scene.name}: its re-simulated LiDAR does not match the recorded one: median error "
-            f"{found.median_error_m:.2f} m, {found.close_share:.2f} of the returns within {CLOSE_M} m, "
-            f"{found.hit_agreement:.2f} of the rays agree; required at most {MAX_MEDIAN_M} m, at least "
-            f"{MIN_CLOSE_SHARE} and {MIN_HIT_AGREEMENT}"
+    lidar: LogLidar
+    agreement: Agreement
+
+    @classmethod
+    def of(cls, scene: LogScene) -> CheckedLidar:
+        """Re-simulates the scene's LiDAR once it is good enough where that can be checked.
+
+        Raises:
+            ValueError: it is not; calibration, poses or boxes are wrong, or too little was recorded.
+        """
+        found = agreement(scene)
+        good = (
+            found.median_error_m <= MAX_MEDIAN_M
+            and found.close_share >= MIN_CLOSE_SHARE
+            and found.hit_agreement >= MIN_HIT_AGREEMENT
         )
-    return found
+        if not good:
+            raise ValueError(
+                f"scene {scene.name}: its re-simulated LiDAR does not match the recorded one: median error "
+                f"{found.median_error_m:.2f} m, {found.close_share:.2f} of the returns within {CLOSE_M} m, "
+                f"{found.hit_agreement:.2f} of the rays agree; required at most {MAX_MEDIAN_M} m, at least "
+                f"{MIN_CLOSE_SHARE} and {MIN_HIT_AGREEMENT}"
+            )
+        return cls(LogLidar(scene), found)

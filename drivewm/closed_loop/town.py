@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -12,14 +10,14 @@ import torch
 
 from drivewm.closed_loop.environment import REPLAN_S
 from drivewm.closed_loop.episodes import PlannerSpec
+from drivewm.closed_loop.keyframes import Keyframe, box_tracks
 from drivewm.closed_loop.recorder import RolloutRecorder
 from drivewm.dynamics.lqr import LQRParameters, LQRTracker
 from drivewm.geometry import se2
 from drivewm.geometry.voxel_grid import VoxelGrid
 from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
-from drivewm.simulation import AgentBoxes, Scenario, Town, TownSimulator
+from drivewm.simulation import Scenario, Town, TownSimulator
 from drivewm.simulation.simulator import DT_S
-from drivewm.structures.boxes import BoxTracks
 from drivewm.structures.clip import History
 from drivewm.structures.planning import EgoState, PlanningInput
 from drivewm.structures.road_map import RoadMap
@@ -69,7 +67,7 @@ class TownEnvironment:
         self.tracker = LQRTracker(simulator.vehicle, tracker)
         simulator.reset(scenario, reactive=reactive)
         self.recorder = self._new_recorder()
-        self._keyframes: deque[_Keyframe] = deque(maxlen=num_history)
+        self._keyframes: deque[Keyframe] = deque(maxlen=num_history)
         self._sense()
         for _ in range(round(warm_up_s / REPLAN_S)):
             self._drive_expert(record=False)
@@ -92,7 +90,7 @@ class TownEnvironment:
             sample_token=(f"{self.scenario.name}-{frames[-1].timestamp_us}",),
             grid=self.grid,
             occupancy=None if self.grid is None else torch.from_numpy(np.stack([f.occupancy for f in frames]))[None],
-            boxes=_box_tracks(frames),
+            boxes=box_tracks(frames),
             route=route,
             command=route.command(),
         )
@@ -123,6 +121,10 @@ class TownEnvironment:
         """The scored steps so far."""
         return self.recorder.rollout()
 
+    def notes(self) -> dict:
+        """Nothing: the town is what it is wherever the ego goes."""
+        return {}
+
     def _drive_expert(self, record: bool) -> None:
         for _ in range(_STEPS):
             if not record:
@@ -144,7 +146,7 @@ class TownEnvironment:
         occupancy = None if self.grid is None else self.simulator.occupancy(self.grid)
         sim = self.simulator
         agents = sim.boxes(AGENT_RADIUS_M)
-        self._keyframes.append(_Keyframe(sim.timestamp_us, sim.T_global_ego(), sim.ego.pose, agents, occupancy))
+        self._keyframes.append(Keyframe(sim.timestamp_us, sim.T_global_ego(), agents, occupancy))
 
 
 class TownOracle:
@@ -177,36 +179,3 @@ def town_environment(scenario: Scenario, spec: PlannerSpec) -> TownEnvironment:
 def _town(seed: int, location: str) -> tuple[Town, RoadMap]:
     town = Town.generate(seed, location)
     return town, town.road_map()
-
-
-@dataclass(frozen=True)
-class _Keyframe:
-    timestamp_us: int
-    T_global_ego: np.ndarray
-    pose: np.ndarray
-    agents: AgentBoxes
-    occupancy: np.ndarray | None
-
-
-def _box_tracks(frames: deque[_Keyframe]) -> BoxTracks:
-    """Boxes of each frame in its own ego frame, B = 1; one slot a track."""
-    tracks = np.unique(np.concatenate([frame.agents.track for frame in frames]))
-    result = BoxTracks.empty(1, len(frames), len(tracks))
-    result.track[:] = torch.from_numpy(tracks)
-    for number, frame in enumerate(frames):
-        agents, yaw = frame.agents, frame.pose[2]
-        slot = torch.from_numpy(np.searchsorted(tracks, agents.track))
-        pose = se2.relative(frame.pose, agents.boxes[:, [0, 1, 6]])
-        cos, sin = math.cos(yaw), math.sin(yaw)
-        velocity = agents.velocity @ np.array([[cos, -sin], [sin, cos]])
-        center = np.column_stack([pose[:, :2], agents.boxes[:, 2]])
-        for field, value in (
-            (result.center, center),
-            (result.size, agents.boxes[:, 3:6]),
-            (result.yaw, pose[:, 2]),
-            (result.velocity, velocity),
-            (result.label, agents.label),
-        ):
-            field[0, number, slot] = torch.from_numpy(np.ascontiguousarray(value)).to(field.dtype)
-        result.valid[0, number, slot] = True
-    return result

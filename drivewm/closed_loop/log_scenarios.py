@@ -1,0 +1,145 @@
+"""Which recorded episodes to drive, and how a worker gets one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from drivewm.closed_loop.environment import REPLAN_S
+from drivewm.closed_loop.episodes import PlannerSpec
+from drivewm.closed_loop.log import LogEnvironment
+from drivewm.closed_loop.log_scene import LogScene
+from drivewm.closed_loop.log_validity import MAX_DURATION_S
+from drivewm.closed_loop.resimulation_gate import CheckedLidar
+from drivewm.closed_loop.town import WARM_UP_S
+from drivewm.data import Index
+from drivewm.data.nuscenes import MAX_STEP_RATIO
+from drivewm.dynamics.bicycle import PACIFICA, VehicleParameters
+from drivewm.dynamics.idm import IDMParameters
+from drivewm.geometry import se2, se3
+from drivewm.simulation.scenario import STRAIGHT_RAD
+
+
+@dataclass(frozen=True)
+class LogScenario:
+    """An episode in a recorded scene.
+
+    Attributes:
+        name: of the scene; its windows share it, as they are no more independent than variants.
+        seed: number of the window.
+        straight: does the recorded heading stay within 10 degrees?
+        index: folder of the index.
+        scene: position in it.
+        start_s: when scoring begins, after the first keyframe [s].
+        duration_s: length of the scored part [s].
+        vehicle: that the plans are carried out by.
+        idm: of the others that react; None: all repeat what they did.
+        family: what kind of episode it is.
+    """
+
+    name: str
+    seed: int
+    straight: bool
+    index: str
+    scene: int
+    start_s: float
+    duration_s: float
+    vehicle: VehicleParameters = PACIFICA
+    idm: IDMParameters | None = None
+    family: str = "log"
+
+
+def log_scenarios(
+    index: Index | str | Path,
+    split: str,
+    duration_s: float = MAX_DURATION_S,
+    warm_up_s: float = WARM_UP_S,
+    vehicle: VehicleParameters = PACIFICA,
+    idm: IDMParameters | None = None,
+) -> list[LogScenario]:
+    """Windows of all scenes of a split, one behind the other: warm-up and `duration_s`, rounded down to `REPLAN_S`.
+
+    A scene that is too short for that gives one window of what it has. Windows that span a gap in time are left out.
+
+    Raises:
+        ValueError: a length is not positive, or no scene has room for the warm-up and one step.
+        DataError: there is no such split.
+    """
+    warm_up, scored = round(warm_up_s / REPLAN_S), int(duration_s / REPLAN_S + 1e-6)
+    if scored < 1 or warm_up < 1:
+        raise ValueError(f"duration_s and warm_up_s must be at least {REPLAN_S} s, got {duration_s} and {warm_up_s}")
+    index = index if isinstance(index, Index) else Index.open(index)
+    scenarios = []
+    for scene in index.scenes_of(split).tolist():
+        own = slice(*index["scene_frame_ptr"][scene : scene + 2])
+        times_s = (index["frame_time_us"][own] - index["frame_time_us"][own.start : own.start + 1]) / 1e6
+        yaw = se3.to_se2(index["frame_T_global_ego"][own])[:, 2]
+        room = int(times_s[-1] / REPLAN_S + 1e-6) - warm_up if len(times_s) > 1 else 0
+        length = min(scored, room)
+        for number in range(max(room, 0) // length if length > 0 else 0):
+            start_s = (warm_up + number * length) * REPLAN_S
+            end_s = start_s + length * REPLAN_S
+            # All keyframes that the episode leans on: those of its warm-up and the ones around both ends.
+            first = int(np.searchsorted(times_s, start_s - warm_up * REPLAN_S + 1e-6)) - 1
+            last = int(np.searchsorted(times_s, end_s - 1e-6))
+            steps = np.diff(times_s)
+            if steps[max(first, 0) : last].max() > MAX_STEP_RATIO * np.median(steps):
+                continue
+            driven = yaw[max(first, 0) : last + 1]
+            scenarios.append(
+                LogScenario(
+                    name=index["scene_name"][scene].decode(),
+                    seed=number,
+                    straight=bool(np.abs(se2.wrap_angle(driven - driven[0])).max() <= STRAIGHT_RAD),
+                    index=str(index.folder),
+                    scene=scene,
+                    start_s=start_s,
+                    duration_s=length * REPLAN_S,
+                    vehicle=vehicle,
+                    idm=idm,
+                )
+            )
+    if not scenarios:
+        raise ValueError(
+            f"{index.folder}: no scene of split {split!r} has {warm_up_s} s of warm-up and {REPLAN_S} s more, "
+            f"without a gap in time"
+        )
+    return scenarios
+
+
+def log_environment(scenario: LogScenario, spec: PlannerSpec) -> LogEnvironment:
+    """An episode of a scenario; each process reads a scene once.
+
+    Raises:
+        ValueError: the planner wants LiDAR, and the re-simulated one does not match the recorded one.
+    """
+    scene = _scene(scenario.index, scenario.scene)
+    lidar = _lidar(scenario.index, scenario.scene) if spec.lidar else None
+    return LogEnvironment(
+        scene,
+        scenario.start_s,
+        scenario.duration_s,
+        spec.grid,
+        spec.num_history,
+        lidar,
+        vehicle=scenario.vehicle,
+        idm=scenario.idm,
+    )
+
+
+@lru_cache(maxsize=4)
+def _scene(index: str, scene: int) -> LogScene:
+    return LogScene(_index(index), scene)
+
+
+@lru_cache(maxsize=4)
+def _lidar(index: str, scene: int) -> CheckedLidar:
+    return CheckedLidar.of(_scene(index, scene))
+
+
+@lru_cache(maxsize=4)
+def _index(folder: str) -> Index:
+    return Index.open(folder)

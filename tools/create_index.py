@@ -15,7 +15,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--root", type=Path, help="data set in nuScenes' format")
-    source.add_argument("--recording", type=Path, help="excerpt nuscenes_scene-NNNN_*.npz to be converted into --out")
+    source.add_argument(
+        "--recording", type=Path, help="nuscenes_scene-NNNN_*.npz or pandaset_NNN_*.npz, to be converted into --out"
+    )
     parser.add_argument("--version", help="folder of the tables (default: the only v1.0-* folder)")
     parser.add_argument(
         "--out", type=Path, help="with --root: the index (default ROOT/index); with --recording: the data set"

@@ -3,64 +3,36 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from drivewm.data.basemap import write_mask
-from drivewm.data.errors import DataError, MissingFileError
+from drivewm.data.errors import DataError
+from drivewm.data.nuscenes_recording import read_nuscenes
 from drivewm.data.nuscenes_writer import NuScenesWriter
 from drivewm.data.occupancy_labels import causal_labels
+from drivewm.data.pandaset_recording import read_pandaset
+from drivewm.data.recording import Recording
 from drivewm.data.records import LIDAR, FrameRecord, SceneRecord, SensorData, SensorRecord, pose_fields
-from drivewm.geometry import VoxelGrid, se3
-from drivewm.structures import OCC3D
+from drivewm.geometry import VoxelGrid
 
 VERSION = "v1.0-recording"
 SPLIT = "val"
 """Recordings are for evaluation."""
 
-# nuScenes scene-0061's calibration of LIDAR_TOP; the vehicles of one fleet differ by millimetres.
-T_EGO_LIDAR = se3.from_quaternion(
-    np.array([0.7077955119163518, -0.006492242056004365, 0.010646214713995808, -0.7063073142877817]),
-    np.array([0.943713, 0.0, 1.84023]),
-)
-
-_CLASSES = np.array(
-    [
-        OCC3D.index(name)
-        for name in (
-            "driveable_surface",
-            "sidewalk",
-            "manmade",
-            "manmade",
-            "vegetation",
-            "pedestrian",
-            "bicycle",
-            "car",
-            "truck",
-            "bus",
-            "others",
-        )
-    ],
-    np.uint8,
-)
-"""Of the excerpt's classes: road, sidewalk, building, pole, vegetation, person, two-wheeler, car, truck, bus, none."""
-
-# Returns from the ego vehicle itself lie in this box of the LiDAR frame (4D-Occ's evaluation): |x|, and y from, to [m].
-_EGO_HALF_WIDTH, _EGO_REAR, _EGO_FRONT = 0.8, -1.5, 2.5
-_FIELDS = ("points", "intensity", "label", "frame_ptr", "T_world_lidar", "t")
+_READERS = {r"scene-\d{4}": read_nuscenes, r"pandaset_\d{3}": read_pandaset}
+"""Which source a file is of: by its name."""
 
 
 def convert_recording(file: str | Path, out: str | Path, grid: VoxelGrid, overwrite: bool = False) -> Path:
-    """Writes the nuScenes excerpt `nuscenes_scene-NNNN_*.npz` as a data set of one scene.
+    """Writes an excerpt as a data set of one scene: `nuscenes_scene-NNNN_*.npz` or `pandaset_NNN_*.npz`.
 
-    Points keep their LiDAR frame; the ring is not known (-1). The world frame is the first keyframe's ego frame.
-    Occupancy by `causal_labels`. There are no boxes and no route.
+    The ring of a point is not known (-1). The world frame is the first keyframe's ego frame. Occupancy by
+    `causal_labels`. There is no route.
 
     Args:
-        file: holds `points (P, 3)`, `intensity (P,)`, `label (P,)`, `frame_ptr (F + 1,)`, `T_world_lidar (F, 4, 4)`,
-            `t (F,)`.
+        file: see `recording.load_npz`, and the reader of each source.
         out: the data set to be.
         grid: for the labels.
         overwrite: replace `out`.
@@ -71,84 +43,67 @@ def convert_recording(file: str | Path, out: str | Path, grid: VoxelGrid, overwr
     Raises:
         DataError: the file is not such an excerpt.
     """
-    arrays = _load(Path(file))
-    scene = re.search(r"scene-\d{4}", Path(file).name)
-    if scene is None:
-        raise DataError(file, "name", Path(file).name, "a name that holds scene-NNNN")
-    name = scene.group()
-    T_world_ego = arrays["T_world_lidar"] @ se3.inverse(T_EGO_LIDAR)
-    T_global_ego = se3.inverse(T_world_ego[0]) @ T_world_ego
-    bounds = list(zip(arrays["frame_ptr"][:-1], arrays["frame_ptr"][1:], strict=True))
-    keep = [~_on_ego(arrays["points"][a:b]) for a, b in bounds]
-    sweeps = [arrays["points"][a:b][k] for (a, b), k in zip(bounds, keep, strict=True)]
-    intensity = [arrays["intensity"][a:b][k] for (a, b), k in zip(bounds, keep, strict=True)]
-    label = [arrays["label"][a:b][k] for (a, b), k in zip(bounds, keep, strict=True)]
-    classes = [_CLASSES[np.minimum(values, len(_CLASSES) - 1)] for values in label]
-    semantics, visible = causal_labels(sweeps, classes, T_global_ego, T_EGO_LIDAR, grid)
-
+    file = Path(file)
+    reader = next((read for name, read in _READERS.items() if re.search(name, file.name)), None)
+    if reader is None:
+        raise DataError(file, "name", file.name, "a name that holds scene-NNNN or pandaset_NNN")
+    recording = reader(file)
     description = {
         "schema_version": 1,
         "kind": "recording",
-        "source": Path(file).name,
+        "source": file.name,
         "grid": {"range_m": list(grid.range_m), "voxel_m": grid.voxel_m},
     }
-    writer = NuScenesWriter(out, description, VERSION, key=Path(file).name, overwrite=overwrite)
-    frames, data = [], []
-    for k, time_s in enumerate(arrays["t"]):
-        stamp = int(round(float(time_s) * 1e6))
-        points = np.column_stack([sweeps[k], intensity[k], np.full(len(sweeps[k]), -1.0)])
-        writer.write_labels(name, k, semantics[k], visible[k])
-        files = writer.write_sweep(name, stamp, points)
-        data.append(SensorData(stamp, *pose_fields(T_global_ego[k]), frame=k, **files))
-        frames.append(FrameRecord(stamp, []))
+    writer = NuScenesWriter(out, description, VERSION, key=file.name, overwrite=overwrite)
+    _write_labels(writer, recording, grid)
+    frames = [
+        FrameRecord(int(recording.stamps_us[k]), recording.boxes[i] if recording.boxes else [])
+        for i, k in enumerate(recording.keyframes)
+    ]
     record = SceneRecord(
-        name=name,
+        name=recording.name,
         location="unknown",
         split=SPLIT,
-        description=f"Keyframes of a recording: {Path(file).name}",
-        sensors=[SensorRecord(LIDAR, *pose_fields(T_EGO_LIDAR), data)],
+        description=f"A recording: {file.name}",
+        sensors=[SensorRecord(LIDAR, *pose_fields(recording.T_ego_lidar), _write_sweeps(writer, recording))],
         frames=frames,
         route=[],
     )
     writer.finish_scene(record)
     mask = "maps/unknown.png"
     write_mask(writer.folder / mask, np.zeros((10, 10), bool))
-    writer.finish([name], {"unknown": mask})
+    writer.finish([recording.name], {"unknown": mask})
     return Path(out)
 
 
-def _on_ego(points: np.ndarray) -> np.ndarray:
-    return (np.abs(points[:, 0]) <= _EGO_HALF_WIDTH) & (points[:, 1] >= _EGO_REAR) & (points[:, 1] <= _EGO_FRONT)
+def _write_sweeps(writer: NuScenesWriter, recording: Recording) -> list[SensorData]:
+    """All sweeps up to the last keyframe, in one chain; each belongs to the keyframe that comes next."""
+    data = []
+    for k in range(int(recording.keyframes[-1]) + 1):
+        is_key_frame = k in recording.keyframes
+        stamp, points = int(recording.stamps_us[k]), recording.sweeps[k]
+        files = writer.write_sweep(
+            recording.name,
+            stamp,
+            np.column_stack([points, recording.intensity[k], np.full(len(points), -1.0)]),
+            is_key_frame,
+            recording.numbers[k] if recording.numbers is not None and is_key_frame else None,
+        )
+        frame = int(np.searchsorted(recording.keyframes, k))
+        pose = pose_fields(recording.T_global_ego[k])
+        data.append(SensorData(stamp, *pose, frame=frame, is_key_frame=is_key_frame, **files))
+    return data
 
 
-def _load(file: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(file, allow_pickle=False) as loaded:
-            arrays = {name: loaded[name] for name in loaded.files}
-    except FileNotFoundError:
-        raise MissingFileError(file, "file", "nothing", "a recording (.npz)") from None
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
-        raise DataError(file, "content", f"a broken archive ({error})", "an npz archive") from None
-    missing = sorted(set(_FIELDS).difference(arrays))
-    if missing:
-        raise DataError(file, "fields", f"no {', '.join(missing)}", f"{', '.join(_FIELDS)}")
-    count, frames = len(arrays["points"]), len(arrays["t"])
-    shapes = {
-        "points": (count, 3),
-        "intensity": (count,),
-        "label": (count,),
-        "frame_ptr": (frames + 1,),
-        "T_world_lidar": (frames, 4, 4),
-    }
-    for name, shape in shapes.items():
-        if arrays[name].shape != shape:
-            raise DataError(file, name, f"shape {arrays[name].shape}", f"{shape}")
-    pointer = arrays["frame_ptr"]
-    if pointer[0] != 0 or pointer[-1] != count or np.any(np.diff(pointer) < 0):
-        raise DataError(file, "frame_ptr", pointer.tolist(), f"increasing positions from 0 to {count}")
-    for name in ("points", "intensity", "T_world_lidar", "t"):
-        if not np.isfinite(arrays[name]).all():
-            raise DataError(file, name, "NaN or infinite values", "finite values")
-    if np.any(np.diff(arrays["t"]) <= 0):
-        raise DataError(file, "t", "times that do not increase", "increasing times [s]")
-    return arrays
+def _write_labels(writer: NuScenesWriter, recording: Recording, grid: VoxelGrid) -> None:
+    """Of each keyframe, from all sweeps up to it."""
+    solid = recording.solid
+    semantics, visible = causal_labels(
+        [points[s] for points, s in zip(recording.sweeps, solid, strict=True)],
+        [classes[s] for classes, s in zip(recording.classes, solid, strict=True)],
+        recording.T_global_ego,
+        recording.T_ego_lidar,
+        grid,
+    )
+    for number, k in enumerate(recording.keyframes):
+        writer.write_labels(recording.name, number, semantics[k], visible[k])

@@ -10,8 +10,9 @@ import pytest
 from nuscenes.nuscenes import NuScenes
 
 from drivewm.data import DataError, MissingFileError, NuScenesClips, build_index
+from drivewm.data.nuscenes_recording import T_EGO_LIDAR
 from drivewm.data.occupancy_labels import causal_labels, vote
-from drivewm.data.recordings import T_EGO_LIDAR, convert_recording
+from drivewm.data.recordings import convert_recording
 from drivewm.geometry import VoxelGrid, se3
 from drivewm.structures import OCC3D
 

@@ -1,0 +1,74 @@
+"""Excerpts of nuScenes: keyframes as range images with 11 classes a point, poses by ICP, no boxes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from drivewm.data.recording import Recording, load_npz, split_sweeps
+from drivewm.geometry import se3
+from drivewm.structures import OCC3D
+
+# nuScenes scene-0061's calibration of LIDAR_TOP; the vehicles of one fleet differ by millimetres.
+T_EGO_LIDAR = se3.from_quaternion(
+    np.array([0.7077955119163518, -0.006492242056004365, 0.010646214713995808, -0.7063073142877817]),
+    np.array([0.943713, 0.0, 1.84023]),
+)
+
+_CLASSES = np.array(
+    [
+        OCC3D.index(name)
+        for name in (
+            "driveable_surface",
+            "sidewalk",
+            "manmade",
+            "manmade",
+            "vegetation",
+            "pedestrian",
+            "bicycle",
+            "car",
+            "truck",
+            "bus",
+            "others",
+        )
+    ],
+    np.uint8,
+)
+"""Of the excerpt's classes: road, sidewalk, building, pole, vegetation, person, two-wheeler, car, truck, bus, none."""
+
+# Returns from the ego vehicle itself lie in this box of the LiDAR frame (4D-Occ's evaluation): |x|, and y from, to [m].
+_EGO_HALF_WIDTH, _EGO_REAR, _EGO_FRONT = 0.8, -1.5, 2.5
+
+
+def read_nuscenes(file: Path) -> Recording:
+    """The excerpt `nuscenes_scene-NNNN_*.npz`: all sweeps are keyframes; points keep their LiDAR frame.
+
+    The world frame is the first keyframe's ego frame.
+    """
+    arrays = load_npz(file)
+    pointer = arrays["frame_ptr"]
+    T_world_ego = arrays["T_world_lidar"] @ se3.inverse(T_EGO_LIDAR)
+    sweeps = split_sweeps(arrays["points"], pointer)
+    keep = [~_on_ego(points) for points in sweeps]
+
+    def kept(values: list[np.ndarray]) -> list[np.ndarray]:
+        return [v[k] for v, k in zip(values, keep, strict=True)]
+
+    classes = kept([_CLASSES[np.minimum(c, len(_CLASSES) - 1)] for c in split_sweeps(arrays["label"], pointer)])
+    return Recording(
+        name=re.search(r"scene-\d{4}", file.name).group(),
+        T_ego_lidar=T_EGO_LIDAR,
+        T_global_ego=se3.inverse(T_world_ego[0]) @ T_world_ego,
+        stamps_us=np.round(arrays["t"] * 1e6).astype(np.int64),
+        sweeps=kept(sweeps),
+        intensity=kept(split_sweeps(arrays["intensity"], pointer)),
+        classes=classes,
+        solid=[np.ones(len(c), bool) for c in classes],
+        keyframes=np.arange(len(sweeps)),
+    )
+
+
+def _on_ego(points: np.ndarray) -> np.ndarray:
+    return (np.abs(points[:, 0]) <= _EGO_HALF_WIDTH) & (points[:, 1] >= _EGO_REAR) & (points[:, 1] <= _EGO_FRONT)

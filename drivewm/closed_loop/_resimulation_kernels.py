@@ -19,19 +19,19 @@ def _first(position, direction, low, cell):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def cast_columns(slot, low, cell, points, origin, directions, max_range, reach, depth):
+def cast_obstacles(slot, low, cell, points, origin, directions, max_range, reach, depth):
     """Amanatides and Woo (1987) from an origin inside of the grid; the refinement is described at the twin."""
     cells_x, cells_y, cells_z = slot.shape
     for r in range(len(directions)):
         dx, dy, dz = directions[r, 0], directions[r, 1], directions[r, 2]
         flat2 = dx * dx + dy * dy
         depth[r] = math.inf
-        x, step_x, next_x, delta_x = _first(origin[0], dx, low[0], cell[0])
-        y, step_y, next_y, delta_y = _first(origin[1], dy, low[1], cell[1])
-        z, step_z, next_z, delta_z = _first(origin[2], dz, low[2], cell[2])
+        x, step_x, next_x, delta_x = _first(origin[0], dx, low[0], cell)
+        y, step_y, next_y, delta_y = _first(origin[1], dy, low[1], cell)
+        z, step_z, next_z, delta_z = _first(origin[2], dz, low[2], cell)
         t = 0.0
         while t <= max_range and 0 <= x < cells_x and 0 <= y < cells_y and 0 <= z < cells_z:
-            point = slot[x, y, z]
+            point = slot[x, y, z] - 1
             if point >= 0:
                 ox, oy = points[point, 0] - origin[0], points[point, 1] - origin[1]
                 if abs(ox * dy - oy * dx) <= reach * math.sqrt(flat2):

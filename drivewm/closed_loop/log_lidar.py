@@ -53,7 +53,7 @@ class LogLidar:
     def __init__(self, scene: LogScene, without: int | None = None) -> None:
         used = [sweep for number, sweep in enumerate(scene.sweeps) if number != without]
         self.scene = scene
-        self.scenery = Scenery.accumulate(used, scene.T_global_ego[:, :3, 3])
+        self.scenery = Scenery.accumulate(used, scene.frame_poses[:, :3, 3])
         self.objects = Objects.accumulate(used)
         self._sent = lru_cache(maxsize=4)(self._rays)
         self.logged_visible_share = lru_cache(maxsize=None)(self._logged_visible_share)

@@ -17,10 +17,14 @@ from drivewm.closed_loop.resimulation_gate import CheckedLidar
 from drivewm.closed_loop.town import WARM_UP_S
 from drivewm.data import Index
 from drivewm.data.nuscenes import MAX_STEP_RATIO
+from drivewm.data.road_map import load_road_map
 from drivewm.dynamics.bicycle import PACIFICA, VehicleParameters
 from drivewm.dynamics.idm import IDMParameters
 from drivewm.geometry import se2, se3
 from drivewm.simulation.scenario import STRAIGHT_RAD
+from drivewm.structures.road_map import RoadMap
+
+_MAP_MARGIN_M = 100.0
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,7 @@ def log_environment(scenario: LogScenario, spec: PlannerSpec) -> LogEnvironment:
         spec.grid,
         spec.num_history,
         lidar,
+        _road_map(scenario.index, scenario.scene),
         vehicle=scenario.vehicle,
         idm=scenario.idm,
     )
@@ -138,6 +143,14 @@ def _scene(index: str, scene: int) -> LogScene:
 @lru_cache(maxsize=4)
 def _lidar(index: str, scene: int) -> CheckedLidar:
     return CheckedLidar.of(_scene(index, scene))
+
+
+@lru_cache(maxsize=4)
+def _road_map(index: str, scene: int) -> RoadMap | None:
+    """What the data set's map expansion has around the recorded drive."""
+    recorded = _scene(index, scene)
+    low, high = recorded.ego[:, :2].min(0) - _MAP_MARGIN_M, recorded.ego[:, :2].max(0) + _MAP_MARGIN_M
+    return load_road_map(_index(index).data_root, recorded.location, (*low.tolist(), *high.tolist()))
 
 
 @lru_cache(maxsize=4)

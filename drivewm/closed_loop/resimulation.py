@@ -1,7 +1,7 @@
 """What a LiDAR would measure from another pose, in a scene that is known by its accumulated points.
 
-Obstacles are columns of points: cells that are taller than wide, since the beams of a LiDAR leave gaps above each
-other, and hit where their mean point lies. The ground is a height map.
+Obstacles are cells that hold points, hit where their mean point lies. The ground is a height map, since the rings of a
+LiDAR lie far apart on it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from drivewm.closed_loop import _resimulation_kernels
 from drivewm.closed_loop.ground_map import GroundMap
 from drivewm.closed_loop.log_points import Sweep, out_of_boxes, voxel_means
 
-CELL_M = np.array([0.2, 0.2, 0.3])
-"""Edges of an obstacle's cell."""
-REACH_M = 0.1
-"""A ray meets a cell's mean point if it passes it closer than this, seen from above."""
+CELL_M = 0.2
+"""Edge of an obstacle's cell."""
+REACH_M = 0.14
+"""A ray meets a cell's mean point if it passes it closer than this, seen from above: half the diagonal of a cell, so
+that no ray slips through a wall."""
 RANGE_M = 75.0
 """Further points are not kept: the grid grows with the square of it."""
 _HEIGHTS_M = (-6.0, 12.0)  # of the grid, relative to the sensor
@@ -90,26 +91,29 @@ def cast(scenery: Scenery, objects: np.ndarray, origin: np.ndarray, directions: 
     origin, directions = np.asarray(origin, np.float64), np.ascontiguousarray(directions, np.float64)
     points = np.concatenate([scenery.obstacles, voxel_means(objects, CELL_M)])
     slot, low = _grid(points, origin)
-    columns, ground = np.empty(len(directions)), np.empty(len(directions))
-    _resimulation_kernels.cast_columns(slot, low, CELL_M, points, origin, directions, RANGE_M, REACH_M, columns)
+    obstacles, ground = np.empty(len(directions)), np.empty(len(directions))
+    _resimulation_kernels.cast_obstacles(slot, low, CELL_M, points, origin, directions, RANGE_M, REACH_M, obstacles)
     _resimulation_kernels.cast_ground(
         scenery.ground.height, scenery.ground.origin_m, scenery.ground.cell_m, origin, directions, RANGE_M, ground
     )
-    return np.minimum(columns, ground)
+    return np.minimum(obstacles, ground)
 
 
 def _grid(points: np.ndarray, origin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Number of the point in each cell around the sensor, -1 where there is none: int32 `(X, Y, Z)`; its corner."""
+    """Number of the point in each cell around the sensor, from 1; 0 where there is none: int32 `(X, Y, Z)`; its corner.
+
+    Zeros, since memory that is never touched costs nothing then.
+    """
     reach = np.array([[-RANGE_M, -RANGE_M, _HEIGHTS_M[0]], [RANGE_M, RANGE_M, _HEIGHTS_M[1]]])
     first, last = np.floor((origin + reach) / CELL_M).astype(np.int64)
-    slot = np.full(last - first + 1, -1, np.int32)
+    slot = np.zeros(last - first + 1, np.int32)
     cell = np.floor(points / CELL_M).astype(np.int64) - first
     inside = np.flatnonzero(((cell >= 0) & (cell < slot.shape)).all(-1))
-    slot[tuple(cell[inside].T)] = inside
+    slot[tuple(cell[inside].T)] = inside + 1
     return slot, first * CELL_M
 
 
-def cast_columns_reference(points: np.ndarray, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
+def cast_obstacles_reference(points: np.ndarray, origin: np.ndarray, directions: np.ndarray) -> np.ndarray:
     """The readable twin of the kernel for obstacles, O(R N): depth `(R,)` at the first cell that a ray meets.
 
     A ray meets a cell if it goes through it and passes its mean point within `REACH_M`, seen from above. The hit lies

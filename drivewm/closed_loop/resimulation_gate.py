@@ -75,13 +75,13 @@ class CheckedLidar:
     agreement: Agreement
 
     @classmethod
-    def of(cls, scene: LogScene) -> CheckedLidar:
-        """Re-simulates the scene's LiDAR once it is good enough where that can be checked.
+    def of(cls, scene: LogScene, sweeps: int = SWEEPS) -> CheckedLidar:
+        """Re-simulates the scene's LiDAR once it is good enough at the recorded poses of some keyframes.
 
         Raises:
             ValueError: it is not; calibration, poses or boxes are wrong, or too little was recorded.
         """
-        found = agreement(scene)
+        found = agreement(scene, sweeps=sweeps)
         good = (
             found.median_error_m <= MAX_MEDIAN_M
             and found.close_share >= MIN_CLOSE_SHARE

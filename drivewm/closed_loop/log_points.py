@@ -12,7 +12,10 @@ from drivewm.geometry import se2, se3
 from drivewm.geometry.boxes import points_in_boxes
 
 BOX_MARGIN_M = 0.1
-"""A box is cut out of what stands still with this margin: annotations are tight, and what moves is smeared."""
+"""A box is cut out of what stands still with this margin: annotations are tight."""
+REVOLUTION_S = 0.1
+"""What moves is smeared over as long as a revolution takes (half as long at 20 Hz): its box reaches that much further
+to the front and the back."""
 UNDERSIDE_M = 0.2
 """Points in a box that are less than this above its underside are of the ground: they do not move with it."""
 
@@ -51,32 +54,38 @@ def _read(index: Index, frame: int) -> Sweep:
     T_ego_lidar, T_global_ego = index["frame_T_ego_lidar"][frame], index["frame_T_global_ego"][frame]
     rows = slice(*index["frame_box_ptr"][frame : frame + 2])
     boxes = np.column_stack([index["box_center"][rows], index["box_size"][rows], index["box_yaw"][rows]])
+    speed = np.nan_to_num(np.linalg.norm(index["box_velocity"][rows], axis=-1))
     ego = se3.transform_points(T_ego_lidar, points)
-    static, of_objects, tracks = split_by_boxes(ego, boxes, index["box_track"][rows])
+    static, of_objects, tracks = split_by_boxes(ego, boxes, index["box_track"][rows], speed)
     T_global_lidar = T_global_ego @ T_ego_lidar
     return Sweep(T_global_lidar, points, se3.transform_points(T_global_ego, static), of_objects, tracks)
 
 
 def split_by_boxes(
-    points: np.ndarray, boxes: np.ndarray, tracks: np.ndarray
+    points: np.ndarray, boxes: np.ndarray, tracks: np.ndarray, speed: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Points `(P, 3)` apart by the boxes `(K, 7)` of the same frame, grown by `BOX_MARGIN_M`.
+    """Points `(P, 3)` apart by the boxes `(K, 7)` of the same frame, grown by `BOX_MARGIN_M` and by their motion.
 
     Args:
+        points, boxes: of the same frame.
         tracks: `(K,)` whose the boxes are.
+        speed: `(K,)` how fast they move [m/s].
 
     Returns:
         the points outside of all boxes `(N, 3)`, those inside in the frame of the first box that holds them `(M, 3)`,
-        and that box's track `(M,)` int64. Points at a box's underside are dropped.
+        and that box's track `(M,)` int64. Points at a box's underside are dropped, and smeared ones.
     """
     if not len(boxes):
         return points, np.zeros((0, 3)), np.zeros(0, np.int64)
-    inside = points_in_boxes(points, boxes, BOX_MARGIN_M)
+    grown = boxes.copy()
+    grown[:, 3] += 2 * REVOLUTION_S * speed
+    inside = points_in_boxes(points, grown, BOX_MARGIN_M)
     owned = inside.any(1)
     owner = inside[owned].argmax(1)
     local = into_boxes(points[owned], boxes[owner])
-    above = local[:, 2] > UNDERSIDE_M - boxes[owner, 5] / 2
-    return points[~owned], local[above], np.asarray(tracks)[owner][above].astype(np.int64)
+    kept = local[:, 2] > UNDERSIDE_M - boxes[owner, 5] / 2
+    kept &= np.abs(local[:, 0]) <= boxes[owner, 3] / 2 + BOX_MARGIN_M
+    return points[~owned], local[kept], np.asarray(tracks)[owner][kept].astype(np.int64)
 
 
 def into_boxes(points: np.ndarray, boxes: np.ndarray) -> np.ndarray:

@@ -139,10 +139,18 @@ def test_objects_move_with_their_boxes():
 def test_points_are_split_by_boxes_and_those_beneath_are_dropped():
     boxes = np.array([[5.0, 0.0, 1.0, 4.0, 2.0, 2.0, np.pi / 2]])
     points = np.array([[5.0, 1.5, 1.0], [5.0, 0.0, 0.1], [7.0, 0.0, 1.0], [5.5, -1.0, 1.9]])
-    static, own, track = split_by_boxes(points, boxes, np.array([3]))
+    static, own, track = split_by_boxes(points, boxes, np.array([3]), np.zeros(1))
     assert np.allclose(static, points[2:3])
     assert np.allclose(own, [[1.5, 0.0, 0.0], [-1.0, -0.5, 0.9]])
     assert track.tolist() == [3, 3]
+
+
+def test_what_moves_leaves_no_smear_behind():
+    boxes = np.array([[5.0, 0.0, 1.0, 4.0, 2.0, 2.0, 0.0]])
+    points = np.array([[2.2, 0.0, 1.0], [3.0, 0.0, 1.0], [1.5, 0.0, 1.0]])  # 0.8 m behind it, its rear, 1.5 m behind it
+    assert len(split_by_boxes(points, boxes, np.array([3]), np.zeros(1))[0]) == 2
+    static, own, _ = split_by_boxes(points, boxes, np.array([3]), np.array([10.0]))
+    assert np.allclose(static, points[2:]) and np.allclose(own, [[-2.0, 0.0, 0.0]])
 
 
 def test_voxel_means_are_those_of_the_points_of_each_voxel():

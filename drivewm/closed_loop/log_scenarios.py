@@ -11,7 +11,7 @@ import numpy as np
 from drivewm.closed_loop.environment import REPLAN_S
 from drivewm.closed_loop.episodes import PlannerSpec
 from drivewm.closed_loop.log import LogEnvironment
-from drivewm.closed_loop.log_scene import LogScene
+from drivewm.closed_loop.log_scene import SLACK_S, LogScene
 from drivewm.closed_loop.log_validity import MAX_DURATION_S
 from drivewm.closed_loop.resimulation_gate import CheckedLidar
 from drivewm.closed_loop.town import WARM_UP_S
@@ -81,14 +81,14 @@ def log_scenarios(
         own = slice(*index["scene_frame_ptr"][scene : scene + 2])
         times_s = (index["frame_time_us"][own] - index["frame_time_us"][own.start : own.start + 1]) / 1e6
         yaw = se3.to_se2(index["frame_T_global_ego"][own])[:, 2]
-        room = int(times_s[-1] / REPLAN_S + 1e-6) - warm_up if len(times_s) > 1 else 0
+        room = int((times_s[-1] + SLACK_S) / REPLAN_S) - warm_up if len(times_s) > 1 else 0
         length = min(scored, room)
         for number in range(max(room, 0) // length if length > 0 else 0):
             start_s = (warm_up + number * length) * REPLAN_S
             end_s = start_s + length * REPLAN_S
             # All keyframes that the episode leans on: those of its warm-up and the ones around both ends.
             first = int(np.searchsorted(times_s, start_s - warm_up * REPLAN_S + 1e-6)) - 1
-            last = int(np.searchsorted(times_s, end_s - 1e-6))
+            last = int(np.searchsorted(times_s, end_s - SLACK_S))
             steps = np.diff(times_s)
             if steps[max(first, 0) : last].max() > MAX_STEP_RATIO * np.median(steps):
                 continue

@@ -22,6 +22,8 @@ from drivewm.simulation.simulator import DT_S
 from drivewm.structures import OCC3D
 from drivewm.structures.rollout import AgentTracks
 
+SLACK_S = 0.01
+"""A recording may be that much shorter than its steps: clocks are not exact. The last pose is held."""
 _STEERS_FROM = 0.5
 """Below this speed [m/s] the recorded motion does not say where the wheels point: straight ahead."""
 _CATEGORY = {OCC3D.index(label): name for name, label in reversed(CATEGORIES.items())}
@@ -65,7 +67,7 @@ class LogScene:
         self.start_us = int(stamps[0])
         self.frame_times_s = (stamps - stamps[0]) / 1e6
         self.frame_poses = np.array(index["frame_T_global_ego"][own])
-        times_s = DT_S * np.arange(int(self.frame_times_s[-1] / DT_S + 1e-6) + 1)
+        times_s = DT_S * np.arange(int((self.frame_times_s[-1] + SLACK_S) / DT_S) + 1)
         self.T_global_ego, self.ego, self.yaw_rate = _motion(self.frame_times_s, self.frame_poses, times_s)
         self.tracks, self.is_new = _tracks(index, self.frames, self.frame_times_s, self.frame_poses, times_s)
         self.category = tuple(_CATEGORY[label] for label in self.tracks.label.tolist())

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-MAX_DRIFT_M, MAX_DURATION_S, MIN_VISIBLE_RATIO = 10.0, 8.0, 0.8
-"""Beyond these an episode is not valid: the others do what they did around an ego that was elsewhere, and what nobody
-has seen is not shown."""
+MAX_DRIFT_M, MAX_DURATION_S = 10.0, 8.0
+"""Beyond these an episode is not valid: the others do what they did around an ego that was elsewhere."""
+MIN_VISIBLE_RATIO = 0.9
+"""Nor is it where fewer rays than this, as a share of those at the recorded pose, end on something that was seen. 5 m
+beside the recorded path there are 0.97 (a town, nuScenes, PandaSet), 10 m beside 0.81 to 0.96."""
 
 
 @dataclass(frozen=True)

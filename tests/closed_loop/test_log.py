@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from drivewm.closed_loop.episodes import PlannerSpec
+from drivewm.closed_loop.lockstep import stack_inputs
 from drivewm.closed_loop.log import LogEnvironment
 from drivewm.closed_loop.log_scenarios import log_environment, log_scenarios
 from drivewm.closed_loop.log_scene import LogScene
@@ -121,7 +122,7 @@ def test_who_stops_drifts_away_and_is_flagged(town_index):
 
 
 def test_validity_names_each_fault():
-    assert LogValidity(9.9, 8.0, 0.5, 0.6).valid
+    assert LogValidity(9.9, 8.0, 0.55, 0.6).valid
     assert LogValidity(0.0, 8.5).faults == ("duration",)
     assert LogValidity(10.1, 9.0, 0.4, 0.6).faults == ("drift", "duration", "visibility")
 
@@ -154,6 +155,8 @@ def test_a_plan_beside_the_recording_moves_what_is_seen(scene, town_grid, lidar)
     points = history.points[0, -1][history.points_valid[0, -1]].numpy()
     near = np.hypot(*boxes[:, :2].T) < 15
     assert near.any() and (points_in_boxes(points, boxes, 0.15).sum(0)[near] > 0).any()
+    both = stack_inputs([inputs, LogEnvironment(scene, 2.0, 1.0, town_grid, HISTORY, lidar).observe()]).history
+    assert both.points.shape[0] == 2 and torch.equal(both.points[:1, :, : history.points.shape[2]], history.points)
     validity = environment.validity()
     assert 0.5 < validity.visible_share <= 1.0 and 0.5 < validity.logged_visible_share <= 1.0
     assert environment.notes()["lidar_agreement"] == lidar.agreement.to_dict()

@@ -35,7 +35,7 @@ class LogScenario:
         name: of the scene; its windows share it, as they are no more independent than variants.
         seed: number of the window.
         straight: does the recorded heading stay within 10 degrees?
-        index: folder of the index.
+        index, data_root: folders of the index and of the data set.
         scene: position in it.
         start_s: when scoring begins, after the first keyframe [s].
         duration_s: length of the scored part [s].
@@ -48,6 +48,7 @@ class LogScenario:
     seed: int
     straight: bool
     index: str
+    data_root: str
     scene: int
     start_s: float
     duration_s: float
@@ -83,24 +84,21 @@ def log_scenarios(
         yaw = se3.to_se2(index["frame_T_global_ego"][own])[:, 2]
         room = int((times_s[-1] + SLACK_S) / REPLAN_S) - warm_up if len(times_s) > 1 else 0
         length = min(scored, room)
-        for number in range(max(room, 0) // length if length > 0 else 0):
-            start_s = (warm_up + number * length) * REPLAN_S
-            end_s = start_s + length * REPLAN_S
-            # All keyframes that the episode leans on: those of its warm-up and the ones around both ends.
-            first = int(np.searchsorted(times_s, start_s - warm_up * REPLAN_S + 1e-6)) - 1
-            last = int(np.searchsorted(times_s, end_s - SLACK_S))
-            steps = np.diff(times_s)
-            if steps[max(first, 0) : last].max() > MAX_STEP_RATIO * np.median(steps):
+        for number in range(room // length if length > 0 else 0):
+            begin_s = number * length * REPLAN_S
+            used = _keyframes(times_s, begin_s, begin_s + (warm_up + length) * REPLAN_S)
+            if np.diff(times_s[used]).max() > MAX_STEP_RATIO * np.median(np.diff(times_s)):
                 continue
-            driven = yaw[max(first, 0) : last + 1]
+            turned = se2.wrap_angle(yaw[used] - yaw[used.start])
             scenarios.append(
                 LogScenario(
                     name=index["scene_name"][scene].decode(),
                     seed=number,
-                    straight=bool(np.abs(se2.wrap_angle(driven - driven[0])).max() <= STRAIGHT_RAD),
+                    straight=bool(np.abs(turned).max() <= STRAIGHT_RAD),
                     index=str(index.folder),
+                    data_root=str(index.data_root),
                     scene=scene,
-                    start_s=start_s,
+                    start_s=begin_s + warm_up * REPLAN_S,
                     duration_s=length * REPLAN_S,
                     vehicle=vehicle,
                     idm=idm,
@@ -114,45 +112,51 @@ def log_scenarios(
     return scenarios
 
 
+def _keyframes(times_s: np.ndarray, begin_s: float, end_s: float) -> slice:
+    """The keyframes from the last one before a stretch of time to the first one behind it."""
+    first = max(int(np.searchsorted(times_s, begin_s + SLACK_S)) - 1, 0)
+    last = int(np.searchsorted(times_s, end_s - SLACK_S))
+    return slice(first, last + 1)
+
+
 def log_environment(scenario: LogScenario, spec: PlannerSpec) -> LogEnvironment:
     """An episode of a scenario; each process reads a scene once.
 
     Raises:
         ValueError: the planner wants LiDAR, and the re-simulated one does not match the recorded one.
     """
-    scene = _scene(scenario.index, scenario.scene)
-    lidar = _lidar(scenario.index, scenario.scene) if spec.lidar else None
+    where = (scenario.index, scenario.data_root, scenario.scene)
     return LogEnvironment(
-        scene,
+        _scene(*where),
         scenario.start_s,
         scenario.duration_s,
         spec.grid,
         spec.num_history,
-        lidar,
-        _road_map(scenario.index, scenario.scene),
+        _lidar(*where) if spec.lidar else None,
+        _road_map(*where),
         vehicle=scenario.vehicle,
         idm=scenario.idm,
     )
 
 
 @lru_cache(maxsize=4)
-def _scene(index: str, scene: int) -> LogScene:
-    return LogScene(_index(index), scene)
+def _scene(index: str, data_root: str, scene: int) -> LogScene:
+    return LogScene(_index(index, data_root), scene)
 
 
 @lru_cache(maxsize=4)
-def _lidar(index: str, scene: int) -> CheckedLidar:
-    return CheckedLidar.of(_scene(index, scene))
+def _lidar(index: str, data_root: str, scene: int) -> CheckedLidar:
+    return CheckedLidar.of(_scene(index, data_root, scene))
 
 
 @lru_cache(maxsize=4)
-def _road_map(index: str, scene: int) -> RoadMap | None:
+def _road_map(index: str, data_root: str, scene: int) -> RoadMap | None:
     """What the data set's map expansion has around the recorded drive."""
-    recorded = _scene(index, scene)
+    recorded = _scene(index, data_root, scene)
     low, high = recorded.ego[:, :2].min(0) - _MAP_MARGIN_M, recorded.ego[:, :2].max(0) + _MAP_MARGIN_M
-    return load_road_map(_index(index).data_root, recorded.location, (*low.tolist(), *high.tolist()))
+    return load_road_map(data_root, recorded.location, (*low.tolist(), *high.tolist()))
 
 
 @lru_cache(maxsize=4)
-def _index(folder: str) -> Index:
-    return Index.open(folder)
+def _index(folder: str, data_root: str) -> Index:
+    return Index.open(folder, data_root)

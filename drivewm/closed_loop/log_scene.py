@@ -172,6 +172,7 @@ def _tracks(
     change[..., 6] = wrap_angle(change[..., 6])
     result = keyed[before] + share[..., None] * change
     valid = (seen[before] | (share == 1.0)) & (seen[before + 1] | (share == 0.0))
+    result[~valid] = 0.0
     new = valid.copy()
     new[1:] &= ~valid[:-1]
     going = valid[1:] & valid[:-1]

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from drivewm.closed_loop.agent_realism import causal_difference, scenario_records, scene_records, summary_rows
-from drivewm.closed_loop.agent_rollouts import FUTURE_S, HISTORY_S, SPARE_S, LoggedScene
-from drivewm.closed_loop.argoverse_scenes import argoverse_scenes
+from drivewm.closed_loop.realism.argoverse import argoverse_scenes
+from drivewm.closed_loop.realism.rollouts import FUTURE_S, HISTORY_S, SPARE_S, LoggedScene
+from drivewm.closed_loop.realism.scores import causal_difference, scenario_records, scene_records, summary_rows
 from drivewm.closed_loop.scenarios import held_out_scenarios
 from drivewm.data import DataError
 from drivewm.data.argoverse import read_argoverse

@@ -40,3 +40,7 @@ class Environment(Protocol):
     def rollout(self) -> Rollout:
         """What happened since the warm-up, at physics steps."""
         ...
+
+    def notes(self) -> dict:
+        """What else its record must say about the episode, as plain JSON values; empty where there is nothing."""
+        ...

@@ -116,6 +116,7 @@ def run_task(task: Task) -> list[dict]:
             "identity": identity(task.spec, scenario, task.setting),
             "status": "ok" if outcome is None else "failed",
             "reason": None if outcome is None else outcome.reason,
+            "notes": environment.notes(),
             "score": None,
             "reference_progress_m": reference_m,
         }
@@ -141,7 +142,8 @@ def episode_name(record: dict) -> str:
 
 def identity(spec: PlannerSpec, scenario: EpisodeScenario, setting: str) -> str:
     """A digest of all that decides an episode besides the code."""
-    text = repr((spec.name, spec.identity, spec.grid, spec.num_history, spec.lidar, spec.deadline_s, scenario, setting))
+    seen = (spec.grid, spec.num_history, spec.lidar)
+    text = repr((spec.name, spec.identity, *seen, spec.deadline_s, scenario, setting))
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from drivewm.geometry import se2
+from drivewm.geometry import se3
+from drivewm.geometry.se2 import wrap_angle
 from drivewm.geometry.voxel_grid import VoxelGrid
-from drivewm.simulation import AgentBoxes, LidarSweep
+from drivewm.simulation import AgentBoxes
 from drivewm.structures.boxes import BoxTracks
 from drivewm.structures.clip import History
 from drivewm.structures.route import Route
 
 
 @dataclass(frozen=True)
-class Keyframe:
-    """What was observed at one moment.
+class ShownSweep:
+    """What a LiDAR returns.
 
     Attributes:
-        timestamp_us: [microseconds].
+        points: `(N, 4)` x, y, z [m] in the ego frame, intensity.
+        directions: `(R, 3)` of all rays that were sent, unit vectors in the LiDAR frame.
+        hit: `(R,)` bool, which of them came back.
+        T_ego_lidar: `(4, 4)`.
+    """
+
+    points: np.ndarray
+    directions: np.ndarray
+    hit: np.ndarray
+    T_ego_lidar: np.ndarray
+
+
+@dataclass(frozen=True)
+class Keyframe:
+    """One observed moment.
+
+    Attributes:
+        timestamp_us: when [microseconds].
         T_global_ego: `(4, 4)`.
-        agents: road users, global frame.
+        agents: the others, global frame.
         occupancy: `(X, Y, Z)` uint8 in the ego frame, if a grid is wanted.
+        visible: `(X, Y, Z)` bool, what of it was ever seen; None for all.
         sweep: of the LiDAR, if it is wanted.
     """
 
@@ -33,22 +52,24 @@ class Keyframe:
     T_global_ego: np.ndarray
     agents: AgentBoxes
     occupancy: np.ndarray | None = None
-    sweep: LidarSweep | None = None
+    visible: np.ndarray | None = None
+    sweep: ShownSweep | None = None
 
 
 def to_history(frames: Sequence[Keyframe], grid: VoxelGrid | None, route: Route, scene: str) -> History:
     """The keyframes as a `History` with B = 1, the last one being t0."""
+    shown = {name: _stacked([getattr(frame, name) for frame in frames]) for name in ("occupancy", "visible")}
     return History(
         timestamp_us=torch.tensor([[frame.timestamp_us for frame in frames]]),
         T_global_ego=torch.from_numpy(np.stack([frame.T_global_ego for frame in frames]))[None],
         scene=(scene,),
         sample_token=(f"{scene}-{frames[-1].timestamp_us}",),
         grid=grid,
-        occupancy=None if grid is None else torch.from_numpy(np.stack([f.occupancy for f in frames]))[None],
         boxes=_box_tracks(frames),
         route=route,
         command=route.command(),
-        **_lidar(frames),
+        **shown,
+        **_lidar([frame.sweep for frame in frames]),
     )
 
 
@@ -58,17 +79,15 @@ def _box_tracks(frames: Sequence[Keyframe]) -> BoxTracks:
     result = BoxTracks.empty(1, len(frames), len(tracks))
     result.track[:] = torch.from_numpy(tracks)
     for number, frame in enumerate(frames):
-        agents, ego = frame.agents, se2.from_matrix(frame.T_global_ego)
+        agents, T_ego_global = frame.agents, se3.inverse(frame.T_global_ego)
+        turn = -se3.to_se2(frame.T_global_ego)[2]
+        cos, sin = np.cos(turn), np.sin(turn)
         slot = torch.from_numpy(np.searchsorted(tracks, agents.track))
-        pose = se2.relative(ego, agents.boxes[:, [0, 1, 6]])
-        cos, sin = math.cos(ego[2]), math.sin(ego[2])
-        velocity = agents.velocity @ np.array([[cos, -sin], [sin, cos]])
-        center = np.column_stack([pose[:, :2], agents.boxes[:, 2] - frame.T_global_ego[2, 3]])
         for field, value in (
-            (result.center, center),
+            (result.center, se3.transform_points(T_ego_global, agents.boxes[:, :3])),
             (result.size, agents.boxes[:, 3:6]),
-            (result.yaw, pose[:, 2]),
-            (result.velocity, velocity),
+            (result.yaw, wrap_angle(agents.boxes[:, 6] + turn)),
+            (result.velocity, agents.velocity @ np.array([[cos, sin], [-sin, cos]])),
             (result.label, agents.label),
         ):
             field[0, number, slot] = torch.from_numpy(np.ascontiguousarray(value)).to(field.dtype)
@@ -76,23 +95,28 @@ def _box_tracks(frames: Sequence[Keyframe]) -> BoxTracks:
     return result
 
 
-def _lidar(frames: Sequence[Keyframe]) -> dict[str, torch.Tensor]:
-    """Points in each frame's own ego frame, padded, and every ray that was sent; nothing without sweeps."""
-    sweeps = [frame.sweep for frame in frames]
+def _lidar(sweeps: list[ShownSweep | None]) -> dict[str, Tensor]:
+    """The fields of a `History` that are about LiDAR; none without sweeps."""
     if any(sweep is None for sweep in sweeps):
         return {}
-    most = max(len(sweep.points) for sweep in sweeps)
-    points = np.zeros((1, len(sweeps), most, 4), np.float32)
-    valid = np.zeros((1, len(sweeps), most), bool)
-    for number, sweep in enumerate(sweeps):
-        points[0, number, : len(sweep.points)] = sweep.points_ego()[:, :4]
-        valid[0, number, : len(sweep.points)] = True
-    arrays = {
-        "points": points,
+    valid = _padded([np.ones(len(sweep.points), bool) for sweep in sweeps])
+    return {
+        "points": _padded([sweep.points for sweep in sweeps]).float(),
         "points_valid": valid,
-        "points_time_s": np.zeros(valid.shape, np.float32),
-        "T_ego_lidar": np.stack([sweep.T_ego_lidar for sweep in sweeps])[None].astype(np.float32),
-        "ray_directions": np.stack([sweep.ray_directions for sweep in sweeps])[None],
-        "ray_hit": np.stack([sweep.ray_hit for sweep in sweeps])[None],
+        "points_time_s": torch.zeros(valid.shape),
+        "T_ego_lidar": _stacked([sweep.T_ego_lidar for sweep in sweeps]).float(),
+        "ray_directions": _padded([sweep.directions for sweep in sweeps]).float(),
+        "ray_hit": _padded([sweep.hit for sweep in sweeps]),
     }
-    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def _stacked(arrays: list[np.ndarray | None]) -> Tensor | None:
+    return None if arrays[0] is None else torch.from_numpy(np.stack(arrays))[None]
+
+
+def _padded(arrays: list[np.ndarray]) -> Tensor:
+    """`(1, T, N, ...)`: arrays `(N_k, ...)` with zeros behind."""
+    result = np.zeros((1, len(arrays), max(map(len, arrays)), *arrays[0].shape[1:]), arrays[0].dtype)
+    for number, array in enumerate(arrays):
+        result[0, number, : len(array)] = array
+    return torch.from_numpy(result)

@@ -10,7 +10,7 @@ import torch
 
 from drivewm.closed_loop.environment import REPLAN_S
 from drivewm.closed_loop.episodes import PlannerSpec
-from drivewm.closed_loop.observation import Keyframe, to_history
+from drivewm.closed_loop.observation import Keyframe, ShownSweep, to_history
 from drivewm.closed_loop.recorder import RolloutRecorder
 from drivewm.dynamics.lqr import LQRParameters, LQRTracker
 from drivewm.geometry import se2
@@ -106,6 +106,10 @@ class TownEnvironment:
         """The scored steps so far."""
         return self.recorder.rollout()
 
+    def notes(self) -> dict:
+        """Nothing: the town is what it is wherever the ego goes."""
+        return {}
+
     def _drive_expert(self, record: bool) -> None:
         for _ in range(_STEPS):
             if not record:
@@ -128,9 +132,10 @@ class TownEnvironment:
         occupancy = None if grid is None else sim.occupancy(grid)
         sweep = None
         if self.spec.lidar:
-            sweep = sim.lidar(np.random.default_rng([self.scenario.seed, sim.timestamp_us]))
+            seen = sim.lidar(np.random.default_rng([self.scenario.seed, sim.timestamp_us]))
+            sweep = ShownSweep(seen.points_ego()[:, :4], seen.ray_directions, seen.ray_hit, seen.T_ego_lidar)
         agents = sim.boxes(AGENT_RADIUS_M)
-        self._keyframes.append(Keyframe(sim.timestamp_us, sim.T_global_ego(), agents, occupancy, sweep))
+        self._keyframes.append(Keyframe(sim.timestamp_us, sim.T_global_ego(), agents, occupancy, sweep=sweep))
 
 
 class TownOracle:

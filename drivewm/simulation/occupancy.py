@@ -54,6 +54,18 @@ def label_voxels(static: Bodies, agents: Bodies, ground: Ground, pose: np.ndarra
     return labels
 
 
+def paint_boxes(labels: np.ndarray, boxes: np.ndarray, classes: np.ndarray, grid: VoxelGrid) -> None:
+    """Gives all voxels of `labels (X, Y, Z)` that a box touches its class, in place: solid boxes, as labels have them.
+
+    Args:
+        boxes: `(M, 7)` in the grid's frame; later ones lie over earlier ones.
+        classes: `(M,)` of `OCC3D`.
+    """
+    boxes = np.asarray(boxes, np.float64).reshape(-1, 7)
+    turned = np.column_stack([boxes[:, :6], np.cos(boxes[:, 6]), np.sin(boxes[:, 6])])
+    _kernels.fill_boxes(labels, grid.origin_m, grid.voxel_m, turned, np.asarray(classes, np.uint8))
+
+
 def seen_voxels(sweep: LidarSweep, grid: VoxelGrid) -> np.ndarray:
     """Occ3D's `mask_lidar`: voxels that the sweep's rays pass or end in, `(X, Y, Z)` bool.
 

@@ -83,6 +83,9 @@ class ToyEnvironment:
             self.poses.append(self.poses[-1] + [0.1 * speed, 0.0, 0.0])
             self.speeds.append(speed)
 
+    def notes(self):
+        return {}
+
     def rollout(self):
         steps = len(self.poses)
         box = [self.scenario.parked_m, self.scenario.left_m, 0.8, *CAR, 0.0]

@@ -13,7 +13,7 @@ def _record(planner, scenario, score=1.0, name="episode_pdms", extended=1.0, ext
     return {
         "planner": planner,
         "scenario": scenario,
-        "seed": 0,
+        "variant": 0,
         "straight": False,
         "family": "nominal",
         "status": "ok",

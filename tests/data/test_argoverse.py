@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drivewm.closed_loop.agent_rollouts import EGO_TRACK, now_step
-from drivewm.closed_loop.argoverse_scenes import argoverse_scenes
+from drivewm.closed_loop.realism.argoverse import argoverse_scenes
+from drivewm.closed_loop.realism.rollouts import EGO_TRACK, now_step
 from drivewm.data import DataError
 from drivewm.data.argoverse import DT_S, read_argoverse
 from drivewm.structures import OCC3D

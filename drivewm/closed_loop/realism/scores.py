@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from drivewm.closed_loop.agent_rollouts import EGO_TRACK, LoggedScene, TownScene, follow_paths, keep_velocity
+from drivewm.closed_loop.realism.rollouts import EGO_TRACK, LoggedScene, TownScene, follow_paths, keep_velocity
 from drivewm.dynamics.idm import NUPLAN_IDM, IDMParameters
 from drivewm.evaluation.functional.bootstrap import clustered_mean_interval, paired_difference_interval
 from drivewm.evaluation.functional.sim_agents import TERMS, score_sim_agents

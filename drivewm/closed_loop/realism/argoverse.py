@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from drivewm.closed_loop.agent_rollouts import EGO_TRACK, FUTURE_S, HISTORY_S, LoggedScene, scored
-from drivewm.closed_loop.log_agents import extent
+from drivewm.closed_loop.log.agents import extent
+from drivewm.closed_loop.realism.rollouts import EGO_TRACK, FUTURE_S, HISTORY_S, LoggedScene, scored
 from drivewm.data.argoverse import DT_S, ArgoverseLog
 from drivewm.evaluation.functional.road_edge import RoadEdge
 from drivewm.geometry import se3

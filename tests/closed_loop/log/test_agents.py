@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from drivewm.closed_loop.log_agents import LogAgents
+from drivewm.closed_loop.log.agents import LogAgents
 from drivewm.dynamics.idm import NUPLAN_IDM, IDMParameters
 from drivewm.geometry.boxes import bev_corners, polygons_overlap
 from drivewm.structures import OCC3D, AgentTracks

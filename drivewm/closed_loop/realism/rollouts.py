@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from drivewm.closed_loop.log_agents import MOTOR_VEHICLES, LogAgents
+from drivewm.closed_loop.log.agents import MOTOR_VEHICLES, LogAgents
 from drivewm.closed_loop.recorder import agent_tracks
 from drivewm.dynamics.idm import IDMParameters
 from drivewm.evaluation.functional.agent_features import AgentFeatures, agent_features

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from drivewm.closed_loop.agent_realism import (
+from drivewm.closed_loop.realism.argoverse import argoverse_scenes
+from drivewm.closed_loop.realism.rollouts import EGO_TRACK, TownScene, follow_paths, keep_velocity, now_step
+from drivewm.closed_loop.realism.scores import (
     CAUSAL,
     CEILING,
     CONSTANT,
@@ -12,8 +14,6 @@ from drivewm.closed_loop.agent_realism import (
     summary_rows,
     town_records,
 )
-from drivewm.closed_loop.agent_rollouts import EGO_TRACK, TownScene, follow_paths, keep_velocity, now_step
-from drivewm.closed_loop.argoverse_scenes import argoverse_scenes
 from drivewm.closed_loop.scenarios import held_out_scenarios
 from drivewm.data.argoverse import ArgoverseLog
 from drivewm.dynamics.idm import IDMParameters

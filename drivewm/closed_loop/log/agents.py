@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from drivewm.closed_loop.recorded_path import RecordedPath, offset_from
+from drivewm.closed_loop.log.recorded_path import RecordedPath, offset_from
 from drivewm.dynamics.idm import IDMParameters, idm_acceleration
 from drivewm.geometry import se2
 from drivewm.geometry.boxes import bev_corners, polygons_overlap

@@ -1,0 +1,1 @@
+"""How real simulated agents drive: their futures beside recorded ones."""

@@ -16,6 +16,7 @@ def _record(planner, scenario, score=1.0, name="episode_pdms", extended=1.0, ext
         "variant": 0,
         "straight": False,
         "family": "nominal",
+        "privileged": planner == "expert",
         "status": "ok",
         "score": scores | {"collided": False, "at_fault": False, "impact_speed": None} | known | terms,
     }

@@ -9,11 +9,16 @@ from drivewm.closed_loop.log import _kernels as kernels
 from drivewm.closed_loop.log import resimulation
 from drivewm.closed_loop.log.gate import Agreement, CheckedLidar, agreement
 from drivewm.closed_loop.log.ground_map import GroundMap
+from drivewm.closed_loop.log.lidar import LogLidar
 from drivewm.closed_loop.log.points import Sweep, into_boxes, out_of_boxes, split_by_boxes, voxel_means
 from drivewm.closed_loop.log.rays import recorded_rays
 from drivewm.closed_loop.log.resimulation import Objects, Scenery, cast
 from drivewm.closed_loop.log.scene import LogScene
-from drivewm.geometry import se3
+from drivewm.data.town_plan import LIDAR_KEYFRAMES, TownOptions, plan_scenes
+from drivewm.data.town_scene import scenario_of, town_at
+from drivewm.geometry import se2, se3
+from drivewm.simulation import TownSimulator
+from tests.conftest import TOWN_SEED
 
 ORIGIN = np.array([0.3, -0.2, 1.8])
 
@@ -189,6 +194,28 @@ def test_the_town_passes_the_gate_and_using_the_sweep_itself_is_no_worse(scene):
     checked = CheckedLidar.of(scene, sweeps=2)
     assert checked.agreement.median_error_m < 0.1 and checked.agreement.close_share > 0.85
     assert agreement(scene, leave_out=False, sweeps=2).close_share >= checked.agreement.close_share - 0.01
+
+
+def test_beside_the_recorded_path_it_is_what_the_simulator_measures(scene, town_grid):
+    """The recording came from the simulator, which can put the ego elsewhere: 2 m to the left, without noise."""
+    options = TownOptions(4, TOWN_SEED, town_grid, 6.0, LIDAR_KEYFRAMES)
+    plan = next(plan for plan in plan_scenes(4) if plan.name == scene.name)
+    simulator = TownSimulator(town_at(TOWN_SEED, plan.location))
+    simulator.reset(scenario_of(options, plan))
+    for _ in range(5 * 6):
+        simulator.step(simulator.expert_control())
+    assert np.allclose(simulator.ego.pose, scene.ego[30, :3])
+    lidar = LogLidar(scene)
+    boxes, track = scene.frame_boxes(6, in_global=True)
+    for left_m, close_share in ((0.0, 0.9), (2.0, 0.85)):
+        pose = se2.compose(scene.ego[30, :3], np.array([0.0, left_m, 0.0]))
+        simulator.set_ego(pose, 1.0)
+        truth = simulator.lidar(None)
+        T = scene.lift(pose) @ truth.T_ego_lidar
+        directions = truth.ray_directions.astype(np.float64) @ T[:3, :3].T
+        depth = cast(lidar.scenery, lidar.objects.at(boxes, track), T[:3, 3], directions)
+        found = Agreement.compare(truth.ray_depth_m, depth)
+        assert found.median_error_m < 0.1 and found.close_share > close_share and found.hit_agreement > 0.9
 
 
 @pytest.mark.parametrize("wrong", ["calibration", "poses"])

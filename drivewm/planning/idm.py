@@ -26,8 +26,9 @@ EGO_IDM = IDMParameters(desired_speed=11.0, min_gap=3.0, headway=1.4, accelerati
 _STEP_S = 0.1
 _OUTLINE = 4  # points along each side of a box that are tested against the corridor
 _LOOK_S = 0.5
-_AT_LINE_M = 0.3
+_AT_LINE_M = 0.5
 _GIVE_UP = 0.7  # of the hardest braking: lights that would need more are passed
+_OVER_LINE_M = 1.0  # who stands a bit too far still waits
 _MEET_S = 1.5  # two that pass a place closer in time than this are said to meet there
 
 
@@ -94,7 +95,7 @@ class IDMPlanner:
         if route is None:
             return np.full(len(speed), np.inf)
         stop, v = route.stop_m.double().numpy(), speed.double().numpy()
-        room = np.maximum(stop - self._front_m, 1e-2)
+        room = np.maximum(stop - self._front_m, 0.0) + _OVER_LINE_M
         return np.where(v**2 > 2 * self.parameters.max_braking * _GIVE_UP * room, np.inf, stop)
 
     @property

@@ -190,6 +190,8 @@ def side(d: Draft) -> Scenario | None:
     if found is None:
         return None
     k, connector, arrival_s = found
+    if k > 1:  # who has to give way at another junction before comes late
+        return None
     rivals = _rivals(d, connector, lambda other: lanes.turn[other] == 0 and not _opposite(d, connector, other))
     if not rivals:
         return None

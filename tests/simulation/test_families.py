@@ -17,7 +17,7 @@ ADVERSARIAL = ("stationary", "frontal", "side")
 
 @pytest.fixture(scope="module")
 def town() -> Town:
-    return Town.generate(0, "fam-1")
+    return Town.generate(0, "fam-5")
 
 
 def drive(sim, scenario, cruise=False, **options):

@@ -11,7 +11,7 @@ from drivewm.simulation.town import Town
 
 @pytest.fixture(scope="module")
 def town():
-    return Town.generate(2, "held-out-0")
+    return Town.generate(0, "fam-5")
 
 
 @pytest.mark.parametrize("family", ["stationary", "frontal", "side"])

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
 
+from drivewm.closed_loop.log.scenarios import log_environment, log_scenarios
+from drivewm.closed_loop.log.validity import MAX_DURATION_S
 from drivewm.closed_loop.runner import run
 from drivewm.closed_loop.scenarios import held_out_scenarios
-from drivewm.closed_loop.summary import summarize, summary_table
+from drivewm.closed_loop.summary import summarize
+from drivewm.closed_loop.tables import summary_tables
 from drivewm.closed_loop.town import town_environment
+from drivewm.dynamics.bicycle import PACIFICA, RENAULT_ZOE
+from drivewm.dynamics.idm import NUPLAN_IDM, IDMParameters
 from drivewm.engine.planners import BASELINES, planner_spec
 from drivewm.host import write_bytes, write_json
 from drivewm.planning.constant_velocity import ConstantVelocityPlanner
@@ -20,10 +26,15 @@ from drivewm.simulation import ADVERSARIAL, FAMILIES
 from drivewm.visualization.driving_report import driving_report
 from drivewm.visualization.report import write_report
 
+AGENTS = {"reactive": IDMParameters(), "replayed": None, "nuplan": NUPLAN_IDM}
+VEHICLES = {"pacifica": PACIFICA, "zoe": RENAULT_ZOE}
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--env", choices=["sim"], default="sim", help="sim: the town, sensors and agents simulated")
+    parser.add_argument(
+        "--env", choices=["sim", "log"], default="sim", help="sim: the town; log: recorded drives of a data set"
+    )
     parser.add_argument(
         "--planner",
         nargs="+",
@@ -31,8 +42,21 @@ def main() -> None:
         metavar="NAME",
         help=f"{', '.join(BASELINES)}; CONFIG.py that holds a planner; or CONFIG.py:CHECKPOINT of a trained one",
     )
-    parser.add_argument("--scenarios", type=int, default=64, help="scenarios of each family, in towns of their own")
+    parser.add_argument("--duration", type=float, help="scored part of an episode [s]: 20 in sim, at most 8 in log")
     parser.add_argument(
+        "--agents",
+        choices=list(AGENTS),
+        default="reactive",
+        help="replayed: they repeat the reference drive; nuplan (log): they brake with 2 m/s^2 at most",
+    )
+    parser.add_argument("--deadline", type=float, default=math.inf, help="for one plan [s]; a late one is a failure")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--batch", type=int, default=8, help="episodes that a worker drives side by side")
+    parser.add_argument("--videos", type=int, default=2, help="of each planner's worst episodes, in the report")
+    parser.add_argument("--out", type=Path, required=True, help="folder for records, rollouts, summary, report.html")
+    sim = parser.add_argument_group("sim")
+    sim.add_argument("--scenarios", type=int, default=64, help="of each family, in towns of their own")
+    sim.add_argument(
         "--families",
         nargs="+",
         default=["nominal"],
@@ -40,23 +64,18 @@ def main() -> None:
         metavar="NAME",
         help=f"situations: {', '.join(FAMILIES)}, or all",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of the towns and scenarios")
-    parser.add_argument("--seeds", type=int, default=1, help="variants of each: other traffic, or jittered actors")
-    parser.add_argument("--replayed", action="store_true", help="agents repeat what they do while the expert drives")
-    parser.add_argument("--duration", type=float, default=20.0, help="scored part of an episode [s]")
-    parser.add_argument("--deadline", type=float, default=math.inf, help="for one plan [s]; a late one is a failure")
-    parser.add_argument("--workers", type=int, default=1, help="processes")
-    parser.add_argument("--batch", type=int, default=8, help="episodes that a worker drives side by side")
-    parser.add_argument("--videos", type=int, default=2, help="of each planner's worst episodes, in the report")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        help="folder for records, rollouts, summary and report.html",
-    )
+    sim.add_argument("--seed", type=int, default=0, help="of the towns and scenarios")
+    sim.add_argument("--seeds", type=int, default=1, help="variants of each: other traffic, or jittered actors")
+    log = parser.add_argument_group("log")
+    log.add_argument("--index", type=Path, help="of the data set")
+    log.add_argument("--split", default="val", help="whose scenes are driven")
+    log.add_argument("--vehicle", choices=list(VEHICLES), default="zoe", help="that carries the plans out")
+    log.add_argument("--warm-up", type=float, default=2.0, help="followed before an episode [s]")
     args = parser.parse_args()
     if set(args.families).intersection({*ADVERSARIAL, "all"}) and ConstantVelocityPlanner.name not in args.planner:
         parser.error("adversarial families need --planner constant_velocity: they count where it crashes")
+    if (args.env == "log") != (args.index is not None):
+        parser.error("--env log and --index need each other")
     try:
         drive(args)
     except (ValueError, FileNotFoundError) as error:
@@ -65,26 +84,47 @@ def main() -> None:
 
 def drive(args: argparse.Namespace) -> None:
     specs = [planner_spec(text, args.deadline) for text in args.planner]
-    families = list(FAMILIES) if "all" in args.families else args.families
-    scenarios = [
-        s for f in families for s in held_out_scenarios(args.scenarios, args.seed, args.duration, f, args.seeds)
-    ]
-    setting = f"sim, agents {'replayed' if args.replayed else 'react'}"
-    environment = partial(town_environment, reactive=not args.replayed)
+    scenarios, environment = (log_episodes if args.env == "log" else sim_episodes)(args)
+    setting = f"{args.env}, agents {args.agents}"
     with tqdm(total=(len(specs) + 1) * len(scenarios), desc="closed loop", unit="episode") as bar:
-        records = run(specs, scenarios, environment, args.out, args.workers, args.batch, setting, progress=bar.update)
+        records = run(
+            specs,
+            scenarios,
+            environment,
+            args.out,
+            workers=args.workers,
+            batch=args.batch,
+            setting=setting,
+            human=args.env == "log",
+            progress=bar.update,
+        )
         bar.total = bar.n  # episodes of an earlier run were not driven again
     summary = summarize(records)
-    table = summary_table(summary)
+    text = "\n\n".join(table.markdown() for table in summary_tables(summary))
     write_json(args.out / "summary.json", summary, indent=1)
-    write_bytes(args.out / "summary.md", (table + "\n").encode())
+    write_bytes(args.out / "summary.md", (text + "\n").encode())
     write_report(args.out / "report.html", driving_report(summary, records, args.out, setting, args.videos))
-    print(table)
+    print(text)
     for record in records:
         if record["status"] != "ok":
-            print(
-                f"failed: {record['planner']} in {record['scenario']}, variant {record['variant']}: {record['reason']}"
-            )
+            print(f"failed: {record['planner']} in {record['scenario']} ({record['variant']}): {record['reason']}")
+
+
+def sim_episodes(args: argparse.Namespace) -> tuple[list, Callable]:
+    """Scenarios in the town, and how to begin one."""
+    if args.agents == "nuplan":
+        raise ValueError("--agents nuplan is for recorded drives; the town's drivers have parameters of their own")
+    families = list(FAMILIES) if "all" in args.families else args.families
+    options = args.seed, 20.0 if args.duration is None else args.duration
+    scenarios = [s for f in families for s in held_out_scenarios(args.scenarios, *options, f, args.seeds)]
+    return scenarios, partial(town_environment, reactive=args.agents != "replayed")
+
+
+def log_episodes(args: argparse.Namespace) -> tuple[list, Callable]:
+    """Windows of recorded drives, and how to begin one."""
+    duration_s = MAX_DURATION_S if args.duration is None else args.duration
+    options = VEHICLES[args.vehicle], AGENTS[args.agents]
+    return log_scenarios(args.index, args.split, duration_s, args.warm_up, *options), log_environment
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ from typing import Protocol
 from drivewm.closed_loop.environment import Environment
 from drivewm.closed_loop.lockstep import Failure, drive
 from drivewm.closed_loop.rollout_files import save_rollout
-from drivewm.evaluation.functional.closed_loop import made_progress_m, score_episode
+from drivewm.evaluation.functional.closed_loop import EpisodeScore, made_progress_m, score_episode
 from drivewm.geometry.voxel_grid import VoxelGrid
 from drivewm.planning.protocol import Planner
+from drivewm.structures.rollout import Rollout
 
 REFERENCE = "expert"
 """Table name of the environments' own driver. It knows the true state: privileged."""
@@ -77,7 +78,8 @@ class Task:
     Attributes:
         spec: of the planner.
         scenarios: to drive.
-        reference_progress_m: of the reference driver in each; None while it is that driver's turn.
+        references: the reference driver's score in each; None while it is that driver's turn.
+        human: is the reference a person? Then what it gets wrong is not held against a planner.
         environment: makes the episode of a scenario for a planner.
         setting: what else decides an episode.
         rollouts: folder for the rollouts' arrays.
@@ -85,10 +87,11 @@ class Task:
 
     spec: PlannerSpec
     scenarios: tuple[EpisodeScenario, ...]
-    reference_progress_m: tuple[float | None, ...]
+    references: tuple[EpisodeScore | None, ...]
     environment: Callable[[EpisodeScenario, PlannerSpec], Environment]
     setting: str
     rollouts: Path
+    human: bool = False
 
 
 def run_task(task: Task) -> list[dict]:
@@ -102,8 +105,8 @@ def run_task(task: Task) -> list[dict]:
     else:
         outcomes = _drive(task.spec, environments)
     records = []
-    for scenario, environment, outcome, reference_m in zip(
-        task.scenarios, environments, outcomes, task.reference_progress_m, strict=True
+    for scenario, environment, outcome, reference in zip(
+        task.scenarios, environments, outcomes, task.references, strict=True
     ):
         record = {
             "planner": task.spec.name,
@@ -118,12 +121,12 @@ def run_task(task: Task) -> list[dict]:
             "reason": None if outcome is None else outcome.reason,
             "notes": environment.notes(),
             "score": None,
-            "reference_progress_m": reference_m,
+            "reference_progress_m": None if reference is None else reference.progress_m,
         }
         rollout = environment.rollout()
         save_rollout(task.rollouts / f"{episode_name(record)}.npz", rollout)
         if outcome is None:
-            record["score"] = _score(rollout, reference_m)
+            record["score"] = _score(rollout, reference, task.human).to_dict()
         records.append(record)
     return records
 
@@ -147,7 +150,7 @@ def identity(spec: PlannerSpec, scenario: EpisodeScenario, setting: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _score(rollout, reference_m: float | None) -> dict:
-    if reference_m is None:  # the reference is measured against itself
-        reference_m = max(made_progress_m(rollout), 0.0)
-    return score_episode(rollout, reference_m).to_dict()
+def _score(rollout: Rollout, reference: EpisodeScore | None, human: bool) -> EpisodeScore:
+    """The reference driver itself, whose score is not yet known, is measured against its own progress."""
+    reference_m = made_progress_m(rollout) if reference is None else reference.progress_m
+    return score_episode(rollout, max(reference_m, 0.0), reference if human else None)

@@ -16,6 +16,7 @@ from drivewm.closed_loop.episodes import (
     run_task,
 )
 from drivewm.closed_loop.records import EpisodeLog
+from drivewm.evaluation.functional.closed_loop import EpisodeScore
 from drivewm.host import in_processes
 
 
@@ -27,6 +28,7 @@ def run(
     workers: int = 1,
     batch: int = 8,
     setting: str = "",
+    human: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> list[dict]:
     """Drive every planner in every scenario, the environments' own driver first: its progress is the reference.
@@ -38,6 +40,8 @@ def run(
         out: folder; `episodes.jsonl` in it takes the records, and `rollouts/` what happened as .npz files.
         workers: processes; 1 drives in this one.
         batch: episodes that a worker drives in lockstep. Does not change the records.
+        human: is the reference driver a person? Then what it gets wrong is not held against a planner (NAVSIM v2's human
+            filter).
         setting: what else of the environment decides an episode, e.g. whether agents react, in words.
         progress: called with the number of episodes that were just finished.
 
@@ -63,8 +67,8 @@ def run(
             size = max(1, min(batch, -(-len(missing) // max(workers, 1))))
             for start in range(0, len(missing), size):
                 chunk = tuple(missing[start : start + size])
-                reference = tuple(None if spec.build is None else _reference_m(log, s) for s in chunk)
-                tasks.append(Task(spec, chunk, reference, environment, setting, out / "rollouts"))
+                references = tuple(None if spec.build is None else _reference(log, s) for s in chunk)
+                tasks.append(Task(spec, chunk, references, environment, setting, out / "rollouts", human))
         for records in in_processes(run_task, tasks, workers):
             for record in records:
                 log.append(record)
@@ -73,8 +77,8 @@ def run(
     return [log.records[spec.name, scenario.name, scenario.variant] for spec in specs for scenario in scenarios]
 
 
-def _reference_m(log: EpisodeLog, scenario: EpisodeScenario) -> float:
-    return max(log.records[REFERENCE, scenario.name, scenario.variant]["score"]["progress_m"], 0.0)
+def _reference(log: EpisodeLog, scenario: EpisodeScenario) -> EpisodeScore:
+    return EpisodeScore.from_dict(log.records[REFERENCE, scenario.name, scenario.variant]["score"])
 
 
 def _check_unique(what: str, names: list[str]) -> None:

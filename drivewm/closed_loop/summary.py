@@ -1,7 +1,8 @@
-"""From episode records to the table: a row a planner, intervals by scene, by all, straight and each family's episodes.
+"""From episode records to figures: for each planner, by all, straight and each family's episodes, intervals by scene.
 
 An adversarial episode counts only if an ego that keeps its velocity crashes in it and the environment's own driver does
-not: otherwise it tells nothing. Those that do not are left out for all planners, and counted.
+not: otherwise it tells nothing. Those that do not are left out for all planners, and counted. Episodes in recorded drives
+that cannot be believed (`LogValidity`) are left out too, and counted.
 
 A score that lacks a term has another name (`EpisodeScore.score_name`), and each name has its own column.
 """
@@ -16,14 +17,13 @@ from drivewm.closed_loop.episodes import REFERENCE
 from drivewm.evaluation.functional.aggregate import EPDMS, PDMS
 from drivewm.evaluation.functional.bootstrap import clustered_mean_interval, paired_difference_interval
 from drivewm.evaluation.functional.closed_loop import ncap_score
-from drivewm.evaluation.tables import markdown_table
 from drivewm.simulation import ADVERSARIAL
 
 BASELINE = "constant_velocity"
 OVER_BASELINE = f"score_over_{BASELINE}"
 SUBSETS = ("all", "straight")
 NCAP = "ncap_score"
-_SCORES = {PDMS.name: "score", EPDMS.name: "extended"}
+SCORES = {PDMS.name: "score", EPDMS.name: "extended"}
 _RATES = {
     "collision_rate": lambda score: float(score["collided"]),
     "at_fault_rate": lambda score: float(score["at_fault"]),
@@ -37,18 +37,11 @@ _RATES = {
     "history_comfort": lambda score: score["hc"],
     "extended_comfort": lambda score: score["ec"],
 }
-PRINTED = {
-    "collision_rate": "collision",
-    "at_fault_rate": "at fault",
-    "off_road_rate": "off road",
-    "progress": "progress",
-    "direction": "direction",
-    "lights": "lights",
-}
 
 
 def summarize(records: Iterable[dict], seed: int = 0) -> dict[str, dict[str, dict]]:
-    """`{planner: {subset: {rate: {"value", "low", "high"}, "episodes", "failed", "discarded", "privileged"}}}`.
+    """`{planner: {subset: {rate: {"value", "low", "high"}, "episodes", "failed", "discarded", "invalid",
+    "privileged"}}}`.
 
     "score" is the mean `episode_pdms` and "extended" the mean `episode_epdms`, of the episodes whose scores have these
     names. Episodes in which a term does not exist have their score under its own name, such as
@@ -67,21 +60,23 @@ def summarize(records: Iterable[dict], seed: int = 0) -> dict[str, dict[str, dic
         table[planner] = {}
         for subset in subsets:
             chosen = [r for r in records if r["planner"] == planner and _belongs(r, subset)]
-            left = [r for r in chosen if r["scenario"] not in useless]
+            useful = [r for r in chosen if r["scenario"] not in useless]
+            left = [r for r in useful if is_valid(r)]
             done = {_episode(r): r["score"] for r in left if r["status"] == "ok"}
             row: dict = {
                 "episodes": len(left),
                 "failed": len(left) - len(done),
-                "discarded": len(chosen) - len(left),
+                "discarded": len(chosen) - len(useful),
+                "invalid": len(useful) - len(left),
                 "privileged": any(r["privileged"] for r in chosen),
             }
-            for name in dict.fromkeys([*_SCORES, *sorted({n for score in done.values() for n in _scores(score)})]):
+            for name in dict.fromkeys([*SCORES, *sorted({n for score in done.values() for n in _scores(score)})]):
                 values = [_scores(score).get(name) for score in done.values()]
-                row[_SCORES.get(name, name)] = _interval(values, list(done), seed)
+                row[SCORES.get(name, name)] = _interval(values, list(done), seed)
             for rate, read in _RATES.items():
                 row[rate] = _interval([read(score) for score in done.values()], list(done), seed)
             table[planner][subset] = row
-    kept = [record for record in records if record["scenario"] not in useless]
+    kept = [record for record in records if record["scenario"] not in useless and is_valid(record)]
     if BASELINE in table:
         _compare(table, kept, seed)
         _add_ncap(table, kept, seed)
@@ -100,39 +95,17 @@ def discarded(records: Iterable[dict]) -> set[str]:
     return useless
 
 
+def is_valid(record: dict) -> bool:
+    """Can an episode be believed? In the town always; in a recorded drive its validity says."""
+    return record["notes"].get("validity", {}).get("valid", True)
+
+
 def _episode(record: dict) -> tuple[str, int]:
     return record["scenario"], record["variant"]
 
 
 def _belongs(record: dict, subset: str) -> bool:
     return subset == "all" or record["family"] == subset or (subset == "straight" and record["straight"])
-
-
-def summary_table(summary: dict[str, dict[str, dict]]) -> str:
-    """The main figures of the summary as Markdown, values in percent with their intervals; privileged planners have an
-    asterisk."""
-    columns = score_columns(summary)
-    headers = ["planner", "episodes of", *columns.values(), *PRINTED.values()]
-    headers += ["episode_pdms over constant velocity", "NCAP", "n", "failed", "discarded"]
-    rows = []
-    for subset in next(iter(summary.values()), {}):
-        for planner, subsets in summary.items():
-            row = subsets[subset]
-            cells = [_cell(row[key]) if key in row else "-" for key in (*columns, *PRINTED)]
-            cells.append(_cell(row[OVER_BASELINE]) if OVER_BASELINE in row else "-")
-            cells.append(_cell(row[NCAP], 1.0) if NCAP in row else "-")
-            counts = row["episodes"], row["failed"], row["discarded"]
-            name = planner.replace("_", " ") + (" *" if row["privileged"] else "")
-            rows.append([name, subset.replace("_", " "), *cells, *counts])
-    return markdown_table(headers, rows)
-
-
-def score_columns(summary: dict[str, dict[str, dict]]) -> dict[str, str]:
-    """Keys of the scores in a summary's rows, and their full names: those of which there is any value."""
-    rates = [item for subsets in summary.values() for row in subsets.values() for item in row.items()]
-    found = {key for key, value in rates if isinstance(value, dict) and value["value"] is not None}
-    complete = {key: name for name, key in _SCORES.items() if key in found}
-    return complete | {key: key for key in sorted(found) if key.startswith((f"{PDMS.name}_", f"{EPDMS.name}_"))}
 
 
 def _compare(table: dict, records: list[dict], seed: int) -> None:
@@ -180,10 +153,3 @@ def _interval(values: list[float | None], episodes: list[tuple[str, int]], seed:
         return {"value": None, "low": None, "high": None}
     numbers, names = zip(*known, strict=True)
     return clustered_mean_interval(np.array(numbers), names, np.random.default_rng(seed))._asdict()
-
-
-def _cell(interval: dict, scale: float = 100.0) -> str:
-    if interval["value"] is None:
-        return "-"
-    value, low, high = (f"{scale * interval[name]:.1f}" for name in ("value", "low", "high"))
-    return f"{value} [{low}, {high}]"

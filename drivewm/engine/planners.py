@@ -49,7 +49,7 @@ def planner_spec(text: str, deadline_s: float = math.inf) -> PlannerSpec:
         FileNotFoundError, ValueError: there is no such baseline, config or checkpoint, or the config holds no planner.
     """
     if text in BASELINES:
-        return _spec(BASELINES[text], BASELINES[text], deadline_s)
+        return _spec(BASELINES[text], BASELINES[text], deadline_s, num_history=2)
     config, _, checkpoint = text.partition(":")
     if not config.endswith(".py"):
         raise ValueError(

@@ -11,7 +11,8 @@ from drivewm.closed_loop.lockstep import Failure, plan_together, stack_inputs
 from drivewm.closed_loop.records import EpisodeLog
 from drivewm.closed_loop.rollout_files import load_rollout
 from drivewm.closed_loop.runner import run
-from drivewm.closed_loop.summary import discarded, summarize, summary_table
+from drivewm.closed_loop.summary import discarded, summarize
+from drivewm.closed_loop.tables import summary_tables
 from drivewm.planning.constant_velocity import ConstantVelocityPlanner
 from drivewm.planning.idm import IDMPlanner
 from drivewm.structures import Trajectory
@@ -74,7 +75,7 @@ def test_constant_velocity_hits_the_parked_car_and_idm_stops_behind_it(toy, tmp_
     assert summary["expert"]["all"]["progress"]["value"] == 1.0
     difference = summary["idm"]["all"]["score_over_constant_velocity"]
     assert 0 < difference["low"] <= difference["value"]
-    assert "constant velocity" in summary_table(summary)
+    assert "constant velocity" in summary_tables(summary)[0].markdown()
     rollout = load_rollout(tmp_path / "rollouts" / "idm__s0__0.npz")
     assert rollout.poses.shape == (81, 3)
     assert rollout.road_map.lanes[0].width_m == 3.5
@@ -98,7 +99,7 @@ def test_adversarial_episodes_count_only_where_the_baseline_crashes_and_the_refe
     assert summary["constant_velocity"]["stationary"]["ncap_score"]["value"] == 0.0
     assert summary["idm"]["stationary"]["ncap_score"]["value"] == 5.0
     assert summary["idm"]["all"]["episodes"] == 2 and "ncap_score" not in summary["idm"]["nominal"]
-    assert "| stationary" in summary_table(summary)
+    assert [table.headers[-1] for table in summary_tables(summary)[-2:]] == ["stationary", "stationary"]
 
 
 def test_a_resumed_run_repeats_nothing_and_equals_an_uninterrupted_one(toy, tmp_path):

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from drivewm.closed_loop.summary import summarize, summary_table
+from drivewm.closed_loop.summary import summarize
+from drivewm.closed_loop.tables import summary_tables
 
 
 def _record(planner, scenario, score=1.0, name="episode_pdms", extended=1.0, extended_name="episode_epdms", **terms):
@@ -18,6 +19,7 @@ def _record(planner, scenario, score=1.0, name="episode_pdms", extended=1.0, ext
         "family": "nominal",
         "privileged": planner == "expert",
         "status": "ok",
+        "notes": {},
         "score": scores | {"collided": False, "at_fault": False, "impact_speed": None} | known | terms,
     }
 
@@ -44,12 +46,12 @@ def test_the_table_has_a_column_a_name():
         _record("idm", "a", 0.8, extended=0.6),
         _record("expert", "a", 1.0, extended=0.9, extended_name="episode_epdms_without_ec"),
     ]
-    lines = summary_table(summarize(records)).splitlines()
-    header, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines if "---" not in line)
-    cells = {row[0]: dict(zip(header, row, strict=True)) for row in rows if row[1] == "all"}
-    assert cells["idm"]["episode_pdms"].startswith("80.0") and cells["expert *"]["episode_pdms"].startswith("100.0")
-    assert cells["idm"]["episode_epdms"].startswith("60.0") and cells["expert *"]["episode_epdms"] == "-"
-    assert cells["expert *"]["episode_epdms_without_ec"].startswith("90.0")
+    table = summary_tables(summarize(records))[0]
+    cells = {row[0]: dict(zip(table.headers, row, strict=True)) for row in table.rows}
+    expert = cells["expert (privileged)"]
+    assert cells["idm"]["episode_pdms"].startswith("0.80") and expert["episode_pdms"].startswith("1.00")
+    assert cells["idm"]["episode_epdms"].startswith("0.60") and expert["episode_epdms"] == "-"
+    assert expert["episode_epdms_without_ec"].startswith("0.90")
     assert cells["idm"]["episode_epdms_without_ec"] == "-"
 
 
@@ -74,3 +76,10 @@ def test_differences_are_between_scores_of_one_name():
         _record("constant_velocity", "b", 0.0, **short),
     ]
     assert summarize(records)["idm"]["all"]["score_over_constant_velocity"]["value"] == pytest.approx(0.5)
+
+
+def test_episodes_that_cannot_be_believed_are_counted_and_left_out():
+    records = [_record("idm", "a", 0.9), _record("idm", "b", 0.1)]
+    records[1]["notes"] = {"validity": {"valid": False, "faults": ["drift"]}}
+    row = summarize(records)["idm"]["all"]
+    assert (row["episodes"], row["invalid"]) == (1, 1) and row["score"]["value"] == pytest.approx(0.9)

@@ -94,6 +94,11 @@ class EpisodeScore:
         """Plain values for JSON."""
         return asdict(self) | {"collision_kinds": list(self.collision_kinds), "excused": list(self.excused)}
 
+    @classmethod
+    def from_dict(cls, values: dict) -> EpisodeScore:
+        """From what `to_dict` gave."""
+        return cls(**values | {name: tuple(values[name]) for name in ("collision_kinds", "excused")})
+
 
 def score_episode(rollout: Rollout, reference_progress_m: float, human: EpisodeScore | None = None) -> EpisodeScore:
     """Score a driven episode.

@@ -40,8 +40,7 @@ def run(
         out: folder; `episodes.jsonl` in it takes the records, and `rollouts/` what happened as .npz files.
         workers: processes; 1 drives in this one.
         batch: episodes that a worker drives in lockstep. Does not change the records.
-        human: is the reference driver a person? Then what it gets wrong is not held against a planner (NAVSIM v2's human
-            filter).
+        human: is the reference driver a person? Then what it gets wrong is not held against a planner (NAVSIM v2).
         setting: what else of the environment decides an episode, e.g. whether agents react, in words.
         progress: called with the number of episodes that were just finished.
 

@@ -1,8 +1,8 @@
 """From episode records to figures: for each planner, by all, straight and each family's episodes, intervals by scene.
 
 An adversarial episode counts only if an ego that keeps its velocity crashes in it and the environment's own driver does
-not: otherwise it tells nothing. Those that do not are left out for all planners, and counted. Episodes in recorded drives
-that cannot be believed (`LogValidity`) are left out too, and counted.
+not: otherwise it tells nothing. Those that do not are left out for all planners, and counted. So are episodes in recorded
+drives that cannot be believed (`LogValidity`).
 
 A score that lacks a term has another name (`EpisodeScore.score_name`), and each name has its own column.
 """

@@ -43,8 +43,8 @@ def driving_report(summary: dict, records: Sequence[dict], folder: Path, setting
 
 _READING = (
     "Values are means with 95 % bootstrap intervals over scenarios. Privileged planners know what the others will do. "
-    "The episode's score is 0 after an at-fault collision or off the road. Adversarial episodes count only where constant "
-    "velocity crashes and the expert does not, recorded ones only where they are valid."
+    "The episode's score is 0 after an at-fault collision or off the road. Adversarial episodes count only where "
+    "constant velocity crashes and the expert does not, recorded ones only where they are valid."
 )
 
 

@@ -68,7 +68,7 @@ class PlannerSpec:
             raise ValueError(f"a planner named {self.name!r} needs a build function; {REFERENCE!r} has none")
 
 
-REFERENCE_SPEC = PlannerSpec(REFERENCE, build=None)
+REFERENCE_SPEC = PlannerSpec(REFERENCE, build=None, num_history=2)
 
 
 @dataclass(frozen=True)

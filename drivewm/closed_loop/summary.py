@@ -1,8 +1,8 @@
 """From episode records to figures: for each planner, by all, straight and each family's episodes, intervals by scene.
 
 An adversarial episode counts only if an ego that keeps its velocity crashes in it and the environment's own driver does
-not: otherwise it tells nothing. Those that do not are left out for all planners, and counted. So are episodes in recorded
-drives that cannot be believed (`LogValidity`).
+not: otherwise it tells nothing. Those that do not are left out for all planners, and counted. So are episodes in
+recorded drives that cannot be believed (`LogValidity`), for the planner that drove them.
 
 A score that lacks a term has another name (`EpisodeScore.score_name`), and each name has its own column.
 """
@@ -47,14 +47,14 @@ def summarize(records: Iterable[dict], seed: int = 0) -> dict[str, dict[str, dic
     names. Episodes in which a term does not exist have their score under its own name, such as
     `episode_epdms_without_ec`. Other rates, too, are over the episodes in which they exist.
 
-    Subsets are "all", "straight" and, where others than the nominal one were driven, each family. Rates lie in [0, 1],
+    Subsets are "all", "straight" and, where there are several, each family. Rates lie in [0, 1],
     but for `ncap_score` of adversarial families in 0 to 5. Intervals are 95 % bootstrap intervals over scenarios.
     Episodes in which the planner failed are counted, not scored. Beside the baseline's rows,
     `score_over_constant_velocity` is the paired difference on the scenarios that both finished.
     """
     records = sorted(records, key=lambda record: (record["planner"], *_episode(record)))
     useless, families = discarded(records), sorted({record["family"] for record in records})
-    subsets = SUBSETS if families == ["nominal"] else (*SUBSETS, *families)
+    subsets = SUBSETS if len(families) == 1 else (*SUBSETS, *families)
     table: dict[str, dict[str, dict]] = {}
     for planner in dict.fromkeys(record["planner"] for record in records):
         table[planner] = {}

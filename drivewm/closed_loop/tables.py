@@ -16,6 +16,7 @@ _RATES = {
     "direction": "direction",
     "lights": "lights",
 }
+_NONE = {"value": None}
 _COUNTS = ("episodes", "failed", "discarded", "invalid")
 
 
@@ -48,7 +49,9 @@ def summary_tables(summary: dict[str, dict[str, dict]]) -> list[SummaryTable]:
         row = by_subset["all"]
         rows.append([_name(planner, row), *(_cell(row.get(key)) for key in keys), *(row[count] for count in _COUNTS)])
     tables = [SummaryTable("All episodes", ["planner", *keys.values(), *_COUNTS], rows)]
-    tables += [_by_subset(summary, key, subsets, f"`{name}`, higher is better") for key, name in scores.items()]
+    for key, name in scores.items():
+        if sum(by_subset["all"].get(key, _NONE)["value"] is not None for by_subset in summary.values()) > 1:
+            tables.append(_by_subset(summary, key, subsets, f"`{name}`, higher is better"))
     adversarial = [s for s in subsets if any(NCAP in by_subset[s] for by_subset in summary.values())]
     if adversarial:
         caption = "NeuroNCAP's score: 5 without a collision, 0 for the impact of an ego that keeps its velocity"

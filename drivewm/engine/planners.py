@@ -17,8 +17,8 @@ from drivewm.planning.constant_velocity import ConstantVelocityPlanner
 from drivewm.planning.idm import IDMPlanner
 from drivewm.planning.learned import LearnedPlanner
 from drivewm.planning.log_replay import LogReplayPlanner
+from drivewm.planning.oracle_pdm import OraclePDMPlanner
 from drivewm.planning.pdm import PDMPlanner
-from drivewm.planning.privileged import PrivilegedPlanner
 from drivewm.planning.protocol import Planner
 from drivewm.planning.stop import StopPlanner
 
@@ -31,7 +31,7 @@ BASELINES = {
         IDMPlanner,
         PDMPlanner,
         LogReplayPlanner,
-        PrivilegedPlanner,
+        OraclePDMPlanner,
     )
 }
 

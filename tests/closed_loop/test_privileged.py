@@ -11,11 +11,11 @@ from drivewm.closed_loop.tables import summary_tables
 from drivewm.closed_loop.town import town_environment
 from drivewm.planning.idm import IDMPlanner
 from drivewm.planning.log_replay import LogReplayPlanner
-from drivewm.planning.privileged import PrivilegedPlanner
+from drivewm.planning.oracle_pdm import OraclePDMPlanner
 from drivewm.planning.stop import StopPlanner
 
 ANY = PlannerSpec("any", StopPlanner, num_history=2)
-SPECS = [PlannerSpec(p.name, p, privileged=True, num_history=2) for p in (LogReplayPlanner, PrivilegedPlanner)]
+SPECS = [PlannerSpec(p.name, p, privileged=True, num_history=2) for p in (LogReplayPlanner, OraclePDMPlanner)]
 
 
 @pytest.fixture(scope="module")
@@ -56,16 +56,17 @@ def test_privileged_planners_avoid_what_others_crash_into_and_tables_mark_them(f
     """The oncoming vehicle veers too late for who expects it to go straight on."""
     records = run([PlannerSpec("idm", IDMPlanner, num_history=2), *SPECS], [frontal], town_environment, tmp_path)
     collided = {r["planner"]: r["score"]["collided"] for r in records}
-    assert collided == {"expert": False, "idm": True, "log_replay": False, "privileged": False}
+    assert collided == {"expert": False, "idm": True, "log_replay": False, "oracle_pdm": False}
     names = {row[0] for row in summary_tables(summarize(records))[0].rows}
-    assert names == {"expert (privileged)", "log replay (privileged)", "privileged (privileged)", "idm"}
+    assert names == {"expert (privileged)", "log replay (privileged)", "oracle pdm (privileged)", "idm"}
 
 
 def test_where_everybody_will_be_is_told_in_the_ego_frame(frontal):
     environment = town_environment(frontal, ANY)
     for _ in range(6):
         environment.step_reference()
-    inputs, planner = environment.observe(), PrivilegedPlanner(environment.oracle())
+    inputs, planner = environment.observe(), OraclePDMPlanner(environment.oracle())
+    planner.plan(inputs)
     boxes, velocity = planner.expected(inputs, 0)
     future = environment.oracle().future()
     x, y, yaw = environment.simulator.ego.pose

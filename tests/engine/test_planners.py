@@ -19,7 +19,7 @@ observes = dict(num_history=4)
 def test_baselines_by_name(name):
     spec = planner_spec(name, deadline_s=0.5)
     assert spec.name == name and spec.deadline_s == 0.5
-    assert spec.privileged == (name in ("log_replay", "privileged"))
+    assert spec.privileged == (name in ("log_replay", "oracle_pdm"))
     assert spec.privileged or hasattr(spec.build(), "plan")
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from drivewm.closed_loop.episodes import PlannerSpec
 from drivewm.closed_loop.log.scenarios import log_environment, log_scenarios
 from drivewm.closed_loop.log.validity import MAX_DURATION_S
+from drivewm.closed_loop.records import OtherRunError
 from drivewm.closed_loop.runner import run
 from drivewm.closed_loop.scenarios import held_out_scenarios
 from drivewm.closed_loop.summary import summarize
@@ -77,14 +79,17 @@ def main() -> None:
     if (args.env == "log") != (args.index is not None):
         parser.error("--env log and --index need each other")
     try:
-        drive(args)
+        specs = [planner_spec(text, args.deadline) for text in args.planner]
+        scenarios, environment = (log_episodes if args.env == "log" else sim_episodes)(args)
     except (ValueError, FileNotFoundError) as error:
+        raise SystemExit(f"error: {error}") from None
+    try:
+        drive(args, specs, scenarios, environment)
+    except OtherRunError as error:
         raise SystemExit(f"error: {error}") from None
 
 
-def drive(args: argparse.Namespace) -> None:
-    specs = [planner_spec(text, args.deadline) for text in args.planner]
-    scenarios, environment = (log_episodes if args.env == "log" else sim_episodes)(args)
+def drive(args: argparse.Namespace, specs: list[PlannerSpec], scenarios: list, environment: Callable) -> None:
     setting = f"{args.env}, agents {args.agents}"
     with tqdm(total=(len(specs) + 1) * len(scenarios), desc="closed loop", unit="episode") as bar:
         records = run(

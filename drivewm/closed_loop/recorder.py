@@ -61,7 +61,9 @@ class RolloutRecorder:
         """All steps so far."""
         lights = None
         if self.light_lane is not None:
-            lights = LightStates(self.light_lane, np.array(self._red, bool).reshape(-1, len(self.light_lane)))
+            lights = LightStates(
+                self.light_lane, np.array(self._red, bool).reshape(len(self._egos), len(self.light_lane))
+            )
         warm_up = np.array([[*ego.pose, ego.speed, ego.acceleration] for ego in self._warm_up]).reshape(-1, 5)
         return Rollout(
             dt_s=self.dt_s,

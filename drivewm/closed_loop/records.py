@@ -11,6 +11,10 @@ from drivewm.host import write_bytes
 _REQUIRED = ("planner", "scenario", "variant", "identity", "status")
 
 
+class OtherRunError(ValueError):
+    """A folder holds episodes that were driven under other settings."""
+
+
 class EpisodeLog:
     """Records by (planner, scenario, variant). A line that a kill cut short is dropped when the log is opened.
 
@@ -40,13 +44,13 @@ class EpisodeLog:
         """Whether this episode is in the log.
 
         Raises:
-            ValueError: if it was driven under another identity (another checkpoint, other settings).
+            OtherRunError: it was driven under another identity (another checkpoint, other settings).
         """
         record = self.records.get((planner, scenario, variant))
         if record is None:
             return False
         if record["identity"] != identity:
-            raise ValueError(
+            raise OtherRunError(
                 f"{self.path}: {planner} in {scenario}, variant {variant}, was driven as {record['identity']}, "
                 f"now it is {identity}; another checkpoint or other settings need another folder"
             )

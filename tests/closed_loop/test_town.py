@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from drivewm.closed_loop.episodes import PlannerSpec
+from drivewm.closed_loop.recorder import RolloutRecorder
 from drivewm.closed_loop.runner import run
 from drivewm.closed_loop.scenarios import held_out_scenarios
 from drivewm.closed_loop.town import TownEnvironment, town_environment
@@ -148,3 +149,15 @@ def test_lidar_is_shown_where_it_is_wanted_and_repeats(scenarios):
         own = (history.points[0, frame, :count, :3] - T[:3, 3]) @ T[:3, :3]
         sent = history.ray_directions[0, frame][history.ray_hit[0, frame]]
         assert torch.allclose(own / own.norm(dim=-1, keepdim=True), sent, atol=1e-4)
+
+
+def test_a_place_without_lights_is_fine(scenarios):
+    """Some towns have none: that is known, and is not the same as not knowing."""
+    town = environment(scenarios[0])
+    recorder = RolloutRecorder(
+        0.1, town.simulator.vehicle, town.road_map, town.simulator.route_points(), np.zeros(0, int)
+    )
+    for _ in range(3):
+        recorder.add(town.simulator.ego, town.simulator.boxes(20.0), np.zeros(0, bool))
+    lights = recorder.rollout().lights
+    assert lights.lane.shape == (0,) and lights.red.shape == (3, 0)

@@ -91,6 +91,8 @@ class PathTable:
 
     def pose(self, index: np.ndarray, station: np.ndarray, left_m: np.ndarray | float = 0.0) -> np.ndarray:
         """Poses `(N, 3)` x, y, yaw at `station (N,)` [m] of the polylines `index (N,)`, `left_m` beside them."""
+        if not len(index):  # most scenarios have no actors, who would be asked for several times a step
+            return np.zeros((0, 3))
         cell = np.clip(station / self.step[index], 0.0, None)
         count = self.first[index + 1] - self.first[index]
         low = np.minimum(cell.astype(np.int64), count - 2)

@@ -36,7 +36,7 @@ def two_workers() -> Row:
             raise AssertionError("two processes give other records than one")
 
     against, ours = (partial(_drive, planner_spec("pdm"), scenarios, workers) for workers in (1, 2))
-    return compare(ours, against, equal, goal=1.4, rounds=3)
+    return compare(ours, against, equal, goal=1.3, rounds=1)
 
 
 def _against_real_time(spec: PlannerSpec, times: float) -> Row:

@@ -17,7 +17,7 @@ from drivewm.closed_loop.episodes import (
 )
 from drivewm.closed_loop.records import EpisodeLog
 from drivewm.evaluation.functional.closed_loop import EpisodeScore
-from drivewm.host import in_processes
+from drivewm.host import open_processes
 
 
 def run(
@@ -57,22 +57,21 @@ def run(
     _check_unique("scenarios", [f"{scenario.name}, variant {scenario.variant}" for scenario in scenarios])
     log = EpisodeLog(out / "episodes.jsonl")
 
-    for stage in (specs[:1], specs[1:]):
-        tasks = []
-        for spec in stage:
-            missing = [
-                s for s in scenarios if not log.finished(spec.name, s.name, s.variant, identity(spec, s, setting))
-            ]
-            size = max(1, min(batch, -(-len(missing) // max(workers, 1))))
-            for start in range(0, len(missing), size):
-                chunk = tuple(missing[start : start + size])
-                references = tuple(None if spec.build is None else _reference(log, s) for s in chunk)
-                tasks.append(Task(spec, chunk, references, environment, setting, out / "rollouts", human))
-        for records in in_processes(run_task, tasks, workers):
-            for record in records:
-                log.append(record)
-            if progress is not None:
-                progress(len(records))
+    def tasks(spec: PlannerSpec) -> list[Task]:
+        missing = [s for s in scenarios if not log.finished(spec.name, s.name, s.variant, identity(spec, s, setting))]
+        size = max(1, min(batch, -(-len(missing) // max(workers, 1))))
+        chunks = [tuple(missing[start : start + size]) for start in range(0, len(missing), size)]
+        references = [tuple(None if spec.build is None else _reference(log, s) for s in chunk) for chunk in chunks]
+        rest = environment, setting, out / "rollouts", human
+        return [Task(spec, *pair, *rest) for pair in zip(chunks, references, strict=True)]
+
+    with open_processes(workers) as spread:
+        for stage in (specs[:1], specs[1:]):
+            for records in spread(run_task, [task for spec in stage for task in tasks(spec)]):
+                for record in records:
+                    log.append(record)
+                if progress is not None:
+                    progress(len(records))
     return [log.records[spec.name, scenario.name, scenario.variant] for spec in specs for scenario in scenarios]
 
 

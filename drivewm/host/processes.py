@@ -26,17 +26,28 @@ def in_processes(function: Callable[[Item], Result], items: Sequence[Item], work
     Raises:
         ValueError: fewer than one worker.
     """
+    with open_processes(workers if len(items) > 1 else min(workers, 1)) as spread:
+        yield from spread(function, items)
+
+
+@contextmanager
+def open_processes(workers: int) -> Iterator[Callable[[Callable[[Item], Result], Sequence[Item]], Iterator[Result]]]:
+    """Processes for several lots of work, as they take seconds to start: gives `spread(function, items)`, which is
+    `in_processes` without its start. ValueError for fewer than one worker."""
     if workers < 1:
         raise ValueError(f"workers must be >= 1, got {workers}")
-    if workers == 1 or len(items) < 2:
-        yield from map(function, items)
+    if workers == 1:
+        yield map
         return
-    pool = ProcessPoolExecutor(min(workers, len(items)), mp_context=get_context("spawn"), initializer=_die_with_parent)
+    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_die_with_parent)
+
+    def spread(function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
+        for future in as_completed([pool.submit(function, item) for item in items]):
+            yield future.result()
+
     with _single_threaded(), pool:
-        futures = [pool.submit(function, item) for item in items]
         try:
-            for future in as_completed(futures):
-                yield future.result()
+            yield spread
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

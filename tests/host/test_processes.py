@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from drivewm.host import in_processes
+from drivewm.host import in_processes, open_processes
 
 ROOT = Path(__file__).resolve().parents[2]
 ORPHANAGE = """
@@ -45,6 +45,13 @@ def test_every_item_gives_its_result(workers):
 def test_errors_arrive(workers):
     with pytest.raises(ValueError, match="no "):
         list(in_processes(refuse, ["a", "b"], workers))
+
+
+def test_open_processes_serve_several_lots():
+    with open_processes(2) as spread:
+        lots = [{pid for _, pid, _ in spread(describe, range(8))} for _ in range(3)]
+    pids = set().union(*lots)
+    assert len(pids) <= 2 and os.getpid() not in pids
 
 
 def test_no_workers_are_refused():

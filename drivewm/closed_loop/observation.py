@@ -9,12 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from drivewm.dynamics.bicycle import BicycleState, VehicleParameters
 from drivewm.geometry import se3
 from drivewm.geometry.se2 import wrap_angle
 from drivewm.geometry.voxel_grid import VoxelGrid
 from drivewm.simulation import AgentBoxes
 from drivewm.structures.boxes import BoxTracks
 from drivewm.structures.clip import History
+from drivewm.structures.planning import EgoState, PlanningInput
+from drivewm.structures.road_map import RoadMap
 from drivewm.structures.route import Route
 
 
@@ -71,6 +74,14 @@ def to_history(frames: Sequence[Keyframe], grid: VoxelGrid | None, route: Route,
         **shown,
         **_lidar([frame.sweep for frame in frames]),
     )
+
+
+def to_input(
+    history: History, ego: BicycleState, vehicle: VehicleParameters, road_map: RoadMap | None
+) -> PlanningInput:
+    """All that a planner is shown (B = 1): the history, and the ego's own motion as it is."""
+    motion = (ego.speed, ego.acceleration, ego.yaw_rate(vehicle))
+    return PlanningInput(history, EgoState(*(torch.tensor([v]) for v in motion)), (road_map,), history.route)
 
 
 def _box_tracks(frames: Sequence[Keyframe]) -> BoxTracks:

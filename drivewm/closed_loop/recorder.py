@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from drivewm.dynamics.bicycle import BicycleState, VehicleParameters
+from drivewm.geometry import se2
 from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
 from drivewm.simulation.simulator import AgentBoxes
 from drivewm.structures.road_map import RoadMap
 from drivewm.structures.rollout import AgentTracks, LightStates, Rollout
+from drivewm.structures.trajectory import Trajectory
 
 
 class RolloutRecorder:
@@ -52,10 +54,12 @@ class RolloutRecorder:
         if self.light_lane is not None:
             self._red.append(red)
 
-    def add_plan(self, poses: np.ndarray) -> None:
-        """A plan made now: global poses `(F + 1, 3)`, 0.5 s apart, the first being the present one."""
+    def add_plan(self, start: np.ndarray, plan: Trajectory) -> np.ndarray:
+        """A plan made now, at the pose `start (3,)`: as global poses `(F + 1, 3)`, the first being the present one."""
+        poses = np.concatenate([start[None], se2.compose(start, plan.poses[0].double().numpy())])
         self._plans.append(poses)
         self._plan_steps.append(len(self._egos) - 1)
+        return poses
 
     def rollout(self) -> Rollout:
         """All steps so far."""

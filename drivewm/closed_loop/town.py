@@ -6,18 +6,16 @@ from collections import deque
 from functools import lru_cache
 
 import numpy as np
-import torch
 
 from drivewm.closed_loop.environment import REPLAN_S
 from drivewm.closed_loop.episodes import PlannerSpec
-from drivewm.closed_loop.observation import Keyframe, ShownSweep, to_history
+from drivewm.closed_loop.observation import Keyframe, ShownSweep, to_history, to_input
 from drivewm.closed_loop.recorder import RolloutRecorder
 from drivewm.dynamics.lqr import LQRParameters, LQRTracker
-from drivewm.geometry import se2
 from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
 from drivewm.simulation import Scenario, Town, TownSimulator
 from drivewm.simulation.simulator import DT_S
-from drivewm.structures.planning import EgoState, PlanningInput
+from drivewm.structures.planning import PlanningInput
 from drivewm.structures.road_map import RoadMap
 from drivewm.structures.rollout import Rollout
 from drivewm.structures.route import Route
@@ -79,16 +77,11 @@ class TownEnvironment:
         ego = self.simulator.ego
         route = Route.ahead(self.simulator.route_points(), ego.pose, red_lights=self.simulator.red_lights())
         history = to_history(self._keyframes, self.spec.grid, route, self.scenario.name)
-        motion = (ego.speed, ego.acceleration, ego.yaw_rate(self.simulator.vehicle))
-        return PlanningInput(history, EgoState(*(torch.tensor([v]) for v in motion)), (self.road_map,), route)
+        return to_input(history, ego, self.simulator.vehicle, self.road_map)
 
     def step(self, plan: Trajectory) -> None:
         """Track the plan for `REPLAN_S` at the simulator's 10 Hz."""
-        start = self.simulator.ego.pose
-        planned = se2.compose(start, plan.poses[0].double().numpy())
-        poses = np.concatenate([start[None], planned])
-        self.recorder.add_plan(poses)
-        reference = self.tracker.reference(poses, plan.dt_s)
+        reference = self.tracker.reference(self.recorder.add_plan(self.simulator.ego.pose, plan), plan.dt_s)
         for step in range(_STEPS):
             self.simulator.step(self.tracker.control(self.simulator.ego, reference, step * DT_S))
             self._record()

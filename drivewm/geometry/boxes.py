@@ -78,3 +78,13 @@ def points_in_boxes(points: np.ndarray, boxes: np.ndarray, margin_m: float = 0.0
     half = boxes[:, None, 3:6] / 2 + margin_m
     inside = (np.abs(local) <= half[..., :2]).all(-1) & (np.abs(height) <= half[..., 2])
     return inside.T
+
+
+def boxes_overlap(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Which footprints of boxes `(..., 7)` overlap: bool `(...)`; both broadcast. Only pairs whose circles meet are
+    looked at closely, and boxes that are NaN overlap nothing."""
+    reach = (np.hypot(first[..., 3], first[..., 4]) + np.hypot(second[..., 3], second[..., 4])) / 2
+    hit = np.hypot(first[..., 0] - second[..., 0], first[..., 1] - second[..., 1]) <= reach
+    first, second = (np.broadcast_to(boxes, (*hit.shape, 7))[hit] for boxes in (first, second))
+    hit[hit] = polygons_overlap(bev_corners(first), bev_corners(second))
+    return hit

@@ -16,7 +16,7 @@ from drivewm.evaluation.functional.comfort import ComfortLimits
 from drivewm.evaluation.functional.planning import ego_boxes
 from drivewm.evaluation.functional.time_to_collision import TTC_HORIZONS_S
 from drivewm.geometry import se2, se3
-from drivewm.geometry.boxes import bev_corners, polygons_overlap
+from drivewm.geometry.boxes import bev_corners, boxes_overlap
 from drivewm.planning.idm import IDMPlanner
 from drivewm.planning.path import RoutePath
 from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
@@ -86,7 +86,7 @@ class PDMPlanner:
             ego = ego_boxes(moved, size, vehicle.rear_axle_to_center_m)
             others = boxes.copy()
             others[..., :2] += ahead_s * velocity
-            hits[number] = _hits(ego, others)
+            hits[number] = boxes_overlap(ego[:, :, None], others).any(-1)
         hits &= speed > 0.05  # who stands is not at fault
         clear, calm = ~hits[0].any(-1), self._calm(speed, now)
         drivable = _drivable(inputs, b, ego_boxes(poses, size, vehicle.rear_axle_to_center_m))
@@ -109,17 +109,6 @@ class PDMPlanner:
         acceleration = np.diff(np.concatenate([np.full((len(speed), 1), now), speed], axis=1), axis=1) / PLAN_DT_S
         low, high = limits.min_longitudinal_acceleration, limits.max_longitudinal_acceleration
         return ((acceleration > low) & (acceleration < high)).all(-1)
-
-
-def _hits(ego: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Which boxes of the ego `(K, 8, 7)` overlap any of the others `(8, M, 7)` at that step: bool `(K, 8)`."""
-    reach = (np.hypot(ego[..., 3], ego[..., 4])[..., None] + np.hypot(others[..., 3], others[..., 4])) / 2
-    offset = ego[:, :, None, :2] - others[None, ..., :2]
-    proposal, step, agent = np.nonzero(np.hypot(offset[..., 0], offset[..., 1]) <= reach)
-    hit = np.zeros(ego.shape[:2], bool)
-    overlap = polygons_overlap(bev_corners(ego[proposal, step]), bev_corners(others[step, agent]))
-    np.logical_or.at(hit, (proposal, step), overlap)
-    return hit
 
 
 def _drivable(inputs: PlanningInput, b: int, ego: np.ndarray) -> np.ndarray:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 
 import numpy as np
-import torch
 
 from drivewm.closed_loop.environment import REPLAN_S
 from drivewm.closed_loop.log.agents import LogAgents
@@ -13,7 +12,7 @@ from drivewm.closed_loop.log.gate import CheckedLidar
 from drivewm.closed_loop.log.occupancy import UNKNOWN
 from drivewm.closed_loop.log.scene import LogScene, move_boxes
 from drivewm.closed_loop.log.validity import LogValidity
-from drivewm.closed_loop.observation import Keyframe, ShownSweep, to_history
+from drivewm.closed_loop.observation import Keyframe, ShownSweep, to_history, to_input
 from drivewm.closed_loop.recorder import RolloutRecorder
 from drivewm.closed_loop.town import TRACKER, WARM_UP_S
 from drivewm.dynamics.bicycle import PACIFICA, VehicleParameters, step_bicycle
@@ -26,7 +25,7 @@ from drivewm.simulation import AgentBoxes
 from drivewm.simulation.occupancy import paint_boxes
 from drivewm.simulation.simulator import DT_S
 from drivewm.structures.labels import OCC3D
-from drivewm.structures.planning import EgoState, PlanningInput
+from drivewm.structures.planning import PlanningInput
 from drivewm.structures.road_map import RoadMap
 from drivewm.structures.rollout import AgentTracks, Rollout
 from drivewm.structures.route import Route
@@ -108,15 +107,11 @@ class LogEnvironment:
         if self.scene.route is not None:
             route = Route.ahead(self.scene.route, pose, red_lights=self.scene.red_lights(self._step))
         history = to_history(self._keyframes, self.grid, route, self.scene.name)
-        motion = (self.ego.speed, self.ego.acceleration, self.ego.yaw_rate(self.vehicle))
-        return PlanningInput(history, EgoState(*(torch.tensor([v]) for v in motion)), (self.road_map,), route)
+        return to_input(history, self.ego, self.vehicle, self.road_map)
 
     def step(self, plan: Trajectory) -> None:
         """Track the plan for `REPLAN_S` at 10 Hz."""
-        start = self.ego.pose
-        poses = np.concatenate([start[None], se2.compose(start, plan.poses[0].double().numpy())])
-        self.recorder.add_plan(poses)
-        reference = self.tracker.reference(poses, plan.dt_s)
+        reference = self.tracker.reference(self.recorder.add_plan(self.ego.pose, plan), plan.dt_s)
         for step in range(_STEPS):
             control = self.tracker.control(self.ego, reference, step * DT_S)
             self.agents.step(self._ego_box(), self.ego.speed)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from drivewm.geometry import se2
-from drivewm.geometry.boxes import bev_corners, polygons_overlap
+from drivewm.geometry.boxes import bev_corners, boxes_overlap, polygons_overlap
 from drivewm.structures import OCC3D, RoadMap, Rollout
 
 STOPPED_SPEED = 0.05
@@ -56,12 +56,7 @@ def overlaps(rollout: Rollout, ahead_s: float = 0.0) -> np.ndarray:
         heading = np.stack([np.cos(rollout.poses[:, 2]), np.sin(rollout.poses[:, 2])], axis=-1)
         ego[:, :2] += ahead_s * rollout.speed[:, None] * heading
         boxes[..., :2] += ahead_s * np.nan_to_num(agents.velocity)
-    reach = (np.hypot(ego[:, None, 3], ego[:, None, 4]) + np.hypot(boxes[..., 3], boxes[..., 4])) / 2
-    near = agents.valid & (np.hypot(*np.moveaxis(boxes[..., :2] - ego[:, None, :2], -1, 0)) <= reach)
-    step, agent = np.nonzero(near)
-    hit = np.zeros(near.shape, bool)
-    hit[step, agent] = polygons_overlap(bev_corners(ego[step]), bev_corners(boxes[step, agent]))
-    return hit
+    return agents.valid & boxes_overlap(ego[:, None], boxes)
 
 
 def find_collisions(rollout: Rollout) -> list[Collision]:

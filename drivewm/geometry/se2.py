@@ -41,6 +41,15 @@ def from_matrix(T_a_b):
     return _stack([T_a_b[..., 0, 3], T_a_b[..., 1, 3], yaw], T_a_b)
 
 
+def to_matrix(T_a_b):
+    """Matrix `T_a_b (..., 4, 4)` of a pose `(..., 3)`, at height 0."""
+    xp = _namespace(T_a_b)
+    cos, sin = xp.cos(T_a_b[..., 2]), xp.sin(T_a_b[..., 2])
+    zero, one = xp.zeros_like(cos), xp.ones_like(cos)
+    entries = [cos, -sin, zero, T_a_b[..., 0], sin, cos, zero, T_a_b[..., 1], *[zero] * 2, one, zero, *[zero] * 3, one]
+    return _stack(entries, T_a_b).reshape(*T_a_b.shape[:-1], 4, 4)
+
+
 def compose(T_a_b, T_b_c):
     """`T_a_c (..., 3)` from `T_a_b (..., 3)` and `T_b_c (..., 3)`; the yaw is wrapped."""
     xy = transform_points(T_a_b, T_b_c[..., None, :2])[..., 0, :]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from drivewm.geometry import se2
 from drivewm.planning.head import TrajectoryHead, planning_loss
 from drivewm.planning.open_loop import driven, open_loop_samples
 from drivewm.structures import EgoState, History, Route, SceneClip, Trajectory
@@ -19,6 +20,8 @@ class DrivingModel(WorldModel):
         head: keyword arguments of `TrajectoryHead`.
         plan_weight: of the planning losses.
         planned_clips: how many clips of a batch also train the planner.
+        ego_pose: under whose motion predictions are made: "given" (the driven one) or "planner" (the model's own plan;
+            the truth is not moved: plan and forecast err together, as OccWorld scores them).
         head_only: train the head alone, on states that are computed once: after the joint training, whose batches are
             small, this shows the head many more examples in little time.
         (the others as for `WorldModel`)
@@ -33,12 +36,16 @@ class DrivingModel(WorldModel):
         head: dict | None = None,
         plan_weight: float = 0.1,
         planned_clips: int = 4,
+        ego_pose: str = "given",
         head_only: bool = False,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(tokenizer, **world_model, data_preprocessor=data_preprocessor)
         self.head = TrajectoryHead(self.denoiser.dim, self.grid, **(head or {}))
         self.plan_weight, self.planned_clips, self.head_only = plan_weight, planned_clips, head_only
+        if ego_pose not in ("given", "planner"):
+            raise ValueError(f'ego_pose must be "given" or "planner", got {ego_pose!r}')
+        self.ego_pose = ego_pose
         self._states: dict[str, Tensor] = {}
         if head_only:
             self.requires_grad_(False)
@@ -47,6 +54,12 @@ class DrivingModel(WorldModel):
     def plan(self, history: History, route: Route | None) -> Trajectory:
         """Where to go: poses `(B, 8, 3)` in the ego frame at t0."""
         return self.head(self.planner_state(history), route, EgoState.from_history(history))
+
+    def ego_motion(self, clip: SceneClip) -> Tensor:
+        """See `WorldModel.ego_motion`; a plan has a pose every 0.5 s, as many as the clip has future frames."""
+        if self.ego_pose == "given":
+            return super().ego_motion(clip)
+        return se2.to_matrix(self.plan(clip.history(), clip.route).poses[:, : clip.num_future].float())
 
     def losses(self, clip: SceneClip) -> dict[str, Tensor]:
         """Those of the world model and, from the same observed frames, of the plan; or of the plan alone."""

@@ -2,6 +2,7 @@
 
 from drivewm.structures.boxes import BoxTracks
 from drivewm.structures.clip import History, SceneClip
+from drivewm.structures.forecast import OccupancyForecast
 from drivewm.structures.labels import OCC3D, LabelSet
 from drivewm.structures.planning import EgoState, Oracle, PlanningInput
 from drivewm.structures.road_map import Lane, RoadMap
@@ -20,6 +21,7 @@ __all__ = [
     "LabelSet",
     "Lane",
     "LightStates",
+    "OccupancyForecast",
     "Oracle",
     "PlanningInput",
     "RoadMap",

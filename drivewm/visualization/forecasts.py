@@ -19,7 +19,7 @@ def draw_model_forecast(model: WorldModel, clip: SceneClip, out_dir: str | Path,
     """
     past, poses, times_s = clip.history(), clip.future_poses(), clip.future_times_s()
     forecasts = {
-        "model": model.forecast(past, poses, times_s),
+        "model": model.forecast(past, poses, times_s).labels,
         "imagined": model.imagine(past, poses, times_s, torch.Generator(poses.device).manual_seed(seed)),
         "ego_warped_copy": ego_warped_copy(past, poses),
     }

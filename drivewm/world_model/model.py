@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import time
 
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 from torch.nn import functional as F
 
-from drivewm.structures import OCC3D, History, SceneClip, TokenGrid
+from drivewm.structures import OCC3D, History, OccupancyForecast, SceneClip, TokenGrid
 from drivewm.tokenizers import OccupancyTokenizer
 from drivewm.world_model.baselines import copy_last, ego_warped_copy, newly_seen, warp_history
 from drivewm.world_model.denoiser import Denoiser, Motion
@@ -43,6 +44,8 @@ class WorldModel(BaseModel):
         data_preprocessor: moves clips to the model's device.
     """
 
+    ego_pose = "given"
+
     def __init__(
         self,
         tokenizer: dict,
@@ -71,6 +74,7 @@ class WorldModel(BaseModel):
         self.decoded_targets, self.decode_weight = decoded_targets, decode_weight
         self.imagine_steps, self.guidance, self.drop_motion = imagine_steps, guidance, drop_motion
         self.memo = TokenMemo()
+        self.register_buffer("temperature", torch.ones(()))
 
     def train(self, mode: bool = True) -> WorldModel:
         """As usual, but the frozen tokenizer stays in evaluation mode: its codebook must not move."""
@@ -86,8 +90,10 @@ class WorldModel(BaseModel):
         self.memo.clear()
 
     @torch.no_grad()
-    def forecast(self, history: History, T_t0_ego: Tensor, times_s: Tensor, seen: Tensor | None = None) -> Tensor:
-        """Most likely class of each voxel of each future frame, without sampling.
+    def forecast(
+        self, history: History, T_t0_ego: Tensor, times_s: Tensor, seen: Tensor | None = None
+    ) -> OccupancyForecast:
+        """How likely each class is in each voxel of each future frame, without sampling.
 
         Args:
             history: the observed frames, with occupancy.
@@ -96,20 +102,20 @@ class WorldModel(BaseModel):
             seen: the history warped into these frames (`baselines.warp_history`), if it is at hand.
 
         Returns:
-            `(B, F, X, Y, Z)` uint8, each frame in its own ego frame.
+            logits of F frames, each in its own ego frame.
         """
         self._check(history)
         seen = warp_history(history, T_t0_ego) if seen is None else seen
         memory, motion = self._observe(history, T_t0_ego, times_s, seen)
         logits = self.denoiser(self.all_masks(len(motion.time_s)), memory, motion)
         voxels = self.decode_soft(logits[:, None], seen.flatten(0, 1)[:, None])
-        return voxels[:, 0].argmax(1).to(torch.uint8).unflatten(0, T_t0_ego.shape[:2])
+        return OccupancyForecast(voxels[:, 0].unflatten(0, T_t0_ego.shape[:2]), self.temperature)
 
     @torch.no_grad()
     def imagine(self, history: History, T_t0_ego: Tensor, times_s: Tensor, generator: torch.Generator) -> Tensor:
         """One possible future: each frame is sampled given the observed ones and the imagined one before it.
 
-        Arguments and result as in `forecast`; the same generator state gives the same future.
+        Arguments as in `forecast`; the same generator state gives the same future: `(B, F, X, Y, Z)` uint8.
         """
         self._check(history)
         observed = history.num_frames
@@ -218,11 +224,15 @@ class WorldModel(BaseModel):
 
     def predictions(self, clip: SceneClip) -> list[dict]:
         """One dict a clip, as `OccupancyForecastMetric` takes it: frames within the horizon, beside the baselines'."""
-        history = clip.history()
-        T_t0_ego, times_s = clip.future_poses()[:, : self.horizon], clip.future_times_s()[:, : self.horizon]
-        seen = warp_history(history, T_t0_ego)
+        history, times_s = clip.history(), clip.future_times_s()[:, : self.horizon]
+        T_t0_ego = self.ego_motion(clip)[:, : self.horizon]
+        start = _now(T_t0_ego.device)
+        forecast = self.forecast(history, T_t0_ego, times_s)
+        labels = forecast.labels
+        seconds = (_now(T_t0_ego.device) - start) / len(clip)
+        seen, probabilities = warp_history(history, T_t0_ego), forecast.probabilities()
         forecasts = {
-            "model": self.forecast(history, T_t0_ego, times_s, seen),
+            "model": labels,
             "copy_last": copy_last(history, T_t0_ego),
             "ego_warped_copy": ego_warped_copy(history, T_t0_ego, seen),
         }
@@ -231,14 +241,22 @@ class WorldModel(BaseModel):
         return [
             {
                 "forecasts": {name: frames[b] for name, frames in forecasts.items()},
+                "probabilities": {"model": probabilities[b]},
                 "truth": clip.occupancy[b, future],
                 "visible": None if clip.visible is None else clip.visible[b, future],
                 "newly_seen": unseen[b],
                 "times_s": times_s[b],
                 "scene": clip.scene[b],
+                "sample_token": clip.sample_token[b],
+                "ego_pose": self.ego_pose,
+                "seconds": seconds,
             }
             for b in range(len(clip))
         ]
+
+    def ego_motion(self, clip: SceneClip) -> Tensor:
+        """The motion `(B, F, 4, 4)` that predictions are made under: `ego_pose` says whose."""
+        return clip.future_poses()
 
     def _check(self, frames: SceneClip | History) -> None:
         if frames.grid != self.grid:
@@ -247,3 +265,10 @@ class WorldModel(BaseModel):
             raise ValueError(
                 f"the world model needs occupancy, but the clip of scene {frames.scene[0]} was loaded without"
             )
+
+
+def _now(device: torch.device) -> float:
+    """Seconds of a clock, once the device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

@@ -39,6 +39,13 @@ def test_points_follow_compose():
     np.testing.assert_allclose(se2.transform_points(se2.compose(a, b), points), twice, atol=1e-9)
 
 
+def test_a_pose_goes_through_its_matrix_unchanged():
+    a, b = poses(20, 4, 5), poses(21, 4, 5)
+    assert_same_pose(se2.from_matrix(se2.to_matrix(a)), a)
+    np.testing.assert_allclose(se2.to_matrix(a) @ se2.to_matrix(b), se2.to_matrix(se2.compose(a, b)), atol=1e-9)
+    np.testing.assert_allclose(se2.to_matrix(torch.from_numpy(a)).numpy(), se2.to_matrix(a), atol=1e-12)
+
+
 def test_points_against_a_rotation_matrix():
     pose, points = poses(8), np.random.default_rng(9).normal(size=(11, 2))
     cos, sin = math.cos(pose[2]), math.sin(pose[2])

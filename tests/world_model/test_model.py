@@ -23,7 +23,7 @@ def rng(seed=0):
 
 
 def test_forecast_and_imagine_give_labels_for_each_future_frame(model, clip):
-    for frames in (model.forecast(*ask(clip)), model.imagine(*ask(clip), rng())):
+    for frames in (model.forecast(*ask(clip)).labels, model.imagine(*ask(clip), rng())):
         assert frames.shape == (2, 4, *GRID.shape) and frames.dtype == torch.uint8
         assert frames.max() < OCC3D.num_classes
 
@@ -44,7 +44,7 @@ def test_imagination_is_seeded_and_diverse(model, clip):
 def test_the_future_occupancy_is_not_used(model, clip):
     changed = dataclasses.replace(clip, occupancy=clip.occupancy.clone())
     changed.occupancy[:, clip.num_history :] = 0
-    assert torch.equal(model.forecast(*ask(clip)), model.forecast(*ask(changed)))
+    assert torch.equal(model.forecast(*ask(clip)).logits, model.forecast(*ask(changed)).logits)
 
 
 def test_the_unconditional_branch_does_not_see_the_history(model):
@@ -93,7 +93,7 @@ def test_nothing_is_inert(model, clip, change):
 def test_frames_of_one_batch_do_not_mix(model):
     two, one = make_clip(batch=2), make_clip(batch=2)
     one.occupancy[1] = 3
-    assert torch.equal(model.forecast(*ask(two))[0], model.forecast(*ask(one))[0])
+    assert torch.equal(model.forecast(*ask(two)).logits[0], model.forecast(*ask(one)).logits[0])
 
 
 def test_the_planner_state_carries_a_gradient_to_the_trunk(model, clip):

@@ -28,10 +28,12 @@ def against_recomputed_history() -> Row:
     history, poses, times = clip.history(), clip.future_poses(), clip.future_times_s()
 
     def frame_by_frame() -> torch.Tensor:
-        frames = [model.forecast(history, poses[:, f : f + 1], times[:, f : f + 1]) for f in range(NUM_FUTURE)]
+        frames = [model.forecast(history, poses[:, f : f + 1], times[:, f : f + 1]).labels for f in range(NUM_FUTURE)]
         return torch.cat(frames, dim=1)
 
-    return compare(lambda: model.forecast(history, poses, times), frame_by_frame, _check_equal, goal=None, rounds=5)
+    return compare(
+        lambda: model.forecast(history, poses, times).labels, frame_by_frame, _check_equal, goal=None, rounds=5
+    )
 
 
 def _clip() -> SceneClip:

@@ -49,10 +49,10 @@ def write_ablations(index: Path, model_folder: Path, path: Path) -> None:
         return float(error[truth.valid[:, FRAMES - 1]].mean())
 
     with torch.inference_mode():
-        forecast = {"everything on": score(model.forecast(past, poses, times))}
-        forecast["told that the ego stands still"] = score(model.forecast(past, stay, times))
+        forecast = {"everything on": score(model.forecast(past, poses, times).labels)}
+        forecast["told that the ego stands still"] = score(model.forecast(past, stay, times).labels)
         model.denoiser.memory.warp = False
-        forecast["memory not warped"] = score(model.forecast(past, poses, times))
+        forecast["memory not warped"] = score(model.forecast(past, poses, times).labels)
         model.denoiser.memory.warp = True
         samples = {f"guidance {w:g}": imagined(w) for w in (0.0, model.guidance)}
         state = model.planner_state(past)

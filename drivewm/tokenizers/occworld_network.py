@@ -1,5 +1,7 @@
-"""The network of OccWorld's tokenizer (Zheng et al., 2024, section 3.2): a convolutional trunk like VQGAN's (Esser et al.,
-2021) over bird's-eye-view maps, from full resolution to a quarter of it and back, with attention at the coarsest.
+"""The network of OccWorld's tokenizer (Zheng et al., 2024, section 3.2).
+
+A convolutional trunk like VQGAN's (Esser et al., 2021) over bird's-eye-view maps, from full resolution to a quarter of
+it and back, with attention at the coarsest.
 """
 
 from __future__ import annotations

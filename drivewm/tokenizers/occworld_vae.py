@@ -18,9 +18,9 @@ from drivewm.tokenizers.quantizer import VectorQuantizer, perplexity
 class OccWorldVAE(BaseModel):
     """The VQ-VAE of OccWorld (Zheng et al., 2024, section 3.2), whose decoder sees nothing but the tokens.
 
-    The architecture is the published one: with the default size at 200 x 200 x 16 voxels, 14.2 M parameters, and 76.5 and
-    108.8 GFLOP to encode and to decode a frame (two for a multiplication with addition). Codebook, losses and training
-    frames are those of `OccupancyTokenizer`, so that what differs is the network.
+    The architecture is the published one: with the default size at 200 x 200 x 16 voxels, 14.2 M parameters, and 76.5
+    and 108.8 GFLOP to encode and to decode a frame (two for a multiplication with addition). Codebook, losses and
+    training frames are those of `OccupancyTokenizer`, so that what differs is the network.
 
     Args:
         grid: the dataset's voxel grid, as keyword arguments of `VoxelGrid`.

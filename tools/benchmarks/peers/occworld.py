@@ -1,11 +1,11 @@
-"""OccWorld's transformer (Zheng et al., 2024, section 3.3): a U-net over token maps with attention over time at each scale.
+"""OccWorld's transformer (Zheng et al., 2024, section 3.3): a U-net over token maps, with attention over time.
 
-Of the published size: 58.2 M parameters, 4180 GFLOP for six frames from five as shipped, 620 with an exact cache.
+Of the published size: 58.2 M parameters, 4190 GFLOP for six frames from five as shipped, 620 with an exact cache.
 
 Two paths run through the same layers. Each frame's *tokens* go through the convolutions alone, so they do not depend on
-other frames; *queries*, which become the next frame's tokens, also attend to the tokens of their own and earlier frames. The
-ego's motion goes along as one vector a frame. Published code computes both paths for all frames at each step. What a new
-frame needs of the earlier ones is their keys and values: the cache.
+other frames; *queries*, which become the next frame's tokens, also attend to the tokens of their own and earlier
+frames. The ego's motion goes along as one vector a frame. Published code computes both paths for all frames at each
+step. What a new frame needs of the earlier ones is their keys and values: the cache.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class OccWorldTransformer(nn.Module):
         self.to_pose = nn.Linear(widths[0], widths[0])
 
     def remember(self, codes: Tensor, poses: Tensor, first: int, to_the_end: bool = False) -> list[list[Tensor]]:
-        """Keys and values of each scale for frames `first`, `first + 1`, ...: codes `(B, F, C, H, W)`, poses `(B, F, C)`.
+        """Keys and values of each scale for frames `first`, ...: codes `(B, F, C, H, W)`, poses `(B, F, C)`.
 
         The convolutions of the last scale serve nothing; published code does them all the same (`to_the_end`).
         """

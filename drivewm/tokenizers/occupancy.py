@@ -8,6 +8,7 @@ from torch import Tensor
 
 from drivewm.geometry import VoxelGrid
 from drivewm.geometry.warp import warp_voxels
+from drivewm.layers.draws import rows_of_global_batch
 from drivewm.structures import OCC3D, SceneClip, TokenGrid, TokenSpec
 from drivewm.tokenizers.losses import voxel_losses
 from drivewm.tokenizers.occupancy_network import OccupancyDecoder, OccupancyEncoder
@@ -28,7 +29,7 @@ class OccupancyTokenizer(BaseModel):
         rare_class_weight: weight of things in the cross-entropy; surfaces and masses have 1.
         context_dropout: share of training frames whose decoder sees no earlier frame, so that tokens alone suffice.
         commitment_weight: of the commitment term (van den Oord et al., 2017, eq. 3).
-        lovasz_weight, lovasz_voxels: of the Lovasz term, and on how many voxels it is taken.
+        lovasz_weight, lovasz_voxels: of the Lovasz term, and on how many voxels of each frame it is taken.
         data_preprocessor: moves clips to the model's device.
     """
 
@@ -44,7 +45,7 @@ class OccupancyTokenizer(BaseModel):
         context_dropout: float = 0.4,
         commitment_weight: float = 0.25,
         lovasz_weight: float = 1.0,
-        lovasz_voxels: int = 16384,
+        lovasz_voxels: int = 2048,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor)
@@ -90,10 +91,9 @@ class OccupancyTokenizer(BaseModel):
         self, frames: Tensor, context: DecoderContext, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         """Reconstruction and commitment losses of frames `(B, T, X, Y, Z)`, and the use of the codebook."""
-        latents = self.encoder(frames.flatten(0, 1)).movedim(1, -1)
+        latents = self.encoder(frames.flatten(0, 1)).movedim(1, -1).unflatten(0, frames.shape[:2])
         quantized = self.quantizer(latents, generator)
-        logits = self.decode_codes(quantized.codes.unflatten(0, frames.shape[:2]), context)
-        losses = self.voxel_losses(logits.flatten(0, 1), frames.flatten(0, 1), generator)
+        losses = self.voxel_losses(self.decode_codes(quantized.codes, context), frames, generator)
         losses["loss_commitment"] = self.commitment_weight * quantized.commitment
         losses["perplexity"] = perplexity(quantized.indices, self.quantizer.vocab_size)
         return losses
@@ -101,7 +101,7 @@ class OccupancyTokenizer(BaseModel):
     def voxel_losses(
         self, logits: Tensor, labels: Tensor, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
-        """Weighted losses of class logits `(B, C, X, Y, Z)` against labels `(B, X, Y, Z)` uint8."""
+        """Weighted losses of class logits `(B, ..., C, X, Y, Z)` against labels `(B, ..., X, Y, Z)` uint8."""
         losses = voxel_losses(logits, labels, self.class_weight, self.lovasz_voxels, generator)
         losses["loss_lovasz"] = self.lovasz_weight * losses["loss_lovasz"]
         return losses
@@ -132,14 +132,18 @@ class OccupancyTokenizer(BaseModel):
         """
         batch, device = len(clip), clip.occupancy.device
         rows = torch.arange(batch, device=device)
-        target = torch.randint(clip.num_frames, (batch,), generator=generator, device=device)
-        gap = torch.randint(1, clip.num_frames + 1, (batch,), generator=generator, device=device)
+
+        def uniform(number: int) -> Tensor:
+            return torch.rand(number, 4, generator=generator, device=device)
+
+        frame, before, drop, mirror = rows_of_global_batch(uniform, batch).unbind(1)
+        target = (frame * clip.num_frames).long()
+        gap = 1 + (before * clip.num_frames).long()
         source = (target - gap).clamp_min(0)
         T_target_source = torch.linalg.inv(clip.T_global_ego[rows, target]) @ clip.T_global_ego[rows, source]
         frames = clip.occupancy[rows, target][:, None]
         previous = self.warp_context(clip.occupancy[rows, source][:, None], T_target_source[:, None]).previous
-        dropped = torch.rand(batch, generator=generator, device=device) < self.context_dropout
-        previous[dropped | (gap > target)] = NOT_COVERED
-        mirrored = torch.rand(batch, generator=generator, device=device) < 0.5
+        previous[(drop < self.context_dropout) | (gap > target)] = NOT_COVERED
+        mirrored = mirror < 0.5
         frames[mirrored], previous[mirrored] = frames[mirrored].flip(3), previous[mirrored].flip(3)
         return frames, DecoderContext(previous)

@@ -126,17 +126,14 @@ class OccupancyTokenizer(BaseModel):
     def _training_frames(
         self, clip: SceneClip, generator: torch.Generator | None = None
     ) -> tuple[Tensor, DecoderContext]:
-        """A random frame of each clip, with a random earlier one as context where there is one and it is not dropped.
-
-        Half of the clips are mirrored left to right: driving on the other side of the road is as good a scene.
-        """
+        """A random frame of each clip; as context a random earlier one, where there is one and it is not dropped."""
         batch, device = len(clip), clip.occupancy.device
         rows = torch.arange(batch, device=device)
 
         def uniform(number: int) -> Tensor:
-            return torch.rand(number, 4, generator=generator, device=device)
+            return torch.rand(number, 3, generator=generator, device=device)
 
-        frame, before, drop, mirror = rows_of_global_batch(uniform, batch).unbind(1)
+        frame, before, drop = rows_of_global_batch(uniform, batch).unbind(1)
         target = (frame * clip.num_frames).long()
         gap = 1 + (before * clip.num_frames).long()
         source = (target - gap).clamp_min(0)
@@ -144,6 +141,4 @@ class OccupancyTokenizer(BaseModel):
         frames = clip.occupancy[rows, target][:, None]
         previous = self.warp_context(clip.occupancy[rows, source][:, None], T_target_source[:, None]).previous
         previous[(drop < self.context_dropout) | (gap > target)] = NOT_COVERED
-        mirrored = mirror < 0.5
-        frames[mirrored], previous[mirrored] = frames[mirrored].flip(3), previous[mirrored].flip(3)
         return frames, DecoderContext(previous)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from drivewm.geometry import VoxelGrid
 from drivewm.geometry.warp import warp_voxels
-from drivewm.structures import OCC3D, BoxTracks, Command, SceneClip
+from drivewm.structures import OCC3D, BoxTracks, Command, SceneClip, TokenGrid
 
 _SWAPPED = {Command.LEFT: Command.RIGHT, Command.RIGHT: Command.LEFT}
 
@@ -17,7 +17,8 @@ _SWAPPED = {Command.LEFT: Command.RIGHT, Command.RIGHT: Command.LEFT}
 def mirror(clip: SceneClip, rows: Tensor) -> SceneClip:
     """Some clips with left and right exchanged (y -> -y in every ego frame): people drive on the other side there.
 
-    The global frame is mirrored as well, so poses stay rigid motions, but no longer lie on the map.
+    The global frame is mirrored as well, so poses stay rigid motions, but no longer lie on the map. Tokens become those
+    of the mirrored frames, and None if these are not at hand.
 
     Args:
         clip: B clips without cameras.
@@ -43,6 +44,11 @@ def mirror(clip: SceneClip, rows: Tensor) -> SceneClip:
     changed |= apply(_negate_y, "points", "ray_directions")
     changed |= apply(lambda voxels: voxels.flip(3), "occupancy", "visible")
     changed |= apply(_swap_sides, "command")
+    changed |= {"tokens": None, "mirrored_tokens": None}
+    if clip.tokens is not None and clip.mirrored_tokens is not None:
+        pairs = list(zip(clip.tokens, clip.mirrored_tokens, strict=True))
+        changed["tokens"] = tuple(TokenGrid(chosen(m.indices, t.indices), t.spec) for t, m in pairs)
+        changed["mirrored_tokens"] = tuple(TokenGrid(chosen(t.indices, m.indices), t.spec) for t, m in pairs)
     if clip.boxes is not None:
         b = clip.boxes
         mirrored = replace(b, center=_negate_y(b.center), yaw=-b.yaw, velocity=_negate_y(b.velocity))
@@ -57,7 +63,8 @@ def turn(clip: SceneClip, yaw: Tensor) -> SceneClip:
 
     Relative poses turn with them: the ego drives, as it were, askew to its x axis. That is another example to one who
     forecasts occupancy, but not to a planner, who takes its motion to be along x. Multiples of 90 degrees are exact on
-    square grids; otherwise voxels are those nearest, and what comes from outside is free and not visible.
+    square grids; otherwise voxels are those nearest, and what comes from outside is free and not visible. Tokens are
+    dropped: they are of the frames as they were.
 
     Args:
         clip: B clips.
@@ -74,7 +81,8 @@ def turn(clip: SceneClip, yaw: Tensor) -> SceneClip:
     def lead(T_old_sensor: Tensor) -> Tensor:
         return T_new_old.to(T_old_sensor.dtype).view(-1, *[1] * (T_old_sensor.ndim - 3), 4, 4) @ T_old_sensor
 
-    changed: dict = {"T_global_ego": clip.T_global_ego @ torch.linalg.inv(T_new_old)[:, None]}
+    changed: dict = {"tokens": None, "mirrored_tokens": None}
+    changed["T_global_ego"] = clip.T_global_ego @ torch.linalg.inv(T_new_old)[:, None]
     for name, function in {"points": rotate, "T_ego_lidar": lead, "T_ego_cam": lead}.items():
         if (value := getattr(clip, name)) is not None:
             changed[name] = function(value)

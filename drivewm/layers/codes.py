@@ -21,6 +21,7 @@ class CodeTable(nn.Module):
 
     def __init__(self, vocab_size: int, code_dim: int, dim: int) -> None:
         super().__init__()
+        self.mask_id = vocab_size
         self.register_buffer("codes", torch.zeros(vocab_size + 1, code_dim))  # the mask's code is zero
         self.register_buffer("mean", torch.zeros(code_dim))
         self.register_buffer("scale", torch.ones(code_dim))

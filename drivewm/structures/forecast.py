@@ -13,19 +13,26 @@ class OccupancyForecast:
     """Class logits of F future frames, each in its own ego frame.
 
     Attributes:
-        logits: `(B, F, C, X, Y, Z)` float.
-        temperature: scalar that the logits are divided by before they become probabilities; it was fitted on training
-            data, and does not change which class is the most likely.
+        logits: `(B, F, C, X, Y, Z)` float, as they came out of a loss that weights classes.
+        log_class_weight: `(C,)` logarithm of these weights.
+        temperature: scalar, fitted on training data.
     """
 
     logits: Tensor
+    log_class_weight: Tensor
     temperature: Tensor
 
     @property
     def labels(self) -> Tensor:
-        """The most likely class of each voxel, `(B, F, X, Y, Z)` uint8."""
+        """The class to name for each voxel, `(B, F, X, Y, Z)` uint8: the best guess where rare classes weigh more, as
+        they do in mIoU."""
         return self.logits.argmax(2).to(torch.uint8)
 
     def probabilities(self) -> Tensor:
-        """How likely each class is, `(B, F, C, X, Y, Z)` float16."""
-        return (self.logits.float() / self.temperature).softmax(2).half()
+        """How likely each class is, `(B, F, C, X, Y, Z)` float16.
+
+        The weights of the loss are taken out again (logit adjustment, Menon et al., 2021), then the logits are divided
+        by the temperature (Guo et al., 2017).
+        """
+        plain = self.logits.float() - self.log_class_weight[:, None, None, None]
+        return (plain / self.temperature).softmax(2).half()

@@ -1,4 +1,4 @@
-"""OccupancyTokenizer: Occ3D frames to one grid of VQ tokens and back."""
+"""OccupancyTokenizer: Occ3D frames to grids of tokens and back."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from drivewm.geometry import VoxelGrid
 from drivewm.geometry.warp import warp_voxels
 from drivewm.layers.draws import rows_of_global_batch
 from drivewm.structures import OCC3D, SceneClip, TokenGrid, TokenSpec
+from drivewm.tokenizers.fsq import FiniteScalarQuantizer
 from drivewm.tokenizers.losses import voxel_losses
+from drivewm.tokenizers.multiscale import MultiScaleQuantizer
 from drivewm.tokenizers.occupancy_network import OccupancyDecoder, OccupancyEncoder
 from drivewm.tokenizers.protocol import DecoderContext
 from drivewm.tokenizers.quantizer import VectorQuantizer, perplexity
@@ -20,12 +22,16 @@ NOT_COVERED = OCC3D.num_classes
 
 
 class OccupancyTokenizer(BaseModel):
-    """VQ-VAE over semantic occupancy whose decoder also sees an earlier frame.
+    """A discrete autoencoder of semantic occupancy whose decoder also sees an earlier frame.
 
     Args:
         grid: the dataset's voxel grid, as keyword arguments of `VoxelGrid`.
         label_dim, channels, blocks: the network's size; each of `channels` halves the resolution.
-        code_dim, vocab_size: the codebook.
+        code_dim, vocab_size: the learned codebook of each scale.
+        fsq_levels: use finite scalar quantization with these levels instead (`FiniteScalarQuantizer`); they then say
+            what `code_dim` and `vocab_size` are.
+        coarse_scales: cells (x, y) of coarser token grids that come before the one of full resolution
+            (`MultiScaleQuantizer`).
         rare_class_weight: weight of things in the cross-entropy; surfaces and masses have 1.
         context_dropout: share of training frames whose decoder sees no earlier frame, so that tokens alone suffice.
         commitment_weight: of the commitment term (van den Oord et al., 2017, eq. 3).
@@ -41,6 +47,8 @@ class OccupancyTokenizer(BaseModel):
         blocks: int = 2,
         code_dim: int = 32,
         vocab_size: int = 1024,
+        fsq_levels: tuple[int, ...] | None = None,
+        coarse_scales: tuple[tuple[int, int], ...] = (),
         rare_class_weight: float = 5.0,
         context_dropout: float = 0.4,
         commitment_weight: float = 0.25,
@@ -54,11 +62,19 @@ class OccupancyTokenizer(BaseModel):
         factor = 2 ** len(channels)
         if x % factor or y % factor:
             raise ValueError(f"{len(channels)} stages shrink the grid {factor} times, but it has {x} x {y} columns")
-        self.specs = (TokenSpec("occupancy", (x // factor, y // factor), vocab_size),)
+        shapes = (*coarse_scales, (x // factor, y // factor))
+        self.quantizer = MultiScaleQuantizer(
+            [
+                FiniteScalarQuantizer(fsq_levels) if fsq_levels else VectorQuantizer(vocab_size, code_dim)
+                for _ in shapes
+            ],
+            shapes,
+        )
+        vocab_size, code_dim = self.quantizer.vocab_size, self.quantizer.dim
+        self.specs = tuple(TokenSpec("occupancy", shape, vocab_size) for shape in self.quantizer.shapes)
         size = dict(height=z, label_dim=label_dim, channels=tuple(channels), blocks=blocks, code_dim=code_dim)
         self.encoder = OccupancyEncoder(OCC3D.num_classes, **size)
         self.decoder = OccupancyDecoder(OCC3D.num_classes, **size)
-        self.quantizer = VectorQuantizer(vocab_size, code_dim)
         self.context_dropout, self.commitment_weight = context_dropout, commitment_weight
         self.lovasz_weight, self.lovasz_voxels = lovasz_weight, lovasz_voxels
         weight = torch.ones(OCC3D.num_classes)
@@ -66,21 +82,25 @@ class OccupancyTokenizer(BaseModel):
         self.register_buffer("class_weight", weight, persistent=False)
 
     def encode(self, frames: Tensor) -> tuple[TokenGrid, ...]:
-        """Occupancy `(B, T, X, Y, Z)` uint8 -> one grid of tokens `(B, T, H, W)`."""
-        latents = self.encoder(frames.flatten(0, 1)).movedim(1, -1)
-        return (TokenGrid(self.quantizer.nearest(latents).unflatten(0, frames.shape[:2]), self.specs[0]),)
+        """Occupancy `(B, T, X, Y, Z)` uint8 -> tokens `(B, T, h, w)` of each scale, from coarse to fine."""
+        indices = self.quantizer.encode(self.encoder(frames.flatten(0, 1)))
+        return tuple(
+            TokenGrid(i.unflatten(0, frames.shape[:2]), spec) for i, spec in zip(indices, self.specs, strict=True)
+        )
 
     def decode(self, tokens: tuple[TokenGrid, ...], context: DecoderContext) -> Tensor:
-        """Tokens `(B, T, H, W)` -> class logits `(B, T, C, X, Y, Z)`."""
-        return self.decode_codes(self.quantizer.lookup(tokens[0].indices), context)
+        """Tokens `(B, T, h, w)` of each scale -> class logits `(B, T, C, X, Y, Z)`."""
+        codes = self.quantizer.lookup(tuple(grid.indices.flatten(0, 1) for grid in tokens))
+        latents = self.quantizer.decode(codes).unflatten(0, tokens[0].indices.shape[:2])
+        return self.decode_latents(latents, context)
 
-    def decode_codes(self, codes: Tensor, context: DecoderContext) -> Tensor:
-        """Codes, or averages of codes, `(B, T, H, W, D)` -> class logits `(B, T, C, X, Y, Z)`."""
-        lead = codes.shape[:2]
+    def decode_latents(self, latents: Tensor, context: DecoderContext) -> Tensor:
+        """Quantized latents `(B, T, D, H, W)` -> class logits `(B, T, C, X, Y, Z)`."""
+        lead = latents.shape[:2]
         previous = context.previous
         if previous is None:
-            previous = torch.full((*lead, *self.grid.shape), NOT_COVERED, dtype=torch.uint8, device=codes.device)
-        return self.decoder(codes.flatten(0, 1).movedim(-1, 1), previous.flatten(0, 1)).unflatten(0, lead)
+            previous = torch.full((*lead, *self.grid.shape), NOT_COVERED, dtype=torch.uint8, device=latents.device)
+        return self.decoder(latents.flatten(0, 1), previous.flatten(0, 1)).unflatten(0, lead)
 
     def warp_context(self, frames: Tensor, T_dst_src: Tensor) -> DecoderContext:
         """Earlier frames `(B, T, X, Y, Z)` seen from the ego frames to decode, by `T_dst_src (B, T, 4, 4)`."""
@@ -91,11 +111,12 @@ class OccupancyTokenizer(BaseModel):
         self, frames: Tensor, context: DecoderContext, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
         """Reconstruction and commitment losses of frames `(B, T, X, Y, Z)`, and the use of the codebook."""
-        latents = self.encoder(frames.flatten(0, 1)).movedim(1, -1).unflatten(0, frames.shape[:2])
-        quantized = self.quantizer(latents, generator)
-        losses = self.voxel_losses(self.decode_codes(quantized.codes, context), frames, generator)
+        quantized = self.quantizer(self.encoder(frames.flatten(0, 1)), generator)
+        logits = self.decode_latents(quantized.latents.unflatten(0, frames.shape[:2]), context)
+        losses = self.voxel_losses(logits, frames, generator)
         losses["loss_commitment"] = self.commitment_weight * quantized.commitment
-        losses["perplexity"] = perplexity(quantized.indices, self.quantizer.vocab_size)
+        for spec, indices in zip(self.specs, quantized.indices, strict=True):
+            losses[f"perplexity_{spec.shape[0]}x{spec.shape[1]}"] = perplexity(indices, spec.vocab_size)
         return losses
 
     def voxel_losses(

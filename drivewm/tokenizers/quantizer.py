@@ -63,6 +63,10 @@ class VectorQuantizer(nn.Module):
             distance = self.codebook.square().sum(1) - 2 * flat @ self.codebook.T
         return distance.argmin(1).view(vectors.shape[:-1])
 
+    def to_code_space(self, vectors: Tensor) -> Tensor:
+        """Vectors where the codes are: they are there already."""
+        return vectors.float()
+
     def lookup(self, indices: Tensor) -> Tensor:
         """Codes `(..., D)` of indices `(...)`."""
         return F.embedding(indices, self.codebook)

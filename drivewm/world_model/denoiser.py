@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from drivewm.geometry import VoxelGrid
 from drivewm.layers.attention import Block
 from drivewm.layers.codes import CodePredictor
 from drivewm.layers.position import fourier_features
-from drivewm.structures import TokenSpec
 from drivewm.world_model.memory import FrameMemory, Memory
+from drivewm.world_model.scales import Scales
 
 _BANDS, _FARTHEST_M, _LATEST_S = 6, 64.0, 8.0
 
@@ -35,33 +37,53 @@ class Motion:
 class Denoiser(nn.Module):
     """A transformer over the tokens of one frame; blocks attend within the frame and to its warped past.
 
+    The scales of a frame are summed at the resolution of the finest, whose cells are the transformer's positions.
+
     Args:
-        spec: tokens.
+        scales: tokens.
         code_dim: length of their code vectors.
         grid: range that they cover.
         dim, depth, heads: size of the transformer.
+        patch: cells of the finest scale that share a position, per axis: attention costs the fourth power less.
         memory: keyword arguments of `FrameMemory`.
     """
 
     def __init__(
-        self, spec: TokenSpec, code_dim: int, grid: VoxelGrid, dim: int, depth: int, heads: int, memory: dict
+        self,
+        scales: Scales,
+        code_dim: int,
+        grid: VoxelGrid,
+        dim: int,
+        depth: int,
+        heads: int,
+        patch: int = 1,
+        memory: dict | None = None,
     ) -> None:
         super().__init__()
-        self.spec, self.dim = spec, dim
-        self.memory = FrameMemory(spec, code_dim, grid, dim, **memory)
-        self.embedding = CodePredictor(spec.vocab_size, code_dim, dim)
-        self.null_view = nn.Parameter(torch.zeros(dim))
-        self.position = nn.Parameter(torch.randn(spec.num_tokens, dim) * 0.02)
+        height, width = scales.shape
+        if height % patch or width % patch:
+            raise ValueError(f"patch must divide the {height} x {width} tokens of the finest scale, got {patch}")
+        self.scales, self.dim, self.patch = scales, dim, patch
+        self.shape = (height // patch, width // patch)
+        """Positions along x and y."""
+        cell_dim = dim if patch == 1 else max(dim // patch, code_dim)
+        self.memory = FrameMemory(scales, code_dim, grid, dim, patch, **(memory or {}))
+        self.embeddings = nn.ModuleList(CodePredictor(s.vocab_size, code_dim, cell_dim) for s in scales.specs)
+        self.fold = nn.Identity() if patch == 1 else nn.Conv2d(cell_dim * patch**2, dim, 1)
+        self.unfold = nn.Identity() if patch == 1 else nn.Conv2d(dim, cell_dim * patch**2, 1)
+        self.null_view = nn.Parameter(torch.zeros(cell_dim))
+        self.position = nn.Parameter(torch.randn(self.shape[0] * self.shape[1], dim) * 0.02)
         self.motion = nn.Sequential(nn.Linear(8 * _BANDS + 2, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.null_motion = nn.Parameter(torch.zeros(dim))
         self.time = nn.Linear(2 * _BANDS, dim)
         self.blocks = nn.ModuleList(Block(dim, heads, dim) for _ in range(depth))
         self.norm = nn.LayerNorm(dim)
 
-    def adopt_codebook(self, codebook: Tensor) -> None:
-        """Let the tables of codes start from the tokenizer's codebook `(V, code_dim)`."""
-        for table in (self.embedding, self.memory.embedding):
-            table.adopt(codebook)
+    def adopt_codebooks(self, codebooks: list[Tensor]) -> None:
+        """Let the tables of codes start from the tokenizer's codebooks `(V, code_dim)`, one a scale."""
+        for tables in (self.embeddings, self.memory.embeddings):
+            for table, codebook in zip(tables, codebooks, strict=True):
+                table.adopt(codebook)
 
     def condition(self, motion: Motion) -> Tensor:
         """Condition `(J, C)` of the adaptive norms."""
@@ -74,22 +96,30 @@ class Denoiser(nn.Module):
         return told + self.time(fourier_features(motion.time_s[:, None], _BANDS, _LATEST_S))
 
     def hidden(self, tokens: Tensor, memory: Memory, motion: Motion) -> Tensor:
-        """Corrupted tokens `(J, N)` -> last hidden state `(J, N, C)`."""
-        x = self.embedding(tokens) + self.position + self._seen(memory)
+        """Corrupted tokens `(J, N)` -> last hidden state `(J, P, C)` of the P positions."""
+        cells = [
+            table(known) + covered * table.look(table.standardize(view)) + (1 - covered) * self.null_view
+            for table, known, view, covered in self._by_scale(tokens, memory)
+        ]
+        x = self.fold(F.pixel_unshuffle(self.scales.spread(tuple(cells)), self.patch))
+        x = x.flatten(2).transpose(1, 2) + self.position
         condition = self.condition(motion)
         for block in self.blocks:
             x = block(x, condition, memory.keys, memory.values, memory.visible)
         return self.norm(x)
 
-    def _seen(self, memory: Memory) -> Tensor:
-        """Features `(J, N, C)` of the view, faded into a learned null where it covers nothing."""
-        return (
-            memory.covered * self.embedding.look(self.embedding.standardize(memory.view))
-            + (1 - memory.covered) * self.null_view
-        )
-
     def forward(self, tokens: Tensor, memory: Memory, motion: Motion) -> Tensor:
         """Corrupted tokens `(J, N)` -> logits `(J, N, V)` of the clean ones; a first guess is what is known or seen."""
-        seen = memory.covered * self.embedding.standardize(memory.view)
-        guess = torch.where((tokens == self.spec.mask_id)[..., None], seen, self.embedding.codes[tokens])
-        return self.embedding.logits(self.hidden(tokens, memory, motion), guess)
+        x = self.hidden(tokens, memory, motion).transpose(1, 2).unflatten(2, self.shape)
+        features = self.scales.shrink(F.pixel_shuffle(self.unfold(x), self.patch))
+        logits = []
+        for feature, (table, known, view, covered) in zip(features, self._by_scale(tokens, memory), strict=True):
+            seen = covered * table.standardize(view)
+            masked = (known == table.mask_id)[..., None]
+            logits.append(table.logits(feature, torch.where(masked, seen, table.codes[known])))
+        return self.scales.join(tuple(logits))
+
+    def _by_scale(self, tokens: Tensor, memory: Memory) -> Iterator[tuple[CodePredictor, Tensor, Tensor, Tensor]]:
+        """Of each scale: its table, tokens `(J, h, w)`, view `(J, h, w, D)` and coverage `(J, h, w, 1)`."""
+        split = self.scales.split
+        return zip(self.embeddings, split(tokens), split(memory.view), split(memory.covered), strict=True)

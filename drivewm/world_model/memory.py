@@ -13,7 +13,7 @@ from drivewm.geometry.warp import warp_bev
 from drivewm.layers.codes import CodeTable
 from drivewm.layers.conv import ResBlock
 from drivewm.layers.position import fourier_features
-from drivewm.structures import TokenSpec
+from drivewm.world_model.scales import Scales
 
 _TIME_BANDS, _LONGEST_S = 6, 8.0
 
@@ -26,9 +26,9 @@ class Sources:
         T_target_source: `(J, M, 4, 4)` float32 [m]: the motion from each earlier frame to the target.
         age_s: `(J, M)` [s] by which the earlier frame precedes the target.
         known: `(J, M)` bool; false entries are not looked at.
-        view: `(J, H, W, D)` the tokenizer's latents of the newest observation of each voxel, warped into the target
-            before it was encoded.
-        covered: `(J, H, W)` in [0, 1], the share of each cell that was observed; 0 hides the view.
+        view: `(J, N, D)` what the tokenizer would quantize at each of the N tokens, were what was observed, moved into
+            the target frame before it is encoded, all there is.
+        covered: `(J, N, 1)` in [0, 1], the share of each token's cell that was observed; 0 hides the view.
     """
 
     T_target_source: Tensor
@@ -43,9 +43,9 @@ class Memory:
     """The warped past of J frames to predict; computed once a frame, not in every denoising step.
 
     Attributes:
-        keys, values: `(J, N, M + 1, C)` for N cells and M earlier frames. The last entry is a learned null: what is
-            left where nothing was observed.
-        visible: `(J, N, M + 1)` bool; the null entry always is.
+        keys, values: `(J, P, M + 1, C)` for P positions and M earlier frames. The last entry is a learned null: what
+            is left where nothing was observed.
+        visible: `(J, P, M + 1)` bool; the null entry always is.
         view, covered: `(J, N, D)` and `(J, N, 1)`, see `Sources`.
     """
 
@@ -75,11 +75,12 @@ class FrameMemory(nn.Module):
     folding the fine cells back into channels then lets the network read where in the token things lie.
 
     Args:
-        spec: the tokens.
+        scales: the tokens.
         code_dim: length of their code vectors.
         grid: the range that they cover.
         dim: C.
-        upscale: finer resolution, per axis.
+        patch: cells that share a position of the transformer, per axis.
+        upscale: finer resolution than the tokens', per axis.
         frame_dim: width of the features of a frame before they are spread to fine cells.
         fine_dim: features per fine cell.
         warp: false leaves features where they were, to measure what the warp brings.
@@ -87,29 +88,31 @@ class FrameMemory(nn.Module):
 
     def __init__(
         self,
-        spec: TokenSpec,
+        scales: Scales,
         code_dim: int,
         grid: VoxelGrid,
         dim: int,
+        patch: int = 1,
         upscale: int = 4,
         frame_dim: int = 64,
         fine_dim: int = 8,
         warp: bool = True,
     ) -> None:
         super().__init__()
-        self.grid, self.upscale, self.warp = grid, upscale, warp
-        self.embedding = CodeTable(spec.vocab_size, code_dim, frame_dim)
+        self.grid, self.scales, self.fine, self.warp = grid, scales, patch * upscale, warp
+        self.embeddings = nn.ModuleList(CodeTable(spec.vocab_size, code_dim, frame_dim) for spec in scales.specs)
         spread = nn.Conv2d(frame_dim, fine_dim * upscale**2, 1)
         self.trunk = nn.Sequential(ResBlock(frame_dim), spread, nn.PixelShuffle(upscale))
-        self.fold = nn.Linear((fine_dim + 1) * upscale**2, dim)
+        self.fold = nn.Linear((fine_dim + 1) * self.fine**2, dim)
         self.time = nn.Linear(2 * _TIME_BANDS, dim)
         self.keys_values = nn.Linear(dim, 2 * dim)
         self.null = nn.Parameter(torch.randn(2, dim) * 0.02)
 
     def encode(self, indices: Tensor) -> Tensor:
-        """Tokens `(..., H, W)` -> fine features `(..., fine_dim, upscale * H, upscale * W)`, in the same frame."""
-        features = self.trunk(self.embedding(indices.flatten(0, -3)).movedim(-1, 1).contiguous())
-        return features.unflatten(0, indices.shape[:-2])
+        """Tokens `(..., N)` -> fine features `(..., fine_dim, upscale * H, upscale * W)`, in the same frame."""
+        maps = self.scales.split(indices.flatten(0, -2))
+        embedded = self.scales.spread(tuple(table(m) for table, m in zip(self.embeddings, maps, strict=True)))
+        return self.trunk(embedded.contiguous()).unflatten(0, indices.shape[:-1])
 
     def gather(self, features: Tensor, sources: Sources) -> Memory:
         """Fine features `(J, M, ...)` of the sources, warped into the J targets."""
@@ -119,10 +122,10 @@ class FrameMemory(nn.Module):
             moved, covered = warp_bev(flat, sources.T_target_source.flatten(0, 1), self.grid)
         else:
             moved, covered = flat, flat.new_ones(len(flat), 1, *flat.shape[2:])
-        folded = F.pixel_unshuffle(torch.cat([moved, covered.to(moved.dtype)], dim=1), self.upscale)
+        folded = F.pixel_unshuffle(torch.cat([moved, covered.to(moved.dtype)], dim=1), self.fine)
         age = self.time(fourier_features(sources.age_s.flatten()[:, None], _TIME_BANDS, _LONGEST_S))
         entries = self.fold(folded.flatten(2).transpose(1, 2)) + age[:, None]
-        visible = F.avg_pool2d(covered, self.upscale).flatten(1) > 0.05
+        visible = F.avg_pool2d(covered, self.fine).flatten(1) > 0.05
         visible = visible & sources.known.flatten()[:, None]
         keys, values = self.keys_values(entries).unflatten(0, lead).transpose(1, 2).chunk(2, dim=-1)
         null_key, null_value = self.null.to(keys.dtype)[:, None, None, None].expand(-1, *keys.shape[:2], 1, -1)
@@ -130,6 +133,6 @@ class FrameMemory(nn.Module):
             torch.cat([keys, null_key], dim=2),
             torch.cat([values, null_value], dim=2),
             F.pad(visible.unflatten(0, lead).transpose(1, 2), (0, 1), value=True),
-            sources.view.flatten(1, 2),
-            sources.covered.flatten(1)[..., None],
+            sources.view,
+            sources.covered,
         )

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import copy
-import time
 
 import torch
 from mmengine.model import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drivewm.structures import OCC3D, History, OccupancyForecast, SceneClip, TokenGrid
-from drivewm.tokenizers import OccupancyTokenizer
-from drivewm.world_model.baselines import copy_last, ego_warped_copy, newly_seen, warp_history
+from drivewm.structures import OCC3D, History, OccupancyForecast, SceneClip, TokenSpec
+from drivewm.tokenizers import DecoderContext, OccupancyTokenizer
+from drivewm.world_model.baselines import newly_seen, warp_history
 from drivewm.world_model.denoiser import Denoiser, Motion
 from drivewm.world_model.memory import Memory
+from drivewm.world_model.motion_field import MotionField
+from drivewm.world_model.moved_history import moved_history
 from drivewm.world_model.objective import world_model_losses
+from drivewm.world_model.predictions import predict
 from drivewm.world_model.sampler import guide, sample
+from drivewm.world_model.scales import Scales
 from drivewm.world_model.tasks import TaskMix, motion_of, sources_of
 from drivewm.world_model.token_memo import TokenMemo
 
@@ -24,23 +27,30 @@ from drivewm.world_model.token_memo import TokenMemo
 class WorldModel(BaseModel):
     """Discrete diffusion over occupancy tokens, conditioned on the ego's motion and an ego-aligned memory.
 
-    `forecast` answers "what is where, most likely" for all future frames at once: from nothing but masks, one pass
+    `forecast` answers "what is where, how likely" for all future frames at once: from nothing but masks, one pass
     gives the marginal distribution of each token, and a decoder trained on such soft tokens turns them into voxels.
     `imagine` draws one coherent future, frame after frame.
 
+    What was observed reaches a future frame in three ways, all in that frame's own coordinates: as features that the
+    denoiser attends to (`FrameMemory`), as its first guess of the tokens, and as voxels that the decoder may copy. The
+    latter two know how things move (`MotionField`).
+
     Args:
         tokenizer: keyword arguments of `OccupancyTokenizer`; its weights are frozen and come from its own training.
-        dim, depth, heads: size of the denoiser.
+        dim, depth, heads, patch: size of the denoiser.
         memory: keyword arguments of `FrameMemory`.
+        motion: keyword arguments of `MotionField`; None for a world in which only the ego moves.
         mix: keyword arguments of `TaskMix`.
-        horizon: future frames that forecasts are trained for and tested on; planners may need longer clips.
+        horizon: future frames that forecasts are trained for; planners may need longer clips.
+        predicted_frames: future frames that are tested; more than the horizon are rolled out. None: the horizon.
         targets_per_clip: future frames that are trained on in each clip of a batch.
         label_smoothing: of the token cross-entropy.
-        decoded_targets: how many of a batch's targets also train the decoder of soft tokens.
-        decode_weight: of that loss.
+        decode_weight, motion_weight: of the voxel losses of soft tokens and of the motion field's loss.
         imagine_steps: denoising steps per imagined frame.
         guidance: weight w of classifier-free guidance when imagining.
         drop_motion: the unconditional branch does not see the ego's motion either.
+        ego_aligned: false leaves what was observed where it was in its own frame, to measure what aligning brings.
+        decoder_context: false keeps the decoder from seeing what was observed, to measure what that brings.
         data_preprocessor: moves clips to the model's device.
     """
 
@@ -52,29 +62,50 @@ class WorldModel(BaseModel):
         dim: int = 128,
         depth: int = 4,
         heads: int = 4,
+        patch: int = 1,
         memory: dict | None = None,
+        motion: dict | None = None,
         mix: dict | None = None,
         horizon: int = 6,
+        predicted_frames: int | None = None,
         targets_per_clip: int = 2,
         label_smoothing: float = 0.1,
-        decoded_targets: int = 4,
         decode_weight: float = 1.0,
+        motion_weight: float = 0.5,
         imagine_steps: int = 8,
         guidance: float = 0.5,
         drop_motion: bool = False,
+        ego_aligned: bool = True,
+        decoder_context: bool = True,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor)
         self.tokenizer = OccupancyTokenizer(**tokenizer).requires_grad_(False).eval()
-        self.spec, self.grid = self.tokenizer.specs[0], self.tokenizer.grid
-        self.denoiser = Denoiser(self.spec, self.tokenizer.quantizer.dim, self.grid, dim, depth, heads, memory or {})
+        self.scales, self.grid = Scales(self.tokenizer.specs), self.tokenizer.grid
+        self.spec = self.scales.row
+        code_dim = self.tokenizer.quantizer.dim
+        self.denoiser = Denoiser(self.scales, code_dim, self.grid, dim, depth, heads, patch, memory)
         self.soft_decoder = copy.deepcopy(self.tokenizer.decoder).requires_grad_(True)
+        self.motion_field = None if motion is None else MotionField(self.grid, **motion)
+        self.log_temperature = nn.Parameter(torch.zeros(()))
         self.mix = TaskMix(**(mix or {}))
-        self.horizon, self.targets_per_clip, self.label_smoothing = horizon, targets_per_clip, label_smoothing
-        self.decoded_targets, self.decode_weight = decoded_targets, decode_weight
+        self.horizon, self.predicted_frames = horizon, predicted_frames or horizon
+        self.targets_per_clip, self.label_smoothing = targets_per_clip, label_smoothing
+        self.decode_weight, self.motion_weight = decode_weight, motion_weight
         self.imagine_steps, self.guidance, self.drop_motion = imagine_steps, guidance, drop_motion
+        self.ego_aligned, self.decoder_context = ego_aligned, decoder_context
+        self.denoiser.memory.warp = ego_aligned
         self.memo = TokenMemo()
-        self.register_buffer("temperature", torch.ones(()))
+
+    @property
+    def specs(self) -> tuple[TokenSpec, ...]:
+        """Those of the tokenizer."""
+        return self.scales.specs
+
+    @property
+    def log_class_weight(self) -> Tensor:
+        """`(C,)` by how much the decoder's logits favour rare classes, since the loss does."""
+        return self.tokenizer.class_weight.log()
 
     def train(self, mode: bool = True) -> WorldModel:
         """As usual, but the frozen tokenizer stays in evaluation mode: its codebook must not move."""
@@ -86,30 +117,29 @@ class WorldModel(BaseModel):
         """Take over a trained tokenizer; the decoder of soft tokens starts as a copy of its decoder."""
         self.tokenizer.load_state_dict(state_dict)
         self.soft_decoder.load_state_dict(self.tokenizer.decoder.state_dict())
-        self.denoiser.adopt_codebook(self.tokenizer.quantizer.codebook)
+        self.denoiser.adopt_codebooks([q.codebook for q in self.tokenizer.quantizer.scales])
         self.memo.clear()
 
     @torch.no_grad()
-    def forecast(
-        self, history: History, T_t0_ego: Tensor, times_s: Tensor, seen: Tensor | None = None
-    ) -> OccupancyForecast:
+    def forecast(self, history: History, T_t0_ego: Tensor, times_s: Tensor) -> OccupancyForecast:
         """How likely each class is in each voxel of each future frame, without sampling.
 
         Args:
             history: the observed frames, with occupancy.
             T_t0_ego: `(B, F, 4, 4)` float32, the ego motion to forecast under.
             times_s: `(B, F)` [s] after t0.
-            seen: the history warped into these frames (`baselines.warp_history`), if it is at hand.
 
         Returns:
             logits of F frames, each in its own ego frame.
         """
         self._check(history)
-        seen = warp_history(history, T_t0_ego) if seen is None else seen
+        seen = self.see(history, self.displacement(history), T_t0_ego, times_s)
         memory, motion = self._observe(history, T_t0_ego, times_s, seen)
         logits = self.denoiser(self.all_masks(len(motion.time_s)), memory, motion)
-        voxels = self.decode_soft(logits[:, None], seen.flatten(0, 1)[:, None])
-        return OccupancyForecast(voxels[:, 0].unflatten(0, T_t0_ego.shape[:2]), self.temperature)
+        voxels = self.decode_soft(logits[:, None], seen.flatten(0, 1)[:, None])[:, 0]
+        return OccupancyForecast(
+            voxels.unflatten(0, T_t0_ego.shape[:2]), self.log_class_weight, self.log_temperature.exp()
+        )
 
     @torch.no_grad()
     def imagine(self, history: History, T_t0_ego: Tensor, times_s: Tensor, generator: torch.Generator) -> Tensor:
@@ -122,23 +152,24 @@ class WorldModel(BaseModel):
         features = self.denoiser.memory.encode(self.encode(history))
         T_t0_frame = torch.cat([history.poses_in_t0(), T_t0_ego.float()], dim=1)
         stamps = torch.cat([history.times_s() - history.times_s()[:, -1:], times_s], dim=1)
-        frames, previous, seen = [], history.occupancy[:, -1:], warp_history(history, T_t0_ego)
+        seen = self.see(history, self.displacement(history), T_t0_ego, times_s)
+        frames, previous = [], history.occupancy[:, -1:]
         for f in range(T_t0_ego.shape[1]):
             target = torch.full((len(history), 1), observed + f, device=features.device)
             # The observed frames, and the imagined one just before (none before the first).
             source = torch.arange(observed + (f > 0), device=features.device)
             source = torch.where(source < observed, source, observed + f - 1).expand(len(history), 1, -1)
-            known, view = torch.ones_like(source, dtype=torch.bool), self.align(seen[:, f])
+            known, view = torch.ones_like(source, dtype=torch.bool), self.view(seen[:, f])
             sources = sources_of(T_t0_frame.double(), stamps, target, source, known, *view)
             motion = motion_of(T_t0_ego[:, f], times_s[:, f])
             memory = self.denoiser.memory.gather(features, sources)
-            tokens = self._sample(memory, motion, generator)
+            tokens = self._sample(memory, motion, generator)[:, None]
             T_ego_previous = torch.linalg.inv(T_t0_frame[:, observed + f]) @ T_t0_frame[:, observed + f - 1]
-            context = self.tokenizer.warp_context(previous, T_ego_previous[:, None])
-            voxels = self.tokenizer.decode((TokenGrid(tokens[:, None], self.spec),), context)
+            context = self._context(previous, T_ego_previous[:, None], seen[:, f : f + 1])
+            voxels = self.tokenizer.decode(self.scales.grids(tokens), context)
             previous = voxels.argmax(2).to(torch.uint8)
             frames.append(previous)
-            features = torch.cat([features[:, :observed], self.denoiser.memory.encode(tokens[:, None])], dim=1)
+            features = torch.cat([features[:, :observed], self.denoiser.memory.encode(tokens)], dim=1)
         return torch.cat(frames, dim=1)
 
     def planner_state(self, history: History, time_s: float = 2.0) -> Tensor:
@@ -149,13 +180,14 @@ class WorldModel(BaseModel):
         self._check(history)
         stay = torch.eye(4, device=history.T_global_ego.device).expand(len(history), 1, 4, 4)
         times_s = torch.full((len(history), 1), time_s, device=stay.device)
-        memory, motion = self._observe(history, stay, times_s, warp_history(history, stay))
+        seen = self.see(history, self.displacement(history), stay, times_s)
+        memory, motion = self._observe(history, stay, times_s, seen)
         motion.given = torch.zeros_like(motion.given)
         hidden = self.denoiser.hidden(self.all_masks(len(history)), memory, motion)
-        return hidden.transpose(1, 2).unflatten(2, self.spec.shape)
+        return hidden.transpose(1, 2).unflatten(2, self.denoiser.shape)
 
     def encode(self, frames: SceneClip | History) -> Tensor:
-        """Tokens `(B, T, H, W)` of the occupancy, each frame encoded once."""
+        """Tokens `(B, T, N)` of the occupancy, each frame encoded once."""
         return self.memo.encode(self.tokenizer, frames.occupancy)
 
     def all_masks(self, batch: int) -> Tensor:
@@ -163,22 +195,59 @@ class WorldModel(BaseModel):
         device = self.denoiser.position.device
         return torch.full((batch, self.spec.num_tokens), self.spec.mask_id, dtype=torch.int64, device=device)
 
-    def decode_soft(self, logits: Tensor, seen: Tensor) -> Tensor:
-        """Token logits `(B, T, N, V)` and the warped history `(B, T, X, Y, Z)` -> voxel logits `(B, T, C, X, Y, Z)`."""
-        codes = (logits.float().softmax(-1) @ self.tokenizer.quantizer.codebook).unflatten(2, self.spec.shape)
-        voxels = self.soft_decoder(codes.flatten(0, 1).movedim(-1, 1), seen.flatten(0, 1))
-        return voxels.unflatten(0, logits.shape[:2])
+    def displacement(self, history: History) -> Tensor | None:
+        """How what is seen at t0 will move, `MotionField`'s answer, without gradient; None without such a field."""
+        if self.motion_field is None:
+            return None
+        with torch.no_grad():
+            return self.motion_field(history)
 
     @torch.no_grad()
-    def align(self, seen: Tensor) -> tuple[Tensor, Tensor]:
-        """What the tokenizer makes of a warped history `(J, X, Y, Z)`: latents `(J, H, W, D)`, coverage `(J, H, W)`.
+    def see(self, history: History, displacement: Tensor | None, T_t0_ego: Tensor, times_s: Tensor) -> Tensor:
+        """What was observed, in the ego frames `T_t0_ego (B, F, 4, 4)` at `times_s (B, F)`: see `moved_history`."""
+        if not self.ego_aligned:
+            T_t0_ego = torch.eye(4, device=T_t0_ego.device).expand_as(T_t0_ego)
+        if displacement is None:
+            return warp_history(history, T_t0_ego)
+        return moved_history(history, T_t0_ego, self.motion_field.at(displacement, times_s))
 
-        Warped before it is encoded, content keeps its place to the voxel; no token has to be moved by parts of itself.
+    @torch.no_grad()
+    def decode_true_tokens(self, clip: SceneClip, T_t0_ego: Tensor, times_s: Tensor) -> Tensor:
+        """Classes `(B, F, X, Y, Z)` uint8 of F true future frames that went through the tokens."""
+        history, future = clip.history(), slice(clip.num_history, clip.num_history + T_t0_ego.shape[1])
+        seen = self.see(history, self.displacement(history), T_t0_ego, times_s).flatten(0, 1)[:, None]
+        tokens = self.scales.row_of(self.tokenizer.encode(clip.occupancy[:, future])).flatten(0, 1)
+        certain = 1e3 * F.one_hot(tokens, self.spec.vocab_size)[:, None]
+        voxels = [self.decode_soft(p[None], s[None])[0, 0].argmax(0) for p, s in zip(certain, seen, strict=True)]
+        return torch.stack(voxels).to(torch.uint8).unflatten(0, T_t0_ego.shape[:2])
+
+    def decode_soft(self, logits: Tensor, seen: Tensor) -> Tensor:
+        """Token logits `(B, T, N, V)` and what was seen `(B, T, X, Y, Z)` -> voxel logits `(B, T, C, X, Y, Z)`."""
+        quantizer = self.tokenizer.quantizer
+        shares = self.scales.split(logits.flatten(0, 1).float().softmax(-1))
+        latents = quantizer.decode(tuple(p @ q.codebook for p, q in zip(shares, quantizer.scales, strict=True)))
+        if not self.decoder_context:
+            seen = torch.full_like(seen, OCC3D.num_classes)
+        return self.soft_decoder(latents, seen.flatten(0, 1)).unflatten(0, logits.shape[:2])
+
+    @torch.no_grad()
+    def view(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """What the tokenizer makes of a moved history `(J, X, Y, Z)`: see `Sources.view` and `covered`.
+
+        Moved before it is encoded, content keeps its place to the voxel; no token has to be moved by parts of itself.
         """
         unseen = newly_seen(seen)
-        latents = self.tokenizer.encoder(seen.masked_fill(unseen, OCC3D.free)).float().movedim(1, -1)
-        covered = F.adaptive_avg_pool2d((~unseen).float().mean(-1)[:, None], self.spec.shape)[:, 0]
-        return latents, covered
+        latents = self.tokenizer.encoder(seen.masked_fill(unseen, OCC3D.free)).float()
+        covered = (~unseen).float().mean(-1)[:, None]
+        covered = F.adaptive_avg_pool2d(covered, self.scales.shape)
+        return self.scales.join(self.tokenizer.quantizer.inputs(latents)), self.scales.join(self.scales.shrink(covered))
+
+    def _context(self, previous: Tensor, T_ego_previous: Tensor, seen: Tensor) -> DecoderContext:
+        """What the decoder of an imagined frame sees: what was observed, elsewhere the imagined frame before it."""
+        if not self.decoder_context:
+            return DecoderContext()
+        context = self.tokenizer.warp_context(previous, T_ego_previous)
+        return DecoderContext(torch.where(newly_seen(seen), context.previous, seen))
 
     def _observe(self, history: History, T_t0_ego: Tensor, times_s: Tensor, seen: Tensor) -> tuple[Memory, Motion]:
         """Memory of the observed frames and motion condition for B * F frames to predict."""
@@ -189,12 +258,12 @@ class WorldModel(BaseModel):
         target = history.num_frames + torch.arange(future, device=features.device).expand(batch, -1)
         source = torch.arange(history.num_frames, device=features.device).expand(batch, future, -1)
         known = torch.ones_like(source, dtype=torch.bool)
-        sources = sources_of(T_t0_frame, stamps, target, source, known, *self.align(seen.flatten(0, 1)))
+        sources = sources_of(T_t0_frame, stamps, target, source, known, *self.view(seen.flatten(0, 1)))
         memory = self.denoiser.memory.gather(features.flatten(0, 1), sources)
         return memory, motion_of(T_t0_ego.flatten(0, 1), times_s.flatten())
 
     def _sample(self, memory: Memory, motion: Motion, generator: torch.Generator) -> Tensor:
-        """Tokens `(J, H, W)` of one frame, with guidance; both branches run in one batch."""
+        """Tokens `(J, N)` of one frame, with guidance; both branches run in one batch."""
         batch = len(motion.time_s)
         if self.guidance:
             memory = memory.with_blind_twin()
@@ -223,36 +292,8 @@ class WorldModel(BaseModel):
         return world_model_losses(self, clip)
 
     def predictions(self, clip: SceneClip) -> list[dict]:
-        """One dict a clip, as `OccupancyForecastMetric` takes it: frames within the horizon, beside the baselines'."""
-        history, times_s = clip.history(), clip.future_times_s()[:, : self.horizon]
-        T_t0_ego = self.ego_motion(clip)[:, : self.horizon]
-        start = _now(T_t0_ego.device)
-        forecast = self.forecast(history, T_t0_ego, times_s)
-        labels = forecast.labels
-        seconds = (_now(T_t0_ego.device) - start) / len(clip)
-        seen, probabilities = warp_history(history, T_t0_ego), forecast.probabilities()
-        forecasts = {
-            "model": labels,
-            "copy_last": copy_last(history, T_t0_ego),
-            "ego_warped_copy": ego_warped_copy(history, T_t0_ego, seen),
-        }
-        unseen = newly_seen(seen)
-        future = slice(clip.num_history, clip.num_history + T_t0_ego.shape[1])
-        return [
-            {
-                "forecasts": {name: frames[b] for name, frames in forecasts.items()},
-                "probabilities": {"model": probabilities[b]},
-                "truth": clip.occupancy[b, future],
-                "visible": None if clip.visible is None else clip.visible[b, future],
-                "newly_seen": unseen[b],
-                "times_s": times_s[b],
-                "scene": clip.scene[b],
-                "sample_token": clip.sample_token[b],
-                "ego_pose": self.ego_pose,
-                "seconds": seconds,
-            }
-            for b in range(len(clip))
-        ]
+        """What a test run scores, one dict a clip: see `predict`."""
+        return predict(self, clip)
 
     def ego_motion(self, clip: SceneClip) -> Tensor:
         """The motion `(B, F, 4, 4)` that predictions are made under: `ego_pose` says whose."""
@@ -265,10 +306,3 @@ class WorldModel(BaseModel):
             raise ValueError(
                 f"the world model needs occupancy, but the clip of scene {frames.scene[0]} was loaded without"
             )
-
-
-def _now(device: torch.device) -> float:
-    """Seconds of a clock, once the device has done all that it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

@@ -9,17 +9,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from drivewm.structures import SceneClip
-from drivewm.world_model.baselines import warp_history
 from drivewm.world_model.corruption import corrupt
 from drivewm.world_model.denoiser import Motion
 from drivewm.world_model.memory import Memory
-from drivewm.world_model.tasks import Tasks, draw_tasks, motion_of, sources_of
+from drivewm.world_model.rollout import with_own_history
+from drivewm.world_model.tasks import Tasks, Uniform, draw_tasks, motion_of, sources_of
 
 if TYPE_CHECKING:
     from drivewm.world_model.model import WorldModel
 
-# Forecasts start from nothing but masks. The corruption draws that only in its limit u = 0: train it this often.
-_ALL_MASKED = 0.5
 # A corrupted past stays mostly readable: u in [0.5, 1) masks at most 71% of it.
 _PAST_MIN_U = 0.5
 
@@ -27,47 +25,71 @@ _PAST_MIN_U = 0.5
 def world_model_losses(
     model: WorldModel, clip: SceneClip, generator: torch.Generator | None = None
 ) -> dict[str, Tensor]:
-    """Token cross-entropy over the task mix, and voxel losses of soft tokens.
+    """Token cross-entropy over the task mix, voxel losses of soft tokens, and the motion of what moves.
 
     Returns:
-        "loss_tokens", "loss_decode" and, for the log, "token_accuracy".
+        "loss_tokens", "loss_decode", with a motion field "loss_motion", "loss_temperature" and, for the log,
+        "token_accuracy".
     """
+    device = clip.timestamp_us.device
+
+    def uniform(*shape: int) -> Tensor:
+        return torch.rand(len(clip), *shape, generator=generator, device=device)
+
+    losses = {}
+    if model.mix.own_history and uniform(1)[0] < model.mix.own_history:
+        clip = with_own_history(model, clip)
+    displacement = None if model.motion_field is None else model.motion_field(clip.history())
+    if displacement is not None and clip.boxes is not None:
+        losses["loss_motion"] = model.motion_weight * model.motion_field.loss(displacement, clip)
+        displacement = displacement.detach()
     tokens = model.encode(clip)
-    device = tokens.device
-    tasks = draw_tasks(clip, model.horizon, model.targets_per_clip, model.mix, generator)
-    seen = warp_history(clip.history(), clip.future_poses()[_rows(tasks), tasks.target - clip.num_history])
-    memory, motion = _condition(model, clip, tokens, tasks, seen, generator)
-    clean = tokens[_rows(tasks), tasks.target].flatten(0, 1)
-    u, noise, start = torch.rand(3, len(clean), generator=generator, device=device)
-    u = u.masked_fill(start < _ALL_MASKED, 0.0)
-    noisy = corrupt(clean, model.spec, u, noise, model.mix.eta, generator)
-    logits = model.denoiser(noisy.flatten(1), memory, motion).float()
+    tasks = draw_tasks(clip, model.horizon, model.targets_per_clip, model.mix, uniform)
+    rows, future = _rows(tasks), tasks.target - clip.num_history
+    seen = model.see(
+        clip.history(), displacement, clip.future_poses()[rows, future], clip.future_times_s()[rows, future]
+    )
+    memory, motion = _condition(model, clip, tokens, tasks, displacement, seen, uniform)
+    clean = tokens[rows, tasks.target].flatten(0, 1)
+    u, noise = uniform(2, tasks.target.shape[1]).transpose(0, 1).flatten(1)
+    u = u.masked_fill(tasks.from_masks.flatten(), 0.0)
+    noisy = corrupt(clean, model.spec, u, noise, model.mix.eta, _per_frame(uniform, tasks.target.shape[1]))
+    logits = model.denoiser(noisy, memory, motion).float()
     tokens_loss = F.cross_entropy(logits.flatten(0, 1), clean.flatten(), label_smoothing=model.label_smoothing)
-    usable = (u == 0).view_as(tasks.target) & ~(tasks.alone | tasks.noisy_past)[:, None]
-    return {
-        "loss_tokens": tokens_loss,
-        "loss_decode": model.decode_weight * _decode_loss(model, clip, tasks, logits, seen, usable),
-        "token_accuracy": (logits.argmax(-1) == clean.flatten(1)).float().mean(),
-    }
+    losses["loss_tokens"] = tokens_loss
+    losses |= _decode_losses(model, clip, tasks, logits.unflatten(0, tasks.target.shape)[:, 0], seen[:, 0], generator)
+    losses["token_accuracy"] = (logits.argmax(-1) == clean).float().mean()
+    return losses
 
 
 def _rows(tasks: Tasks) -> Tensor:
     return torch.arange(len(tasks.target), device=tasks.target.device)[:, None]
 
 
+def _per_frame(uniform: Uniform, frames: int) -> Uniform:
+    """Draws for `frames` frames of each clip, `(B * frames, N)` when told N."""
+    return lambda number: uniform(frames, number).flatten(0, 1)
+
+
 def _condition(
-    model: WorldModel, clip: SceneClip, tokens: Tensor, tasks: Tasks, seen: Tensor, generator: torch.Generator | None
+    model: WorldModel,
+    clip: SceneClip,
+    tokens: Tensor,
+    tasks: Tasks,
+    displacement: Tensor | None,
+    seen: Tensor,
+    uniform: Uniform,
 ) -> tuple[Memory, Motion]:
     """What the B * J targets may look at: the observed frames, perhaps the one just before, and the motion."""
     batch, targets = tasks.target.shape
     rows, device, observed = _rows(tasks), tokens.device, clip.num_history
-    recent = _self_generated(model, clip, tokens, tasks, generator)
+    recent = _self_generated(model, clip, tokens, tasks, displacement, uniform)
     past = torch.cat([tokens[:, :observed], recent], dim=1)
-    u, noise = torch.rand(2, past.shape[0] * past.shape[1], generator=generator, device=device)
-    noisy = corrupt(
-        past.flatten(0, 1), model.spec, _PAST_MIN_U + (1 - _PAST_MIN_U) * u, noise, model.mix.eta, generator
-    )
-    past = torch.where(tasks.noisy_past[:, None, None, None], noisy.view_as(past), past)
+    number = past.shape[1]
+    u, noise = uniform(2, number).transpose(0, 1).flatten(1)
+    u = _PAST_MIN_U + (1 - _PAST_MIN_U) * u
+    noisy = corrupt(past.flatten(0, 1), model.spec, u, noise, model.mix.eta, _per_frame(uniform, number))
+    past = torch.where(tasks.noisy_past[:, None, None], noisy.view_as(past), past)
 
     # Target j remembers the observed frames and its own recent one, which stands behind them.
     slot_observed = torch.arange(observed, device=device).expand(batch, targets, -1)
@@ -77,8 +99,8 @@ def _condition(
     known = torch.cat([torch.ones_like(slot_observed, dtype=torch.bool), tasks.has_recent[..., None]], dim=2)
     known = known & ~tasks.alone[:, None, None]
     # The view is clean: a corrupted past is only a task without it.
-    view, covered = model.align(seen.flatten(0, 1))
-    covered = covered * ~(tasks.alone | tasks.noisy_past).repeat_interleave(targets)[:, None, None]
+    view, covered = model.view(seen.flatten(0, 1))
+    covered = covered * tasks.forecast.repeat_interleave(targets)[:, None, None]
     sources = sources_of(clip.T_global_ego, clip.times_s(), tasks.target, frame, known, view, covered)
     return model.denoiser.memory.gather(features.flatten(0, 1), sources), _motion(clip, rows, tasks.target)
 
@@ -90,39 +112,60 @@ def _motion(clip: SceneClip, rows: Tensor, target: Tensor) -> Motion:
 
 @torch.no_grad()
 def _self_generated(
-    model: WorldModel, clip: SceneClip, tokens: Tensor, tasks: Tasks, generator: torch.Generator | None
+    model: WorldModel, clip: SceneClip, tokens: Tensor, tasks: Tasks, displacement: Tensor | None, uniform: Uniform
 ) -> Tensor:
-    """The frames before the targets `(B, J, H, W)`, some replaced by the model's own draws: that is what it will see.
+    """The frames before the targets `(B, J, N)`, some replaced by the model's own draws: that is what it will see.
 
     Drawn in one step from all masks, given the observed frames.
     """
     recent = tokens[_rows(tasks), tasks.target - 1].clone()
-    chosen = torch.rand(tasks.target.shape, generator=generator, device=tokens.device) < model.mix.self_generated
-    clips, slots = (chosen & tasks.has_recent).nonzero(as_tuple=True)
+    chosen = (uniform(tasks.target.shape[1]) < model.mix.self_generated) & tasks.has_recent
+    draws = uniform(tasks.target.shape[1], recent.shape[-1])
+    clips, slots = chosen.nonzero(as_tuple=True)
     if len(clips) == 0:
         return recent
     frame = tasks.target[clips, slots] - 1
+    future = frame - clip.num_history
     observed = torch.arange(clip.num_history, device=tokens.device).expand(len(clips), 1, -1)
     features = model.denoiser.memory.encode(tokens[clips, : clip.num_history])
-    known = torch.ones_like(observed, dtype=torch.bool)
-    history = clip.history().select(clips)
-    seen = warp_history(history, clip.future_poses()[clips, frame - clip.num_history][:, None])[:, 0]
+    seen = model.see(
+        clip.history().select(clips),
+        None if displacement is None else displacement[clips],
+        clip.future_poses()[clips, future][:, None],
+        clip.future_times_s()[clips, future][:, None],
+    )
     poses, times = clip.T_global_ego[clips], clip.times_s()[clips]
-    sources = sources_of(poses, times, frame[:, None], observed, known, *model.align(seen))
+    known = torch.ones_like(observed, dtype=torch.bool)
+    sources = sources_of(poses, times, frame[:, None], observed, known, *model.view(seen[:, 0]))
     memory = model.denoiser.memory.gather(features, sources)
     logits = model.denoiser(model.all_masks(len(clips)), memory, _motion(clip, clips, frame))
-    drawn = torch.multinomial(logits.float().softmax(-1).flatten(0, 1), 1, generator=generator)
-    recent[clips, slots] = drawn.view(-1, *model.spec.shape)
+    # Inverse transform sampling: one number a token.
+    below = logits.float().softmax(-1).cumsum(-1) < draws[clips, slots][..., None]
+    recent[clips, slots] = below.sum(-1).clamp_max(model.spec.vocab_size - 1)
     return recent
 
 
-def _decode_loss(
-    model: WorldModel, clip: SceneClip, tasks: Tasks, logits: Tensor, seen: Tensor, usable: Tensor
-) -> Tensor:
-    """Voxel losses of the soft tokens of a few targets that were predicted from nothing but masks, as forecasts are."""
-    chosen = usable.flatten().nonzero()[: model.decoded_targets, 0]
+def _decode_losses(
+    model: WorldModel,
+    clip: SceneClip,
+    tasks: Tasks,
+    logits: Tensor,
+    seen: Tensor,
+    generator: torch.Generator | None,
+) -> dict[str, Tensor]:
+    """Voxel losses of the soft tokens of the targets that are asked for as forecasts are, a mean over all clips.
+
+    Args:
+        logits, seen: of the first target of each clip, `(B, N, V)` and `(B, X, Y, Z)`.
+    """
+    chosen = tasks.forecast.nonzero()[:, 0]
     if len(chosen) == 0:
-        return logits.sum() * 0
-    voxels = model.decode_soft(logits[chosen][:, None], seen.flatten(0, 1)[chosen][:, None])[:, 0]
-    truth = clip.occupancy[_rows(tasks), tasks.target].flatten(0, 1)[chosen]
-    return sum(model.tokenizer.voxel_losses(voxels, truth).values())
+        return {"loss_decode": logits.sum() * 0, "loss_temperature": model.log_temperature * 0}
+    voxels = model.decode_soft(logits[chosen][:, None], seen[chosen][:, None])[:, 0]
+    truth = clip.occupancy[chosen, tasks.target[chosen, 0]]
+    decode = sum(model.tokenizer.voxel_losses(voxels, truth, generator).values())
+    # The temperature is fitted to what is predicted; it must not change it.
+    scaled = (voxels.detach().float() - model.log_class_weight[:, None, None, None]) / model.log_temperature.exp()
+    temperature = F.cross_entropy(scaled, truth.long())
+    share = len(chosen) / len(tasks.target)
+    return {"loss_decode": share * model.decode_weight * decode, "loss_temperature": share * temperature}

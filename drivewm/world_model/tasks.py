@@ -7,6 +7,7 @@ guidance.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -17,24 +18,30 @@ from drivewm.structures import SceneClip
 from drivewm.world_model.denoiser import Motion
 from drivewm.world_model.memory import Sources
 
+Uniform = Callable[..., Tensor]
+"""Draws numbers in [0, 1): `uniform(*shape)` gives `(B, *shape)`, a row for each clip of the batch."""
+
 
 @dataclass(frozen=True)
 class TaskMix:
     """Shares of the tasks; what is left of 1 goes to single frames.
 
     Attributes:
-        predict: share that predicts from a clean past.
+        predict: share of clips that predict from a clean past. The first target of these starts from nothing but masks,
+            as forecasts do, and also trains the decoder of soft tokens.
         denoise: share whose past is corrupted as well.
         recent: share of targets that also remember the frame just before them (the others see the observed frames
             only).
         self_generated: share of these recent frames that the model draws itself, as it must when it imagines.
+        own_history: share of batches whose history is the model's own forecast, as it is in long rollouts.
         eta: largest share of random codes among the tokens left unmasked.
     """
 
-    predict: float = 0.5
-    denoise: float = 0.4
+    predict: float = 0.6
+    denoise: float = 0.3
     recent: float = 0.5
     self_generated: float = 0.25
+    own_history: float = 0.0
     eta: float = 0.2
 
 
@@ -45,29 +52,39 @@ class Tasks:
     Attributes:
         target: `(B, J)` index of the frame to predict.
         has_recent: `(B, J)` bool, the frame before the target is remembered too.
+        from_masks: `(B, J)` bool, none of the target's tokens is given.
         alone: `(B,)` bool, nothing is remembered.
         noisy_past: `(B,)` bool, the past is corrupted.
     """
 
     target: Tensor
     has_recent: Tensor
+    from_masks: Tensor
     alone: Tensor
     noisy_past: Tensor
 
+    @property
+    def forecast(self) -> Tensor:
+        """`(B,)` bool, clips whose first target is asked for as a forecast is: from masks and the observed frames."""
+        return ~(self.alone | self.noisy_past)
 
-def draw_tasks(clip: SceneClip, horizon: int, targets: int, mix: TaskMix, generator: torch.Generator | None) -> Tasks:
+
+# Forecasts start from nothing but masks. The corruption draws that only in its limit u = 0: train it this often.
+_ALL_MASKED = 0.3
+
+
+def draw_tasks(clip: SceneClip, horizon: int, targets: int, mix: TaskMix, uniform: Uniform) -> Tasks:
     """Draw J = `targets` of the first `horizon` future frames of each clip, and what they may remember."""
-    device, batch = clip.timestamp_us.device, len(clip)
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=generator, device=device)
-
-    order = uniform(batch, min(horizon, clip.num_future)).argsort(1)[:, :targets]
-    task = uniform(batch)
-    target = clip.num_history + order
-    has_recent = (uniform(*target.shape) < mix.recent) & (order > 0)
+    order = uniform(min(horizon, clip.num_future)).argsort(1)[:, :targets]
+    task = uniform(1)[:, 0]
     alone = task >= mix.predict + mix.denoise
-    return Tasks(target, has_recent, alone, (task >= mix.predict) & ~alone)
+    noisy_past = (task >= mix.predict) & ~alone
+    target = clip.num_history + order
+    first = torch.arange(order.shape[1], device=order.device) == 0
+    forecast = first & ~(alone | noisy_past)[:, None]
+    has_recent = (uniform(order.shape[1]) < mix.recent) & (order > 0) & ~forecast
+    from_masks = (uniform(order.shape[1]) < _ALL_MASKED) | forecast
+    return Tasks(target, has_recent, from_masks, alone, noisy_past)
 
 
 def sources_of(
@@ -80,7 +97,7 @@ def sources_of(
         times_s: `(B, T)` [s].
         target, source: indices of frames.
         known: `(B, J, M)` bool.
-        view, covered: `(B * J, H, W, D)` and `(B * J, H, W)`, see `Sources`.
+        view, covered: `(B * J, N, D)` and `(B * J, N, 1)`, see `Sources`.
     """
     rows = torch.arange(len(target), device=target.device)[:, None]
     T_target_world = torch.linalg.inv(T_world_ego[rows, target])

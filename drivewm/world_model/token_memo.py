@@ -28,13 +28,14 @@ class TokenMemo:
 
     @torch.no_grad()
     def encode(self, tokenizer: OccupancyTokenizer, frames: Tensor) -> Tensor:
-        """Occupancy `(B, T, X, Y, Z)` uint8 -> tokens `(B, T, H, W)` int64."""
+        """Occupancy `(B, T, X, Y, Z)` uint8 -> tokens of all scales in a row, `(B, T, N)` int64."""
         flat = frames.flatten(0, 1)
         keys = [hashlib.blake2b(frame, digest_size=16).digest() for frame in flat.contiguous().cpu().numpy()]
         new = list({key: i for i, key in enumerate(keys) if key not in self._tokens}.values())
         for start in range(0, len(new), _FRAMES_AT_ONCE):
             chunk = new[start : start + _FRAMES_AT_ONCE]
-            indices = tokenizer.encode(flat[chunk][:, None])[0].indices[:, 0].to("cpu", torch.int16)
+            grids = tokenizer.encode(flat[chunk][:, None])
+            indices = torch.cat([grid.indices[:, 0].flatten(1) for grid in grids], 1).to("cpu", torch.int16)
             self._tokens.update((keys[i], tokens) for i, tokens in zip(chunk, indices, strict=True))
         return (
             torch.stack([self._tokens[key] for key in keys])

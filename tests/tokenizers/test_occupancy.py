@@ -5,13 +5,16 @@ import torch
 
 from drivewm.tokenizers import DecoderContext, OccupancyTokenizer
 from drivewm.tokenizers.occupancy import NOT_COVERED
+from drivewm.tokenizers.quantizer import VectorQuantizer
 from tests.world_model.tiny import GRID, TOKENIZER, make_clip
 
 
 def make_tokenizer(**options) -> OccupancyTokenizer:
     torch.manual_seed(0)
     tokenizer = OccupancyTokenizer(**(TOKENIZER | options))
-    tokenizer.quantizer.codebook.normal_(generator=torch.Generator().manual_seed(0))
+    for scale in tokenizer.quantizer.scales:
+        if isinstance(scale, VectorQuantizer):
+            scale.codebook.normal_(generator=torch.Generator().manual_seed(0))
     return tokenizer
 
 
@@ -21,6 +24,13 @@ def test_tokens_and_logits_have_the_promised_shapes():
     assert tokens.indices.shape == (2, 7, 4, 4) and tokens.spec == tokenizer.specs[0]
     logits = tokenizer.decode((tokens,), DecoderContext())
     assert logits.shape == (2, 7, 18, *GRID.shape)
+
+
+def test_scales_come_from_coarse_to_fine():
+    tokenizer, clip = make_tokenizer(coarse_scales=((1, 1), (3, 2))).eval(), make_clip()
+    tokens = tokenizer.encode(clip.occupancy)
+    assert [grid.spec.shape for grid in tokens] == [(1, 1), (3, 2), (4, 4)]
+    assert tokenizer.decode(tokens, DecoderContext()).shape == (2, 7, 18, *GRID.shape)
 
 
 def test_frames_are_encoded_each_for_itself():
@@ -52,13 +62,16 @@ def test_the_context_of_a_standing_ego_is_the_earlier_frame():
     assert (tokenizer.warp_context(clip.occupancy, far).previous == NOT_COVERED).all()
 
 
-def test_it_learns_to_reconstruct():
+@pytest.mark.parametrize(
+    "quantizer", [{}, {"fsq_levels": (5, 4, 4)}, {"coarse_scales": ((2, 2),)}], ids=["vq", "fsq", "two scales"]
+)
+def test_it_learns_to_reconstruct(quantizer):
     clip = make_clip(batch=2)
     clip.occupancy[:] = 17
     clip.occupancy[:, :, :, :, 0] = 11
     clip.occupancy[0, :, 4:8, 4:8, :2] = 4
     clip.occupancy[1, :, :, 12:] = 15
-    tokenizer = make_tokenizer(lovasz_voxels=500).train()
+    tokenizer = make_tokenizer(lovasz_voxels=500, **quantizer).train()
     optimizer = torch.optim.Adam(tokenizer.parameters(), 5e-3)
     for _ in range(120):
         losses = tokenizer(clip, mode="loss")
@@ -68,7 +81,7 @@ def test_it_learns_to_reconstruct():
     samples = tokenizer.eval()(clip, mode="predict")
     for sample in samples:
         assert (sample["reconstruction"] == sample["truth"]).float().mean() > 0.97
-    assert losses["perplexity"] > 1.5
+    assert losses["perplexity_4x4"] > 1.5
 
 
 def test_bad_sizes_are_refused():

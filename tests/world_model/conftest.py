@@ -4,10 +4,17 @@ import pytest
 
 from tests.world_model.tiny import make_clip, make_model
 
+VARIANTS = {
+    "plain": {},
+    "two scales": dict(tokenizer=dict(coarse_scales=((2, 2),))),
+    "fsq": dict(tokenizer=dict(fsq_levels=(5, 4))),
+    "patches": dict(patch=2),
+}
 
-@pytest.fixture
-def model():
-    return make_model()
+
+@pytest.fixture(params=VARIANTS)
+def model(request):
+    return make_model(**VARIANTS[request.param])
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import torch
 
 from drivewm.structures import OCC3D
 from drivewm.world_model import WorldModel
-from drivewm.world_model.baselines import warp_history
 from drivewm.world_model.denoiser import Motion
 from drivewm.world_model.objective import world_model_losses
 from tests.world_model.tiny import GRID, make_clip, make_model
@@ -16,6 +15,11 @@ from tests.world_model.tiny import GRID, make_clip, make_model
 
 def ask(clip):
     return clip.history(), clip.future_poses(), clip.future_times_s()
+
+
+def observe(model, clip):
+    history, poses, times_s = ask(clip)
+    return model._observe(*ask(clip), model.see(history, model.displacement(history), poses, times_s))
 
 
 def rng(seed=0):
@@ -54,7 +58,7 @@ def test_the_unconditional_branch_does_not_see_the_history(model):
         clip = make_clip(seed=seed)
         if seed:
             clip.T_global_ego[:, :2, 0, 3] += 1.0
-        memory, motion = model._observe(*ask(clip), warp_history(clip.history(), clip.future_poses()))
+        memory, motion = observe(model, clip)
         both = Motion(motion.pose.repeat(2, 1), motion.time_s.repeat(2), motion.given.repeat(2))
         masks = model.all_masks(2 * len(motion.time_s))
         logits.append(model.denoiser(masks, memory.with_blind_twin(), both).chunk(2))
@@ -64,7 +68,7 @@ def test_the_unconditional_branch_does_not_see_the_history(model):
 
 
 def test_one_pass_of_guidance_equals_two(model, clip):
-    memory, motion = model._observe(*ask(clip), warp_history(clip.history(), clip.future_poses()))
+    memory, motion = observe(model, clip)
     twin = memory.with_blind_twin()
     number = len(motion.time_s)
     both = Motion(motion.pose.repeat(2, 1), motion.time_s.repeat(2), motion.given.repeat(2))
@@ -98,14 +102,14 @@ def test_frames_of_one_batch_do_not_mix(model):
 
 def test_the_planner_state_carries_a_gradient_to_the_trunk(model, clip):
     state = model.planner_state(clip.history())
-    assert state.shape == (2, 16, 4, 4)
+    assert state.shape == (2, 16, *model.denoiser.shape)
     state.square().sum().backward()
     assert all(block.spatial.qkv.weight.grad.abs().sum() > 0 for block in model.denoiser.blocks)
     assert all(p.grad is None for p in model.tokenizer.parameters())
 
 
 def test_the_losses_fall_on_one_batch_and_the_tokenizer_stays(clip):
-    model = make_model(decoded_targets=2).train()
+    model = make_model().train()
     frozen = copy.deepcopy(model.tokenizer.state_dict())
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 3e-3)
     generator, totals = rng(), []

@@ -34,13 +34,14 @@ def make_clip(batch: int = 2, history: int = 3, future: int = 4, seed: int = 0) 
     )
 
 
-def make_model(**options) -> WorldModel:
+def make_model(tokenizer: dict | None = None, **options) -> WorldModel:
     """Seeded random weights, of which none is zero: what starts as a no-op must not hide a leak."""
     torch.manual_seed(0)
     size = dict(dim=16, depth=2, heads=2, memory=dict(frame_dim=16, fine_dim=2), imagine_steps=3, horizon=4)
-    model = WorldModel(TOKENIZER, **(size | options))
+    model = WorldModel(TOKENIZER | (tokenizer or {}), motion=dict(channels=(8, 16)), **(size | options))
     generator = torch.Generator().manual_seed(1)
-    for tensor in (*model.parameters(), model.tokenizer.quantizer.codebook):
+    codebooks = [q.codebook for q in model.tokenizer.quantizer.scales]
+    for tensor in (*model.parameters(), *codebooks):
         tensor.data.add_(0.2 * torch.randn(tensor.shape, generator=generator))
-    model.denoiser.adopt_codebook(model.tokenizer.quantizer.codebook)
+    model.denoiser.adopt_codebooks(codebooks)
     return model.eval()

@@ -1,0 +1,73 @@
+"""Tokens of several scales as one row: the coarse grid's, then the finer one's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from drivewm.structures import TokenGrid, TokenSpec
+
+
+@dataclass(frozen=True)
+class Scales:
+    """How the tokens of a frame lie in a row of N.
+
+    Attributes:
+        specs: of each grid, from coarse to fine.
+    """
+
+    specs: tuple[TokenSpec, ...]
+
+    def __post_init__(self) -> None:
+        if len({spec.vocab_size for spec in self.specs}) != 1:
+            raise ValueError(f"the scales of a frame must share the size of their vocabulary, got {self.specs}")
+
+    @property
+    def row(self) -> TokenSpec:
+        """Spec of the row: N tokens."""
+        first = self.specs[0]
+        return TokenSpec(first.modality, (sum(spec.num_tokens for spec in self.specs),), first.vocab_size)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Cells `(H, W)` of the finest scale."""
+        return self.specs[-1].shape
+
+    def join(self, maps: tuple[Tensor, ...]) -> Tensor:
+        """Maps `(..., h, w, *tail)` of each scale, with as many leading axes as `(J,)` -> rows `(J, N, *tail)`."""
+        return torch.cat([m.flatten(1, 2) for m in maps], dim=1)
+
+    def split(self, rows: Tensor) -> tuple[Tensor, ...]:
+        """Rows `(J, N, *tail)` -> maps `(J, h, w, *tail)` of each scale."""
+        parts = rows.split([spec.num_tokens for spec in self.specs], dim=1)
+        return tuple(part.unflatten(1, spec.shape) for part, spec in zip(parts, self.specs, strict=True))
+
+    def grids(self, rows: Tensor) -> tuple[TokenGrid, ...]:
+        """Tokens `(B, T, N)` as the grids of `(B, T, h, w)` that a tokenizer decodes."""
+        lead = rows.shape[:2]
+        maps = self.split(rows.flatten(0, 1))
+        return tuple(TokenGrid(m.unflatten(0, lead), spec) for m, spec in zip(maps, self.specs, strict=True))
+
+    def row_of(self, grids: tuple[TokenGrid, ...]) -> Tensor:
+        """The inverse of `grids`: `(B, T, N)`."""
+        return torch.cat([grid.indices.flatten(2) for grid in grids], dim=2)
+
+    def spread(self, maps: tuple[Tensor, ...]) -> Tensor:
+        """The sum of features `(J, h, w, C)` of all scales at the finest: `(J, C, H, W)`."""
+        return sum(_resize(m.movedim(-1, 1), self.shape) for m in maps)
+
+    def shrink(self, features: Tensor) -> tuple[Tensor, ...]:
+        """Averages `(J, h, w, C)` over the cells of each scale, of features `(J, C, H, W)`."""
+        return tuple(
+            (features if spec.shape == self.shape else F.adaptive_avg_pool2d(features, spec.shape)).movedim(1, -1)
+            for spec in self.specs
+        )
+
+
+def _resize(features: Tensor, shape: tuple[int, int]) -> Tensor:
+    if tuple(features.shape[-2:]) == tuple(shape):
+        return features
+    return F.interpolate(features, shape, mode="bilinear", align_corners=False)

@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from drivewm.layers.draws import rows_of_global_batch
-
 
 def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> Tensor:
     """Lovasz-softmax, the convex surrogate of 1 - mIoU (Berman et al., 2018, eq. 11), over the classes present.
@@ -33,32 +31,23 @@ def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> Tensor:
     return (by_class.sum(-1) / present.sum(-1)).mean()
 
 
-def voxel_losses(
-    logits: Tensor, labels: Tensor, class_weight: Tensor, lovasz_voxels: int, generator: torch.Generator | None = None
-) -> dict[str, Tensor]:
+def voxel_losses(logits: Tensor, labels: Tensor, class_weight: Tensor, drawn: Tensor) -> dict[str, Tensor]:
     """Weighted cross-entropy on all voxels and Lovasz-softmax on a random part of each frame (sorting costs most).
 
     The cross-entropy is divided by the number of voxels, not by the sum of their weights, which is another one in each
     process's frames.
 
     Args:
-        logits: `(B, ..., C, X, Y, Z)` of frames of B clips.
-        labels: `(B, ..., X, Y, Z)` uint8.
+        logits: `(..., C, X, Y, Z)` of some frames.
+        labels: `(..., X, Y, Z)` uint8.
         class_weight: `(C,)`.
-        lovasz_voxels: how many voxels of each frame, drawn with replacement.
-        generator: draws them.
+        drawn: `(..., P)` int64, which voxels of each frame, counted as `labels.flatten(-3)` does.
     """
-    clips, *frames = labels.shape[:-3]
-    voxels = labels.shape[-3:].numel()
-
-    def draw(batch: int) -> Tensor:
-        return torch.randint(voxels, (batch, *frames, lovasz_voxels), generator=generator, device=labels.device)
-
-    drawn = rows_of_global_batch(draw, clips).flatten(0, -2)
     # Height first is how the decoder lays logits out in memory: no copy of them is needed.
-    logits = logits.flatten(0, -5).permute(0, 1, 4, 2, 3).float()
-    labels = labels.flatten(0, -4).permute(0, 3, 1, 2).long()
-    cross_entropy = F.cross_entropy(logits, labels, weight=class_weight, reduction="sum") / labels.numel()
-    where = (torch.arange(len(labels), device=labels.device)[:, None], *torch.unravel_index(drawn, labels.shape[1:]))
-    picked = logits.permute(0, 2, 3, 4, 1)[where]
-    return {"loss_cross_entropy": cross_entropy, "loss_lovasz": lovasz_softmax(picked.softmax(-1), labels[where])}
+    by_class = logits.flatten(0, -5).permute(0, 1, 4, 2, 3).float()
+    truth = labels.flatten(0, -4).permute(0, 3, 1, 2).long()
+    cross_entropy = F.cross_entropy(by_class, truth, weight=class_weight, reduction="sum") / truth.numel()
+    x, y, z = torch.unravel_index(drawn.flatten(0, -2), labels.shape[-3:])
+    where = (torch.arange(len(truth), device=truth.device)[:, None], z, x, y)
+    picked = by_class.permute(0, 2, 3, 4, 1)[where]
+    return {"loss_cross_entropy": cross_entropy, "loss_lovasz": lovasz_softmax(picked.softmax(-1), truth[where])}

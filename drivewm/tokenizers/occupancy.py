@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor
@@ -113,19 +115,29 @@ class OccupancyTokenizer(BaseModel):
         """Reconstruction and commitment losses of frames `(B, T, X, Y, Z)`, and the use of the codebook."""
         quantized = self.quantizer(self.encoder(frames.flatten(0, 1)), generator)
         logits = self.decode_latents(quantized.latents.unflatten(0, frames.shape[:2]), context)
-        losses = self.voxel_losses(logits, frames, generator)
+        losses = self.voxel_losses(logits, frames, self.draw_voxels(len(frames), generator, frames.shape[1]))
         losses["loss_commitment"] = self.commitment_weight * quantized.commitment
         for spec, indices in zip(self.specs, quantized.indices, strict=True):
             losses[f"perplexity_{spec.shape[0]}x{spec.shape[1]}"] = perplexity(indices, spec.vocab_size)
         return losses
 
-    def voxel_losses(
-        self, logits: Tensor, labels: Tensor, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
-        """Weighted losses of class logits `(B, ..., C, X, Y, Z)` against labels `(B, ..., X, Y, Z)` uint8."""
-        losses = voxel_losses(logits, labels, self.class_weight, self.lovasz_voxels, generator)
+    def voxel_losses(self, logits: Tensor, labels: Tensor, drawn: Tensor) -> dict[str, Tensor]:
+        """Weighted losses of class logits `(..., C, X, Y, Z)` against labels `(..., X, Y, Z)` uint8, means over frames.
+
+        `drawn` are rows of what `draw_voxels` gives.
+        """
+        losses = voxel_losses(logits, labels, self.class_weight, drawn)
         losses["loss_lovasz"] = self.lovasz_weight * losses["loss_lovasz"]
         return losses
+
+    def draw_voxels(self, clips: int, generator: torch.Generator | None = None, frames: int = 1) -> Tensor:
+        """Voxels `(clips, frames, P)` int64 for the Lovasz term; every process must draw as often as the others."""
+        voxels, device = math.prod(self.grid.shape), self.class_weight.device
+
+        def draw(batch: int) -> Tensor:
+            return torch.randint(voxels, (batch, frames, self.lovasz_voxels), generator=generator, device=device)
+
+        return rows_of_global_batch(draw, clips)
 
     def forward(self, clip: SceneClip, mode: str = "tensor"):
         """mmengine's entry: losses of one random frame of each clip, or the reconstruction of all frames.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
-from drivewm.engine import build_runner, load_checkpoint, load_config
+from drivewm.engine import bare_model, build_runner, load_checkpoint, load_config
 from drivewm.host import write_json
 
 
@@ -33,7 +33,7 @@ def evaluate(args: argparse.Namespace) -> None:
     config = load_config(args.config, args.cfg_options)
     work_dir = args.work_dir or Path("work_dirs") / Path(args.config).stem
     runner = build_runner(config, work_dir, launcher=args.launcher)
-    load_checkpoint(runner.model, args.checkpoint)
+    load_checkpoint(bare_model(runner), args.checkpoint)
     metrics = runner.test()
     if args.out:
         # JSON has no NaN, which is the score of a class that never came up.

@@ -3,13 +3,13 @@
 from mmengine.hooks import LoggerHook
 from mmengine.runner import LogProcessor
 
-from drivewm.engine import GridCheckHook, ProgressHook, SaveCheckpointHook
+from drivewm.engine import DataCheckHook, ProgressHook, SaveCheckpointHook
 
 default_hooks = dict(
     logger=dict(type=LoggerHook, interval=50),
     checkpoint=dict(type=SaveCheckpointHook, interval=100),
 )
-custom_hooks = [dict(type=GridCheckHook), dict(type=ProgressHook)]
+custom_hooks = [dict(type=DataCheckHook), dict(type=ProgressHook)]
 log_processor = dict(type=LogProcessor, by_epoch=False, window_size=20)
 log_level = "INFO"
 randomness = dict(seed=0)

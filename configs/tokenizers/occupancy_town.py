@@ -14,7 +14,7 @@ from drivewm.evaluation.metrics import ReconstructionMetric
 from drivewm.tokenizers import OccupancyTokenizer
 
 tokenizer = dict(grid=grid, label_dim=8, channels=(64, 128), blocks=2, code_dim=32, vocab_size=1024)
-model = dict(type=OccupancyTokenizer, **tokenizer, data_preprocessor=dict(type=ClipPreprocessor))
+model = dict(type=OccupancyTokenizer, **tokenizer, data_preprocessor=dict(type=ClipPreprocessor, mirrored=0.5))
 
 # Each keyframe once: reconstruction looks at single frames.
 test_dataloader.merge(dict(batch_size=16, dataset=dict(num_history=1, num_future=0, stride=4)))

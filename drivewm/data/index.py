@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from drivewm.data.errors import DataError, DatasetExistsError, MissingFileError, StaleIndexError
-from drivewm.data.files import read_json
+from drivewm.data.files import read_json, read_occupancy, resolve
 from drivewm.geometry import VoxelGrid
-from drivewm.host import write_json
+from drivewm.host import replace_folder, write_json
 
 SCHEMA_VERSION = 2
 
@@ -99,6 +99,25 @@ class Index:
         if split not in self.split_names:
             raise DataError(self.folder / "schema.json", "split", repr(split), f"one of {', '.join(self.split_names)}")
         return np.flatnonzero(self["scene_in_split"][:, self.split_names.index(split)])
+
+    def path(self, frame: int, column: str) -> Path:
+        """The file that a column of file names has for a keyframe. Raises UnsafePathError."""
+        return resolve(self.data_root, self[column][frame].decode(), self.folder / f"{column}.npy", column)
+
+    def labels(self, frames: slice, visible: bool = True) -> tuple[np.ndarray, np.ndarray | None]:
+        """Occupancy `(T, X, Y, Z)` uint8 of keyframes; if asked for, which voxels the LiDAR sees, `(T, X, Y, Z)` bool.
+
+        Raises DataError where there is none, or a file of it is broken.
+        """
+        if self.occupancy is None:
+            numbers = range(*frames.indices(self.num_frames))
+            loaded = [read_occupancy(self.path(n, "frame_occupancy_file"), self.grid) for n in numbers]
+            return np.stack([s for s, _ in loaded]), np.stack([v for _, v in loaded]) if visible else None
+        semantics = np.array(self.occupancy[frames])
+        if not visible:
+            return semantics, None
+        bits = np.unpackbits(self.visible[frames], axis=1, count=int(np.prod(self.grid.shape)))
+        return semantics, bits.reshape(semantics.shape).astype(bool)
 
     @classmethod
     def open(cls, folder: str | Path, data_root: str | Path | None = None) -> Index:
@@ -238,11 +257,4 @@ class IndexWriter:
         if error_type is not None:
             shutil.rmtree(self._building, ignore_errors=True)
             return
-        if self.folder.exists():
-            retired = self.folder.with_name(self.folder.name + ".retired")
-            shutil.rmtree(retired, ignore_errors=True)
-            os.replace(self.folder, retired)
-            os.replace(self._building, self.folder)
-            shutil.rmtree(retired)
-        else:
-            os.replace(self._building, self.folder)
+        replace_folder(self._building, self.folder)

@@ -9,8 +9,9 @@ import torch
 from torch.utils.data import Dataset
 
 from drivewm.data.errors import DataError
-from drivewm.data.files import read_lidar, read_occupancy, resolve
+from drivewm.data.files import read_lidar
 from drivewm.data.index import Index
+from drivewm.data.token_cache import TokenCache
 from drivewm.geometry import VoxelGrid, se3
 from drivewm.structures import BoxTracks, Route, SceneClip
 
@@ -30,11 +31,13 @@ class NuScenesClips(Dataset):
         load_occupancy, load_visible, load_boxes, load_points: which parts to load; the others are None in the clip.
             None for occupancy and visible: if the data set has them.
         data_root: where the data set is, if it moved apart from its index.
+        tokens: folder of a token cache of this data set, to be put into the clips.
 
     Scenes that are too short for a window yield none.
 
     Raises:
-        DataError: the split is unknown or without any window, or occupancy is asked for where there is none.
+        DataError: the split is unknown or without any window; occupancy or tokens are asked for where there are no
+            labels; the tokens are not of this data set, or damaged.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class NuScenesClips(Dataset):
         load_boxes: bool = True,
         load_points: bool = False,
         data_root: str | Path | None = None,
+        tokens: str | Path | None = None,
     ) -> None:
         if num_history < 1 or num_future < 0 or stride < 1:
             raise ValueError(
@@ -62,6 +66,10 @@ class NuScenesClips(Dataset):
         self.load_visible = self.load_occupancy if load_visible is None else load_visible
         if self.load_visible and not self.load_occupancy:
             self._has_occupancy(scenes, True)
+        self.tokens = None
+        if tokens is not None:
+            self._has_occupancy(scenes, True)
+            self.tokens = TokenCache.open(tokens, self.index)
         self.starts, self.scenes = self._windows(scenes, stride)
         """First keyframe and scene of each clip: `(len,)` int64."""
 
@@ -97,6 +105,8 @@ class NuScenesClips(Dataset):
             parts.update(self._points(frames))
         if self.load_boxes:
             parts["boxes"] = self._boxes(frames, t0)
+        if self.tokens is not None:
+            parts["tokens"], parts["mirrored_tokens"] = self.tokens.of(frames)
         clip = SceneClip(
             num_history=self.num_history,
             timestamp_us=_tensor(self.index["frame_time_us"][frames])[None],
@@ -145,15 +155,7 @@ class NuScenesClips(Dataset):
         return np.concatenate(starts), np.concatenate(owners)
 
     def _occupancy(self, frames: slice) -> dict[str, torch.Tensor]:
-        if self.index.occupancy is not None:
-            semantics = np.array(self.index.occupancy[frames])
-            voxels = int(np.prod(self.grid.shape))
-            bits = np.unpackbits(self.index.visible[frames], axis=1, count=voxels) if self.load_visible else None
-            visible = None if bits is None else bits.reshape(semantics.shape).astype(bool)
-        else:
-            files = self.index["frame_occupancy_file"][frames]
-            loaded = [read_occupancy(self._path(file, "frame_occupancy_file"), self.grid) for file in files]
-            semantics, visible = np.stack([s for s, _ in loaded]), np.stack([v for _, v in loaded])
+        semantics, visible = self.index.labels(frames, self.load_visible)
         found = {"occupancy": semantics} if self.load_occupancy else {}
         if self.load_visible:
             found["visible"] = visible
@@ -161,8 +163,8 @@ class NuScenesClips(Dataset):
 
     def _points(self, frames: slice) -> dict[str, torch.Tensor]:
         """Sweeps in their ego frames, padded to the longest."""
-        files, sizes = self.index["frame_lidar_file"][frames], self.index["frame_lidar_bytes"][frames]
-        sweeps = [read_lidar(self._path(f, "frame_lidar_file"), int(n)) for f, n in zip(files, sizes, strict=True)]
+        sizes, numbers = self.index["frame_lidar_bytes"], range(frames.start, frames.stop)
+        sweeps = [read_lidar(self.index.path(n, "frame_lidar_file"), int(sizes[n])) for n in numbers]
         longest = max(map(len, sweeps))
         points = np.zeros((len(sweeps), longest, 4), np.float32)
         valid = np.zeros((len(sweeps), longest), bool)
@@ -196,9 +198,6 @@ class NuScenesClips(Dataset):
         pose = se3.to_se2(self.index["frame_T_global_ego"][t0])
         lights = slice(*self.index["frame_light_ptr"][t0 : t0 + 2])
         return Route.ahead(self.index["route_xy"][start:end], pose, red_lights=self.index["light_xy"][lights])
-
-    def _path(self, name: bytes, column: str) -> Path:
-        return resolve(self.index.data_root, name.decode(), self.index.folder / f"{column}.npy", column)
 
 
 def collate(samples: list[dict[str, SceneClip]]) -> dict[str, SceneClip]:

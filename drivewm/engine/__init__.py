@@ -1,16 +1,16 @@
 """How runs are started, saved and resumed with mmengine. Only configs and tools import this package."""
 
 from drivewm.engine.amp import Bfloat16OptimWrapper
-from drivewm.engine.checkpoint import load_checkpoint, load_model, load_tokenizer
+from drivewm.engine.checkpoint import load_checkpoint, load_model, load_tokenizer, weights_digest
 from drivewm.engine.config import build_runner, load_config
-from drivewm.engine.hooks import GridCheckHook, ProgressHook, SaveCheckpointHook, bare_model
+from drivewm.engine.hooks import DataCheckHook, ProgressHook, SaveCheckpointHook, bare_model
 from drivewm.engine.loops import ResumableSampler, ResumableTrainLoop
 from drivewm.engine.preprocessor import ClipPreprocessor
 
 __all__ = [
     "Bfloat16OptimWrapper",
     "ClipPreprocessor",
-    "GridCheckHook",
+    "DataCheckHook",
     "ProgressHook",
     "ResumableSampler",
     "ResumableTrainLoop",
@@ -21,4 +21,5 @@ __all__ = [
     "load_config",
     "load_model",
     "load_tokenizer",
+    "weights_digest",
 ]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
 from mmengine.registry import MODELS
-from torch import nn
+from torch import Tensor, nn
 
 from drivewm.engine.config import load_config
 from drivewm.world_model import WorldModel
@@ -22,6 +23,15 @@ def describe_model(model: nn.Module) -> dict:
         "grid": None if grid is None else {"range_m": list(grid.range_m), "voxel_m": grid.voxel_m},
         "tokens": [{"modality": s.modality, "shape": list(s.shape), "vocab_size": s.vocab_size} for s in specs],
     }
+
+
+def weights_digest(state_dict: dict[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and values: two models with equal digests compute the same."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state_dict.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def resolve_checkpoint(path: str | Path) -> Path:

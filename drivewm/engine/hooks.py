@@ -12,7 +12,7 @@ from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.runner import Runner
 from tqdm import tqdm
 
-from drivewm.engine.checkpoint import describe_model
+from drivewm.engine.checkpoint import describe_model, weights_digest
 from drivewm.host import replacing, write_bytes
 
 
@@ -62,8 +62,8 @@ class SaveCheckpointHook(Hook):
             old.unlink()
 
 
-class GridCheckHook(Hook):
-    """Stops a run whose dataset has another voxel grid than its model."""
+class DataCheckHook(Hook):
+    """Stops a run whose dataset does not fit its model: by its voxel grid, or by tokens of another tokenizer."""
 
     def before_train(self, runner: Runner) -> None:
         """Compare with the training set."""
@@ -78,6 +78,16 @@ class GridCheckHook(Hook):
         if grid is not None and dataset.grid != grid:
             raise ValueError(
                 f"the dataset {dataset.index.folder} has the grid {dataset.grid}, but the config's model has {grid}"
+            )
+        cache = getattr(dataset, "tokens", None)
+        if cache is None:
+            return
+        tokenizer = getattr(bare_model(runner), "tokenizer", None)
+        own = None if tokenizer is None else weights_digest(tokenizer.state_dict())
+        if own != cache.tokenizer:
+            raise ValueError(
+                f"the tokens in {cache.folder} are of a tokenizer with the digest {cache.tokenizer}, but that of the "
+                f"config's model has {own}: extract its tokens by tools/extract_tokens.py"
             )
 
 

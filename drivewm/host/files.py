@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,3 +36,16 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
 def write_json(path: str | Path, value: object, indent: int | None = None) -> Path:
     """Writes JSON, whole or not at all; equal values give equal bytes. ValueError for what JSON lacks, such as NaN."""
     return write_bytes(path, (json.dumps(value, indent=indent, allow_nan=False) + "\n").encode())
+
+
+def replace_folder(complete: str | Path, folder: str | Path) -> None:
+    """Gives a complete folder its name; one that has the name already is put aside first and removed afterwards."""
+    complete, folder = Path(complete), Path(folder)
+    if not folder.exists():
+        os.replace(complete, folder)
+        return
+    retired = folder.with_name(folder.name + ".retired")
+    shutil.rmtree(retired, ignore_errors=True)
+    os.replace(folder, retired)
+    os.replace(complete, folder)
+    shutil.rmtree(retired)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from drivewm.geometry.voxel_grid import VoxelGrid
 from drivewm.structures.boxes import BoxTracks
 from drivewm.structures.route import Route
+from drivewm.structures.tokens import TokenGrid
 
 # Tensors that may be absent, with their shape behind (B, T); a name stands for a size of the clip's own.
 _FRAME_SHAPES: dict[str, tuple] = {
@@ -28,6 +29,7 @@ _FRAME_SHAPES: dict[str, tuple] = {
     "T_ego_cam": ("V", 4, 4),
 }
 _PADDED = {"points": 2, "points_valid": 2, "points_time_s": 2, "ray_directions": 2, "ray_hit": 2}  # name: ragged axis
+_TOKENS = ("tokens", "mirrored_tokens")
 
 
 @dataclass(kw_only=True)
@@ -51,6 +53,8 @@ class _Frames:
         images: `(B, T, V, 3, H, W)`, with `K (B, T, V, 3, 3)` [pixel] and `T_ego_cam (B, T, V, 4, 4)`, which includes
             the ego's motion between the camera's and the frame's stamp.
         boxes: agents, in each frame's own ego frame.
+        tokens: what a tokenizer makes of `occupancy`, one grid for each of its specs; kept by a token cache.
+        mirrored_tokens: what it makes of the mirrored frames, which is not the same as its tokens mirrored.
         route, command: the route ahead at t0 in the ego frame at t0, `(B,)` int64 `Command` read off it.
     """
 
@@ -71,6 +75,8 @@ class _Frames:
     K: Tensor | None = None
     T_ego_cam: Tensor | None = None
     boxes: BoxTracks | None = None
+    tokens: tuple[TokenGrid, ...] | None = None
+    mirrored_tokens: tuple[TokenGrid, ...] | None = None
     route: Route | None = None
     command: Tensor | None = None
 
@@ -118,6 +124,10 @@ class _Frames:
                 )
         if self.boxes is not None and tuple(self.boxes.valid.shape[:2]) != lead:
             raise ValueError(f"boxes are of {tuple(self.boxes.valid.shape[:2])} clips and frames, expected {lead}")
+        for name in _TOKENS:
+            for grid in getattr(self, name) or ():
+                if tuple(grid.indices.shape[:2]) != lead:
+                    raise ValueError(f"{name} are of {tuple(grid.indices.shape[:2])} clips and frames, expected {lead}")
         if self.route is not None and len(self.route.points) != batch:
             raise ValueError(f"route is of {len(self.route.points)} clips, expected {batch}")
 
@@ -138,6 +148,9 @@ class _Frames:
         tensors = {f.name: v for f in fields(self) if isinstance(v := getattr(self, f.name), Tensor)}
         changed = {name: function(tensor) for name, tensor in tensors.items() if name not in others}
         changed["boxes"] = None if self.boxes is None else self.boxes.map(function)
+        for name in _TOKENS:
+            grids = getattr(self, name)
+            changed[name] = None if grids is None else tuple(grid.map(function) for grid in grids)
         return replace(self, **(changed | others))
 
     def select(self, rows: Tensor):
@@ -236,6 +249,8 @@ class SceneClip(_Frames):
                 if not all(v is None for v in values):
                     raise ValueError(f"clips of one batch must all have {f.name} or all lack it")
                 merged[f.name] = None
+            elif f.name in _TOKENS:
+                merged[f.name] = tuple(TokenGrid.cat(grids) for grids in zip(*values, strict=True))
             elif isinstance(values[0], tuple):
                 merged[f.name] = tuple(item for value in values for item in value)
             elif isinstance(values[0], BoxTracks):

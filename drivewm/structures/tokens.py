@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -66,3 +67,15 @@ class TokenGrid:
                 raise ValueError(
                     f"TokenGrid.indices reach from {low} to {high}, allowed are 0 to {self.spec.mask_id} (mask)"
                 )
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> TokenGrid:
+        """The same with other indices: those that a function of them gives."""
+        return TokenGrid(function(self.indices), self.spec)
+
+    @classmethod
+    def cat(cls, grids: Sequence[TokenGrid]) -> TokenGrid:
+        """One batch. ValueError if the specs differ."""
+        specs = {grid.spec for grid in grids}
+        if len(specs) != 1:
+            raise ValueError(f"tokens of one batch must agree in their spec, got {specs}")
+        return cls(torch.cat([grid.indices for grid in grids]), grids[0].spec)

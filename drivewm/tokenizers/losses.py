@@ -1,4 +1,4 @@
-"""Losses over voxel classes."""
+"""Losses over voxel classes: means over frames, so that the mean over processes is that of the whole batch."""
 
 from __future__ import annotations
 
@@ -11,44 +11,43 @@ def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> Tensor:
     """Lovasz-softmax, the convex surrogate of 1 - mIoU (Berman et al., 2018, eq. 11), over the classes present.
 
     Args:
-        probabilities: `(P, C)` of P voxels.
-        labels: `(P,)` int64.
+        probabilities: `(..., P, C)` of P voxels of each frame.
+        labels: `(..., P)` int64.
 
     Returns:
-        scalar in [0, 1].
+        scalar in [0, 1], the mean over frames.
     """
-    present = torch.unique(labels)
-    truth = (labels[:, None] == present).to(probabilities.dtype)
-    errors = (truth - probabilities[:, present]).abs()
-    errors, order = errors.sort(dim=0, descending=True)
-    truth = truth.gather(0, order)
-    intersection = truth.sum(0) - truth.cumsum(0)
-    union = truth.sum(0) + (1 - truth).cumsum(0)
+    truth = F.one_hot(labels, probabilities.shape[-1]).to(probabilities.dtype)
+    errors, order = (truth - probabilities).abs().sort(dim=-2, descending=True)
+    truth = truth.gather(-2, order)
+    total = truth.sum(-2)
+    intersection = total[..., None, :] - truth.cumsum(-2)
+    union = total[..., None, :] + (1 - truth).cumsum(-2)
     jaccard = 1 - intersection / union
     # The gradient of the Lovasz extension is the increment of the Jaccard loss along the sorted errors.
-    jaccard = torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])
-    return (errors * jaccard).sum(0).mean()
+    jaccard = torch.cat([jaccard[..., :1, :], jaccard.diff(dim=-2)], dim=-2)
+    present = total > 0
+    by_class = (errors * jaccard).sum(-2) * present
+    return (by_class.sum(-1) / present.sum(-1)).mean()
 
 
-def voxel_losses(
-    logits: Tensor, labels: Tensor, class_weight: Tensor, lovasz_voxels: int, generator=None
-) -> dict[str, Tensor]:
-    """Weighted cross-entropy on all voxels and Lovasz-softmax on a random subset (sorting is what it costs).
+def voxel_losses(logits: Tensor, labels: Tensor, class_weight: Tensor, drawn: Tensor) -> dict[str, Tensor]:
+    """Weighted cross-entropy on all voxels and Lovasz-softmax on a random part of each frame (sorting costs most).
+
+    The cross-entropy is divided by the number of voxels, not by the sum of their weights, which is another one in each
+    process's frames.
 
     Args:
-        logits: `(B, C, X, Y, Z)`.
-        labels: `(B, X, Y, Z)` uint8.
+        logits: `(..., C, X, Y, Z)` of some frames.
+        labels: `(..., X, Y, Z)` uint8.
         class_weight: `(C,)`.
-        lovasz_voxels: size of the subset.
-        generator: draws the subset.
+        drawn: `(..., P)` int64, which voxels of each frame, counted as `labels.flatten(-3)` does.
     """
     # Height first is how the decoder lays logits out in memory: no copy of them is needed.
-    logits = logits.permute(0, 1, 4, 2, 3).float()
-    labels = labels.permute(0, 3, 1, 2).long()
-    losses = {"loss_cross_entropy": F.cross_entropy(logits, labels, weight=class_weight)}
-    drawn = torch.unravel_index(
-        torch.randint(labels.numel(), (lovasz_voxels,), generator=generator, device=labels.device), labels.shape
-    )
-    picked = logits.permute(0, 2, 3, 4, 1)[drawn]
-    losses["loss_lovasz"] = lovasz_softmax(picked.softmax(-1), labels[drawn])
-    return losses
+    by_class = logits.flatten(0, -5).permute(0, 1, 4, 2, 3).float()
+    truth = labels.flatten(0, -4).permute(0, 3, 1, 2).long()
+    cross_entropy = F.cross_entropy(by_class, truth, weight=class_weight, reduction="sum") / truth.numel()
+    x, y, z = torch.unravel_index(drawn.flatten(0, -2), labels.shape[-3:])
+    where = (torch.arange(len(truth), device=truth.device)[:, None], z, x, y)
+    picked = by_class.permute(0, 2, 3, 4, 1)[where]
+    return {"loss_cross_entropy": cross_entropy, "loss_lovasz": lovasz_softmax(picked.softmax(-1), truth[where])}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor
 
 from drivewm.geometry import VoxelGrid
 from drivewm.geometry.warp import warp_voxels
+from drivewm.layers.draws import rows_of_global_batch
 from drivewm.structures import OCC3D, SceneClip, TokenGrid, TokenSpec
 from drivewm.tokenizers.fsq import FiniteScalarQuantizer
 from drivewm.tokenizers.losses import voxel_losses
@@ -34,7 +37,7 @@ class OccupancyTokenizer(BaseModel):
         rare_class_weight: weight of things in the cross-entropy; surfaces and masses have 1.
         context_dropout: share of training frames whose decoder sees no earlier frame, so that tokens alone suffice.
         commitment_weight: of the commitment term (van den Oord et al., 2017, eq. 3).
-        lovasz_weight, lovasz_voxels: of the Lovasz term, and on how many voxels it is taken.
+        lovasz_weight, lovasz_voxels: of the Lovasz term, and on how many voxels of each frame it is taken.
         data_preprocessor: moves clips to the model's device.
     """
 
@@ -52,7 +55,7 @@ class OccupancyTokenizer(BaseModel):
         context_dropout: float = 0.4,
         commitment_weight: float = 0.25,
         lovasz_weight: float = 1.0,
-        lovasz_voxels: int = 16384,
+        lovasz_voxels: int = 2048,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor)
@@ -112,19 +115,29 @@ class OccupancyTokenizer(BaseModel):
         """Reconstruction and commitment losses of frames `(B, T, X, Y, Z)`, and the use of the codebook."""
         quantized = self.quantizer(self.encoder(frames.flatten(0, 1)), generator)
         logits = self.decode_latents(quantized.latents.unflatten(0, frames.shape[:2]), context)
-        losses = self.voxel_losses(logits.flatten(0, 1), frames.flatten(0, 1), generator)
+        losses = self.voxel_losses(logits, frames, self.draw_voxels(len(frames), generator, frames.shape[1]))
         losses["loss_commitment"] = self.commitment_weight * quantized.commitment
         for spec, indices in zip(self.specs, quantized.indices, strict=True):
             losses[f"perplexity_{spec.shape[0]}x{spec.shape[1]}"] = perplexity(indices, spec.vocab_size)
         return losses
 
-    def voxel_losses(
-        self, logits: Tensor, labels: Tensor, generator: torch.Generator | None = None
-    ) -> dict[str, Tensor]:
-        """Weighted losses of class logits `(B, C, X, Y, Z)` against labels `(B, X, Y, Z)` uint8."""
-        losses = voxel_losses(logits, labels, self.class_weight, self.lovasz_voxels, generator)
+    def voxel_losses(self, logits: Tensor, labels: Tensor, drawn: Tensor) -> dict[str, Tensor]:
+        """Weighted losses of class logits `(..., C, X, Y, Z)` against labels `(..., X, Y, Z)` uint8, means over frames.
+
+        `drawn` are rows of what `draw_voxels` gives.
+        """
+        losses = voxel_losses(logits, labels, self.class_weight, drawn)
         losses["loss_lovasz"] = self.lovasz_weight * losses["loss_lovasz"]
         return losses
+
+    def draw_voxels(self, clips: int, generator: torch.Generator | None = None, frames: int = 1) -> Tensor:
+        """Voxels `(clips, frames, P)` int64 for the Lovasz term; every process must draw as often as the others."""
+        voxels, device = math.prod(self.grid.shape), self.class_weight.device
+
+        def draw(batch: int) -> Tensor:
+            return torch.randint(voxels, (batch, frames, self.lovasz_voxels), generator=generator, device=device)
+
+        return rows_of_global_batch(draw, clips)
 
     def forward(self, clip: SceneClip, mode: str = "tensor"):
         """mmengine's entry: losses of one random frame of each clip, or the reconstruction of all frames.
@@ -146,20 +159,19 @@ class OccupancyTokenizer(BaseModel):
     def _training_frames(
         self, clip: SceneClip, generator: torch.Generator | None = None
     ) -> tuple[Tensor, DecoderContext]:
-        """A random frame of each clip, with a random earlier one as context where there is one and it is not dropped.
-
-        Half of the clips are mirrored left to right: driving on the other side of the road is as good a scene.
-        """
+        """A random frame of each clip; as context a random earlier one, where there is one and it is not dropped."""
         batch, device = len(clip), clip.occupancy.device
         rows = torch.arange(batch, device=device)
-        target = torch.randint(clip.num_frames, (batch,), generator=generator, device=device)
-        gap = torch.randint(1, clip.num_frames + 1, (batch,), generator=generator, device=device)
+
+        def uniform(number: int) -> Tensor:
+            return torch.rand(number, 3, generator=generator, device=device)
+
+        frame, before, drop = rows_of_global_batch(uniform, batch).unbind(1)
+        target = (frame * clip.num_frames).long()
+        gap = 1 + (before * clip.num_frames).long()
         source = (target - gap).clamp_min(0)
         T_target_source = torch.linalg.inv(clip.T_global_ego[rows, target]) @ clip.T_global_ego[rows, source]
         frames = clip.occupancy[rows, target][:, None]
         previous = self.warp_context(clip.occupancy[rows, source][:, None], T_target_source[:, None]).previous
-        dropped = torch.rand(batch, generator=generator, device=device) < self.context_dropout
-        previous[dropped | (gap > target)] = NOT_COVERED
-        mirrored = torch.rand(batch, generator=generator, device=device) < 0.5
-        frames[mirrored], previous[mirrored] = frames[mirrored].flip(3), previous[mirrored].flip(3)
+        previous[(drop < self.context_dropout) | (gap > target)] = NOT_COVERED
         return frames, DecoderContext(previous)

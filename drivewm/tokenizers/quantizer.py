@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from mmengine.dist import get_dist_info
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
@@ -31,8 +32,9 @@ class Quantized:
 class VectorQuantizer(nn.Module):
     """Nearest-code lookup whose codebook follows the encoder's outputs.
 
-    Distances and averages are computed in float32 whatever the autocast type. With several processes the statistics
-    are summed over all of them, so that every copy of the codebook stays equal.
+    Distances and averages are computed in float32 whatever the autocast type. With several processes statistics are
+    summed over all of them, and vectors are drawn from those of all: every copy of the codebook is the one that a
+    single process would have with the whole batch, given generators in equal states.
 
     Args:
         vocab_size: number of codes.
@@ -70,14 +72,17 @@ class VectorQuantizer(nn.Module):
         return F.embedding(indices, self.codebook)
 
     def forward(self, vectors: Tensor, generator: torch.Generator | None = None) -> Quantized:
-        """Quantize `(..., D)`; in training mode the codebook is updated, drawing restarts from `generator`."""
+        """Quantize `(B, ..., D)`; in training mode the codebook is updated, drawing restarts from `generator`.
+
+        The first axis must be that of clips, equally many in all processes.
+        """
         vectors = vectors.float()
         if self.training and not self.started:
-            self._start(vectors.detach().flatten(0, -2), generator)
+            self._start(vectors.detach(), generator)
         indices = self.nearest(vectors)
         codes = self.lookup(indices)
         if self.training:
-            self._update(vectors.detach().flatten(0, -2), indices.flatten(), generator)
+            self._update(vectors.detach(), indices, generator)
         commitment = F.mse_loss(vectors, codes)
         return Quantized(vectors + (codes - vectors).detach(), indices, commitment)
 
@@ -107,8 +112,8 @@ class VectorQuantizer(nn.Module):
 
     def _statistics(self, vectors: Tensor, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Number `(V,)` and sum `(V, D)` of the vectors of each code, over all processes."""
-        count = torch.bincount(indices, minlength=self.vocab_size).float()
-        total = torch.zeros_like(self.codebook).index_add_(0, indices, vectors)
+        count = torch.bincount(indices.flatten(), minlength=self.vocab_size).float()
+        total = torch.zeros_like(self.codebook).index_add_(0, indices.flatten(), vectors.flatten(0, -2))
         if distributed.is_initialized():
             distributed.all_reduce(count)
             distributed.all_reduce(total)
@@ -116,11 +121,18 @@ class VectorQuantizer(nn.Module):
 
     @staticmethod
     def _random_vectors(vectors: Tensor, number: int, generator: torch.Generator | None) -> Tensor:
-        """`number` vectors drawn with replacement; with several processes all get those of the first."""
-        pick = torch.randint(len(vectors), (number,), generator=generator, device=vectors.device)
-        drawn = vectors[pick]
+        """`number` vectors drawn with replacement from those of all processes.
+
+        All draw the same rows of the whole batch, whose clip i process i % n has; each contributes those that it has.
+        """
+        rank, processes = get_dist_info()
+        vectors = vectors.reshape(len(vectors), -1, vectors.shape[-1])
+        clips, cells = vectors.shape[:2]
+        pick = torch.randint(processes * clips * cells, (number,), generator=generator, device=vectors.device)
+        clip, cell = pick // cells, pick % cells
+        drawn = vectors[clip // processes, cell] * (clip % processes == rank)[:, None]
         if distributed.is_initialized():
-            distributed.broadcast(drawn, src=0)
+            distributed.all_reduce(drawn)
         return drawn
 
 

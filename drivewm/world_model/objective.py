@@ -159,11 +159,12 @@ def _decode_losses(
         logits, seen: of the first target of each clip, `(B, N, V)` and `(B, X, Y, Z)`.
     """
     chosen = tasks.forecast.nonzero()[:, 0]
+    drawn = model.tokenizer.draw_voxels(len(clip), generator)[:, 0]
     if len(chosen) == 0:
         return {"loss_decode": logits.sum() * 0, "loss_temperature": model.log_temperature * 0}
     voxels = model.decode_soft(logits[chosen][:, None], seen[chosen][:, None])[:, 0]
     truth = clip.occupancy[chosen, tasks.target[chosen, 0]]
-    decode = sum(model.tokenizer.voxel_losses(voxels, truth, generator).values())
+    decode = sum(model.tokenizer.voxel_losses(voxels, truth, drawn[chosen]).values())
     # The temperature is fitted to what is predicted; it must not change it.
     scaled = (voxels.detach().float() - model.log_class_weight[:, None, None, None]) / model.log_temperature.exp()
     temperature = F.cross_entropy(scaled, truth.long())

@@ -1,0 +1,135 @@
+"""Mirrored and turned clips: other scenes, as good as those recorded."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from drivewm.geometry import VoxelGrid
+from drivewm.geometry.warp import warp_voxels
+from drivewm.structures import OCC3D, BoxTracks, Command, SceneClip, TokenGrid
+
+_SWAPPED = {Command.LEFT: Command.RIGHT, Command.RIGHT: Command.LEFT}
+
+
+def mirror(clip: SceneClip, rows: Tensor) -> SceneClip:
+    """Some clips with left and right exchanged (y -> -y in every ego frame): people drive on the other side there.
+
+    The global frame is mirrored as well, so poses stay rigid motions, but no longer lie on the map. Tokens become those
+    of the mirrored frames, and None if these are not at hand.
+
+    Args:
+        clip: B clips without cameras.
+        rows: `(B,)` bool, which of them.
+
+    Raises:
+        ValueError: the clip has cameras, whose pictures would have to be mirrored too, or its grid does not reach as
+            far to the right as to the left.
+    """
+    if clip.images is not None or clip.K is not None or clip.T_ego_cam is not None:
+        raise ValueError(f"a clip with cameras cannot be mirrored (scene {clip.scene[0]})")
+    if clip.grid is not None and not is_mirrorable(clip.grid):
+        raise ValueError(f"only a grid with equal reach to both sides can be mirrored, got y in {clip.grid.range_m}")
+
+    def chosen(changed: Tensor, before: Tensor) -> Tensor:
+        return torch.where(rows.view(-1, *[1] * (before.ndim - 1)), changed, before)
+
+    def apply(function, *names: str) -> dict[str, Tensor]:
+        present = {name: value for name in names if (value := getattr(clip, name)) is not None}
+        return {name: chosen(function(value), value) for name, value in present.items()}
+
+    changed: dict = apply(_mirror_pose, "T_global_ego", "T_ego_lidar")
+    changed |= apply(_negate_y, "points", "ray_directions")
+    changed |= apply(lambda voxels: voxels.flip(3), "occupancy", "visible")
+    changed |= apply(_swap_sides, "command")
+    changed |= {"tokens": None, "mirrored_tokens": None}
+    if clip.tokens is not None and clip.mirrored_tokens is not None:
+        pairs = list(zip(clip.tokens, clip.mirrored_tokens, strict=True))
+        changed["tokens"] = tuple(TokenGrid(chosen(m.indices, t.indices), t.spec) for t, m in pairs)
+        changed["mirrored_tokens"] = tuple(TokenGrid(chosen(t.indices, m.indices), t.spec) for t, m in pairs)
+    if clip.boxes is not None:
+        b = clip.boxes
+        mirrored = replace(b, center=_negate_y(b.center), yaw=-b.yaw, velocity=_negate_y(b.velocity))
+        changed["boxes"] = BoxTracks(*map(chosen, vars(mirrored).values(), vars(b).values()))
+    if clip.route is not None:
+        changed["route"] = replace(clip.route, points=chosen(_negate_y(clip.route.points), clip.route.points))
+    return replace(clip, **changed)
+
+
+def turn(clip: SceneClip, yaw: Tensor) -> SceneClip:
+    """Clips whose contents stand turned about the ego's vertical axis, in all frames of a clip alike.
+
+    Relative poses turn with them: the ego drives, as it were, askew to its x axis. That is another example to one who
+    forecasts occupancy, but not to a planner, who takes its motion to be along x. Multiples of 90 degrees are exact on
+    square grids; otherwise voxels are those nearest, and what comes from outside is free and not visible. Tokens are
+    dropped: they are of the frames as they were.
+
+    Args:
+        clip: B clips.
+        yaw: `(B,)` [rad] to the left.
+    """
+    T_new_old = _yaw_matrix(yaw.double())
+
+    def rotate(vectors: Tensor) -> Tensor:
+        """Vectors `(B, ..., D)`, of which x and y turn."""
+        R = T_new_old[:, :2, :2].to(vectors.dtype)
+        planar = torch.einsum("bij,b...j->b...i", R, vectors[..., :2])
+        return torch.cat([planar, vectors[..., 2:]], dim=-1)
+
+    def lead(T_old_sensor: Tensor) -> Tensor:
+        return T_new_old.to(T_old_sensor.dtype).view(-1, *[1] * (T_old_sensor.ndim - 3), 4, 4) @ T_old_sensor
+
+    changed: dict = {"tokens": None, "mirrored_tokens": None}
+    changed["T_global_ego"] = clip.T_global_ego @ torch.linalg.inv(T_new_old)[:, None]
+    for name, function in {"points": rotate, "T_ego_lidar": lead, "T_ego_cam": lead}.items():
+        if (value := getattr(clip, name)) is not None:
+            changed[name] = function(value)
+    for name, outside in {"occupancy": OCC3D.free, "visible": False}.items():
+        if (value := getattr(clip, name)) is not None:  # one frame of all clips at a time: resampling takes memory
+            frames = [warp_voxels(frame, T_new_old, clip.grid, outside) for frame in value.unbind(1)]
+            changed[name] = torch.stack(frames, dim=1)
+    if clip.boxes is not None:
+        b = clip.boxes
+        changed["boxes"] = replace(
+            b,
+            center=rotate(b.center),
+            yaw=b.yaw + yaw.to(b.yaw.dtype)[:, None, None],
+            velocity=rotate(b.velocity),
+        )
+    if clip.route is not None:
+        changed["route"] = replace(clip.route, points=rotate(clip.route.points))
+    return replace(clip, **changed)
+
+
+def is_mirrorable(grid: VoxelGrid) -> bool:
+    """Does the grid reach as far to the right as to the left?"""
+    return grid.range_m[1] == -grid.range_m[4]
+
+
+def _negate_y(vectors: Tensor) -> Tensor:
+    """Vectors `(..., D)` with the other sign of y."""
+    return torch.cat([vectors[..., :1], -vectors[..., 1:2], vectors[..., 2:]], dim=-1)
+
+
+def _mirror_pose(T: Tensor) -> Tensor:
+    """Poses `(..., 4, 4)` between mirrored frames: M T M with M = diag(1, -1, 1, 1)."""
+    sign = T.new_tensor([1.0, -1.0, 1.0, 1.0])
+    return sign[:, None] * T * sign
+
+
+def _swap_sides(command: Tensor) -> Tensor:
+    swapped = command.clone()
+    for side, other in _SWAPPED.items():
+        swapped[command == side] = other
+    return swapped
+
+
+def _yaw_matrix(yaw: Tensor) -> Tensor:
+    """`T (B, 4, 4)` that turns by yaw `(B,)` about z."""
+    T = torch.eye(4, dtype=yaw.dtype, device=yaw.device).repeat(len(yaw), 1, 1)
+    T[:, 0, 0] = T[:, 1, 1] = yaw.cos()
+    T[:, 1, 0] = yaw.sin()
+    T[:, 0, 1] = -yaw.sin()
+    return T

@@ -1,0 +1,27 @@
+"""Two steps of the tokenizer, by as many processes as there are: `two_steps.py INDEX WORK_DIR LAUNCHER`."""
+
+import os
+import sys
+from pathlib import Path
+
+from drivewm.data import Index
+from drivewm.engine import build_runner
+from tests.engine.test_runs import TOKENIZER, small_config
+
+GLOBAL_BATCH = 4
+
+
+def train(folder: Path, work_dir: Path, launcher: str) -> None:
+    """Float32 and SGD: Adam makes steps of full length out of rounding errors."""
+    index = Index.open(folder)
+    config = small_config(TOKENIZER, index, 2, index.grid)
+    config.train_dataloader.batch_size = GLOBAL_BATCH // int(os.environ.get("WORLD_SIZE", 1))
+    config.optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.5), clip_grad=dict(max_norm=1.0))
+    config.param_scheduler = []
+    config.default_hooks.checkpoint.interval = 1
+    config.model.lovasz_voxels = 200
+    build_runner(config, work_dir, launcher=launcher).train()
+
+
+if __name__ == "__main__":
+    train(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])

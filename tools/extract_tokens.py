@@ -1,0 +1,57 @@
+"""Compute the tokens of all keyframes of a data set once, for training on them without the tokenizer's encoder."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from drivewm.data import DataError, Index
+from drivewm.data.token_cache import write_token_cache
+from drivewm.engine import load_config, load_model, weights_digest
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="of a tokenizer or of a world model, e.g. configs/tokenizers/occupancy_town.py")
+    parser.add_argument("checkpoint", help="a .pth file, or the last_checkpoint file of a work dir")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the cache")
+    parser.add_argument("--index", help="of the data set (default: that of the config's training set)")
+    parser.add_argument("--batch-size", type=int, default=16, help="keyframes encoded together (default: 16)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--overwrite", action="store_true", help="replace a cache that is there")
+    args = parser.parse_args()
+    try:
+        extract(args)
+    except (DataError, ValueError, FileNotFoundError) as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+def extract(args: argparse.Namespace) -> None:
+    dataset = load_config(args.config).train_dataloader.dataset
+    index = Index.open(args.index or dataset.index, None if args.index else dataset.get("data_root"))
+    model = load_model(args.config, args.checkpoint).to(args.device)
+    tokenizer = getattr(model, "tokenizer", model)
+    if index.grid != tokenizer.grid:
+        raise ValueError(
+            f"{index.folder} has the grid {index.grid}, but the tokenizer of {args.config} {tokenizer.grid}"
+        )
+
+    @torch.no_grad()
+    def encode(labels: np.ndarray) -> list[np.ndarray]:
+        grids = tokenizer.encode(torch.from_numpy(labels).to(args.device)[:, None])
+        return [grid.indices[:, 0].cpu().numpy() for grid in grids]
+
+    digest = weights_digest(tokenizer.state_dict())
+    options = dict(
+        overwrite=args.overwrite, at_once=args.batch_size, progress=lambda shards: tqdm(shards, unit="shard")
+    )
+    write_token_cache(args.out, index, tokenizer.specs, digest, encode, **options)
+    print(f"{args.out}: tokens of {index.num_frames} keyframes")
+
+
+if __name__ == "__main__":
+    main()

@@ -9,11 +9,44 @@ from torch import Tensor
 from drivewm.geometry import se3
 from drivewm.geometry.boxes import points_in_boxes
 from drivewm.geometry.warp import warp_voxels
-from drivewm.structures import OCC3D, History
+from drivewm.structures import OCC3D, History, SceneClip
+
+BASELINES = ("copy_last", "ego_warped_copy")
+"""Predictors that stand in every table, see `beside_baselines`."""
 
 _NOT_COVERED = OCC3D.num_classes
 _MOVES_MPS = 0.3
 _MARGIN_M = 0.2
+
+
+def beside_baselines(clip: SceneClip, forecasts: dict[str, Tensor], T_t0_ego: Tensor) -> list[dict]:
+    """Forecasts beside the copies under the same ego motion, one dict a clip as `OccupancyForecastMetric` takes it.
+
+    Args:
+        clip: history and truth, with occupancy.
+        forecasts: predictor -> `(B, F, X, Y, Z)` uint8 of the first F future frames, each in its own ego frame.
+        T_t0_ego: `(B, F, 4, 4)` float32, the ego motion that they were made under.
+    """
+    history, seen = clip.history(), warp_history(clip.history(), T_t0_ego)
+    forecasts = forecasts | {
+        "copy_last": copy_last(history, T_t0_ego),
+        "ego_warped_copy": ego_warped_copy(history, T_t0_ego, seen),
+    }
+    unseen, times_s = newly_seen(seen), clip.future_times_s()
+    future = slice(clip.num_history, clip.num_history + T_t0_ego.shape[1])
+    return [
+        {
+            "forecasts": {name: frames[b] for name, frames in forecasts.items()},
+            "truth": clip.occupancy[b, future],
+            "visible": None if clip.visible is None else clip.visible[b, future],
+            "newly_seen": unseen[b],
+            "times_s": times_s[b, : T_t0_ego.shape[1]],
+            "T_t0_ego": T_t0_ego[b],
+            "scene": clip.scene[b],
+            "sample_token": clip.sample_token[b],
+        }
+        for b in range(len(clip))
+    ]
 
 
 def copy_last(history: History, T_t0_ego: Tensor) -> Tensor:

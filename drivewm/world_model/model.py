@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from drivewm.structures import OCC3D, History, OccupancyForecast, SceneClip, TokenGrid
 from drivewm.tokenizers import OccupancyTokenizer
-from drivewm.world_model.baselines import copy_last, ego_warped_copy, newly_seen, warp_history
+from drivewm.world_model.baselines import beside_baselines, newly_seen, warp_history
 from drivewm.world_model.denoiser import Denoiser, Motion
 from drivewm.world_model.memory import Memory
 from drivewm.world_model.objective import world_model_losses
@@ -230,29 +230,10 @@ class WorldModel(BaseModel):
         forecast = self.forecast(history, T_t0_ego, times_s)
         labels = forecast.labels
         seconds = (_now(T_t0_ego.device) - start) / len(clip)
-        seen, probabilities = warp_history(history, T_t0_ego), forecast.probabilities()
-        forecasts = {
-            "model": labels,
-            "copy_last": copy_last(history, T_t0_ego),
-            "ego_warped_copy": ego_warped_copy(history, T_t0_ego, seen),
-        }
-        unseen = newly_seen(seen)
-        future = slice(clip.num_history, clip.num_history + T_t0_ego.shape[1])
-        return [
-            {
-                "forecasts": {name: frames[b] for name, frames in forecasts.items()},
-                "probabilities": {"model": probabilities[b]},
-                "truth": clip.occupancy[b, future],
-                "visible": None if clip.visible is None else clip.visible[b, future],
-                "newly_seen": unseen[b],
-                "times_s": times_s[b],
-                "scene": clip.scene[b],
-                "sample_token": clip.sample_token[b],
-                "ego_pose": self.ego_pose,
-                "seconds": seconds,
-            }
-            for b in range(len(clip))
-        ]
+        samples, probabilities = beside_baselines(clip, {"model": labels}, T_t0_ego), forecast.probabilities()
+        for own, of_classes in zip(samples, probabilities, strict=True):
+            own.update(probabilities={"model": of_classes}, ego_pose=self.ego_pose, seconds=seconds)
+        return samples
 
     def ego_motion(self, clip: SceneClip) -> Tensor:
         """The motion `(B, F, 4, 4)` that predictions are made under: `ego_pose` says whose."""

@@ -12,9 +12,11 @@ def moved_voxels(truth: np.ndarray, still: np.ndarray, labels: LabelSet = OCC3D)
     """Voxels where a thing of a movable class has come or gone.
 
     Come: the true class is movable and none of the 3 x 3 x 3 voxels around has it in `still`. Gone: the class in
-    `still` is movable and none of the 3 x 3 x 3 voxels around has it in truth. One voxel of tolerance keeps out what the
-    warp rounds at the edges of things that stand. No forecast but the copy has a say in the mask, and the copy's own IoU
-    of movable classes in it is 0.
+    `still` is movable and none of the 3 x 3 x 3 voxels around has it in truth. One voxel of tolerance keeps out what
+    the warp rounds at the edges of things that stand.
+
+    The copy's own IoU of movable classes in these voxels is 0. Read it beside the score over all voxels: what a
+    forecast makes move elsewhere is not counted here.
 
     Args:
         truth: `(F, X, Y, Z)` uint8.

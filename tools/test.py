@@ -15,15 +15,7 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from drivewm.data.predictions import PredictionSet
-from drivewm.engine import (
-    ClipPreprocessor,
-    DumpPredictionsHook,
-    RecordedPredictions,
-    build_runner,
-    load_checkpoint,
-    load_config,
-)
+from drivewm.engine import DumpPredictionsHook, build_runner, load_checkpoint, load_config
 from drivewm.evaluation.metrics import OccupancyForecastMetric
 from drivewm.evaluation.tables import figure_table
 from drivewm.host import write_json
@@ -75,16 +67,15 @@ def evaluate(args: argparse.Namespace) -> None:
 
 def read_from_files(config: Config, folder: Path) -> None:
     """Let the config's data be scored on the windows of these predictions, by its occupancy metric alone."""
-    found = PredictionSet.open(folder)
-    config.model = ConfigDict(type=RecordedPredictions, folder=str(folder))
-    config.model.data_preprocessor = ConfigDict(type=ClipPreprocessor)
-    config.test_dataloader.dataset.update(
-        num_history=found.num_history,
-        num_future=found.num_future,
-        sample_tokens=list(found.sample_tokens),
-        stride=1,
-        load_boxes=False,
+    # Types by name: mmengine writes the config down, and could not write classes that no config file imported.
+    config.model = ConfigDict(
+        type="drivewm.engine.RecordedPredictions",
+        folder=str(folder),
+        data_preprocessor=dict(type="drivewm.engine.ClipPreprocessor"),
     )
+    data = config.test_dataloader.dataset
+    where = {name: data[name] for name in ("index", "split", "data_root") if name in data}
+    config.test_dataloader.dataset = ConfigDict(type="drivewm.engine.PredictedClips", predictions=str(folder), **where)
     evaluators = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
     config.test_evaluator = [e for e in evaluators if e["type"] is OccupancyForecastMetric]
     if not config.test_evaluator:

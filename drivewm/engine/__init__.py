@@ -6,13 +6,14 @@ from drivewm.engine.config import build_runner, load_config
 from drivewm.engine.hooks import GridCheckHook, ProgressHook, SaveCheckpointHook, bare_model
 from drivewm.engine.loops import ResumableSampler, ResumableTrainLoop
 from drivewm.engine.preprocessor import ClipPreprocessor
-from drivewm.engine.recorded import DumpPredictionsHook, RecordedPredictions
+from drivewm.engine.recorded import DumpPredictionsHook, PredictedClips, RecordedPredictions
 
 __all__ = [
     "Bfloat16OptimWrapper",
     "ClipPreprocessor",
     "DumpPredictionsHook",
     "GridCheckHook",
+    "PredictedClips",
     "ProgressHook",
     "RecordedPredictions",
     "ResumableSampler",

@@ -13,13 +13,39 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import Tensor
 
-from drivewm.data.errors import DataError, DatasetExistsError
+from drivewm.data import DataError, DatasetExistsError, NuScenesClips
 from drivewm.data.predictions import DESCRIPTION, GIVEN, PredictionSet, write_prediction
-from drivewm.evaluation.forecast.record import to_numpy
+from drivewm.evaluation.forecast.record import BASELINES, to_numpy
 from drivewm.structures import SceneClip
-from drivewm.world_model.baselines import BASELINES, beside_baselines
+from drivewm.world_model.baselines import beside_baselines
 
 _TIME_TOLERANCE_S = 0.2
+
+
+class PredictedClips(NuScenesClips):
+    """The windows that a folder of predictions (`PredictionSet`) is of.
+
+    Args:
+        predictions: the folder.
+        index, split, data_root: as of `NuScenesClips`.
+
+    Raises:
+        DataError: as `PredictionSet.open` and `NuScenesClips` do.
+    """
+
+    def __init__(
+        self, predictions: str | Path, index: str | Path, split: str, data_root: str | Path | None = None
+    ) -> None:
+        found = PredictionSet.open(predictions)
+        super().__init__(
+            index,
+            split,
+            found.num_history,
+            found.num_future,
+            load_boxes=False,
+            data_root=data_root,
+            sample_tokens=found.sample_tokens,
+        )
 
 
 class RecordedPredictions(BaseModel):

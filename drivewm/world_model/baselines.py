@@ -6,13 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from drivewm.evaluation.forecast.record import BASELINES
 from drivewm.geometry import se3
 from drivewm.geometry.boxes import points_in_boxes
 from drivewm.geometry.warp import warp_voxels
 from drivewm.structures import OCC3D, History, SceneClip
-
-BASELINES = ("copy_last", "ego_warped_copy")
-"""Predictors that stand in every table, see `beside_baselines`."""
 
 _NOT_COVERED = OCC3D.num_classes
 _MOVES_MPS = 0.3
@@ -28,10 +26,8 @@ def beside_baselines(clip: SceneClip, forecasts: dict[str, Tensor], T_t0_ego: Te
         T_t0_ego: `(B, F, 4, 4)` float32, the ego motion that they were made under.
     """
     history, seen = clip.history(), warp_history(clip.history(), T_t0_ego)
-    forecasts = forecasts | {
-        "copy_last": copy_last(history, T_t0_ego),
-        "ego_warped_copy": ego_warped_copy(history, T_t0_ego, seen),
-    }
+    copies = (copy_last(history, T_t0_ego), ego_warped_copy(history, T_t0_ego, seen))
+    forecasts = forecasts | dict(zip(BASELINES, copies, strict=True))
     unseen, times_s = newly_seen(seen), clip.future_times_s()
     future = slice(clip.num_history, clip.num_history + T_t0_ego.shape[1])
     return [

@@ -17,8 +17,10 @@ from drivewm.structures import OCC3D, LabelSet
 
 STEP_S = 0.5
 """Forecasts are scored on this time step [s], the keyframes' (2 Hz)."""
+BASELINES = ("copy_last", "ego_warped_copy")
+"""Forecasts that need no learning, under these names in every table."""
 REFERENCE = "ego_warped_copy"
-"""The forecast that others are compared with, and that tells what moved."""
+"""The baseline that models are compared with, and that tells what moved."""
 SURELY_FREE = 0.99
 """Voxels that a forecast calls free with this probability or more are not in the subset `maybe_occupied`."""
 

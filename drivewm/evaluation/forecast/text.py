@@ -11,6 +11,8 @@ from drivewm.evaluation.tables import markdown_table
 
 TITLES = {"miou": "mIoU", "iou": "IoU", "dynamic_miou": "dynamic mIoU", "static_miou": "static mIoU"}
 
+PARTS = ("dynamic_miou", "static_miou", "visible_miou", "newly_seen_miou", "moving_dynamic_miou")
+
 
 def forecast_text(report: dict, horizons_s: Sequence[float] = HORIZONS_S) -> str:
     """The tables of a report (`forecast_report`): published columns by window set, then what the papers leave out.
@@ -35,7 +37,7 @@ def forecast_text(report: dict, horizons_s: Sequence[float] = HORIZONS_S) -> str
         (f"Lead over the {REFERENCE.replace('_', ' ')} [%], 95 % over scenes", _lead(report, [*steps, "avg"]), ""),
         (
             "mIoU of parts [%], all evaluated windows",
-            _scores(report, _parts(report), [*steps, "avg"]),
+            _parts(report, [*steps, "avg"]),
             "by class: dynamic, static; by voxel: visible (LiDAR saw it), newly seen (no observed frame covers it), "
             "moving (a movable thing came or went)",
         ),
@@ -74,10 +76,14 @@ def _scores(report: dict, scores: Sequence[str], columns: Sequence[str], publish
     return markdown_table(headers, rows)
 
 
-def _parts(report: dict) -> list[str]:
-    known = report["rows"][0]["scores"]
-    wanted = ("dynamic_miou", "static_miou", "visible_miou", "newly_seen_miou", "moving_dynamic_miou")
-    return [score for score in wanted if score in known]
+def _parts(report: dict, columns: Sequence[str]) -> str:
+    rows = [
+        [_title(score), row["predictor"], row["ego_pose"], *(row["scores"][score][c] for c in columns)]
+        for score in PARTS
+        for row in _rows(report, published=False)
+        if score in row["scores"]
+    ]
+    return markdown_table(["part", "predictor", "ego pose", *columns], rows)
 
 
 def _lead(report: dict, columns: Sequence[str]) -> str:

@@ -37,7 +37,9 @@ def test_a_car_that_drove_on_leaves_where_it_was_and_where_it_is():
     truth, still = _road_with_car(11), _road_with_car(5)
     moved = moved_voxels(truth, still)
     assert moved.sum() == 2 * 4 * 3 * 2 and moved[truth == CAR].all() and moved[still == CAR].all()
-    counts = {name: confusion_counts(f, truth, OCC3D.num_classes, moved) for name, f in (("copy", still), ("it", truth))}
+    counts = {
+        name: confusion_counts(f, truth, OCC3D.num_classes, moved) for name, f in (("copy", still), ("it", truth))
+    }
     assert miou(counts["copy"], OCC3D.movable) == 0 and miou(counts["it"], OCC3D.movable) == 1
 
 

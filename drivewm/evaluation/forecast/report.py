@@ -64,7 +64,7 @@ def forecast_report(
             conventions, `miou_occworld` and `miou_i2world`; the four over subsets of the voxels, `visible_miou` and so
             on with `visible`, `newly_seen` and `moving`. STEP: "0.5s" ... and `AVERAGES`;
           - `class_iou`: class -> STEP -> value;
-          - `intervals`: `MAIN_SCORES` -> STEP -> value, low and high, 95 % over scenes;
+          - `intervals`: `MAIN_SCORES` -> STEP -> value, low and high, 95 % over scenes (NaN for one scene);
           - `lead_over_ego_warped_copy`: the same of the paired difference, for what is no baseline;
           - `calibration`: subset -> nll, brier, ece -> "0.5s" ... and `all_steps`, where there were probabilities;
         - `latency`: mean and median seconds per window, where known.
@@ -146,6 +146,8 @@ def _rows(records: list[ForecastRecord], labels: LabelSet, rng: np.random.Genera
         {name: _averaged(v, steps) for name, v in scores_of_sums(sums, labels).items() if name in MAIN_SCORES}
         for sums in (total["all"], redrawn_sums(per_scene, rng, resamples))
     )
+    if len(per_scene) == 1:  # one scene says nothing of how scenes differ
+        draws = {name: np.full_like(v, np.nan) for name, v in draws.items()}
     rows = []
     for p, predictor in enumerate(names):
         row: dict[str, Any] = {

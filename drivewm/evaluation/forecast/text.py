@@ -98,7 +98,9 @@ def _lead(report: dict, columns: Sequence[str]) -> str:
 
 
 def _interval(v: dict[str, float]) -> str:
-    return f"{v['value']:+.2f} [{v['low']:+.2f}, {v['high']:+.2f}]" if v["value"] == v["value"] else "-"
+    if v["value"] != v["value"]:
+        return "-"
+    return f"{v['value']:+.2f}" + (f" [{v['low']:+.2f}, {v['high']:+.2f}]" if v["low"] == v["low"] else "")
 
 
 def _calibration(report: dict) -> str:

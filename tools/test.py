@@ -15,7 +15,7 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
-from drivewm.engine import DumpPredictionsHook, build_runner, load_checkpoint, load_config
+from drivewm.engine import DumpPredictionsHook, bare_model, build_runner, load_checkpoint, load_config
 from drivewm.evaluation.metrics import OccupancyForecastMetric
 from drivewm.evaluation.tables import figure_table
 from drivewm.host import write_json
@@ -55,7 +55,7 @@ def evaluate(args: argparse.Namespace) -> None:
     work_dir = args.work_dir or Path("work_dirs") / Path(args.config).stem
     runner = build_runner(config, work_dir, launcher=args.launcher)
     if args.checkpoint:
-        load_checkpoint(runner.model, args.checkpoint)
+        load_checkpoint(bare_model(runner), args.checkpoint)
     if args.dump:
         runner.register_hook(DumpPredictionsHook(args.dump, args.dump_probabilities))
     metrics = run_test(runner)

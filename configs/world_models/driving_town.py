@@ -51,6 +51,6 @@ param_scheduler = [
 train_cfg = dict(type=ResumableTrainLoop, max_iters=max_iters)
 test_cfg = dict(type=TestLoop)
 test_evaluator = [
-    dict(type=OccupancyForecastMetric, per_class=True),
+    dict(type=OccupancyForecastMetric),
     dict(type=OpenLoopPlanningMetric, vehicle=PACIFICA),
 ]

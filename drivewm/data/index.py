@@ -21,6 +21,8 @@ from drivewm.host import write_json
 
 SCHEMA_VERSION = 2
 
+_STATEMENTS = ("splits.json", "dataset.json", "gts/labels.json")
+
 COLUMNS: dict[str, tuple[str, tuple[int, ...], str]] = {
     "scene_name": ("S", (), "name of each scene"),
     "scene_location": ("S", (), "location of each scene"),
@@ -169,7 +171,7 @@ def _load(folder: Path, name: str, shapes: dict[str, list]) -> np.ndarray:
 def fingerprint(root: str | Path, version: str) -> dict[str, str]:
     """What an index depends on: sizes of the tables, and digests of the small ones (a few ms in all)."""
     root, found = Path(root), {}
-    files = [*sorted((root / version).glob("*.json")), root / "splits.json", root / "dataset.json"]
+    files = [*sorted((root / version).glob("*.json")), *(root / name for name in _STATEMENTS)]
     for path in files:
         if path.is_file():
             size = path.stat().st_size

@@ -9,9 +9,9 @@ import numpy as np
 
 from drivewm.data.basemap import write_mask
 from drivewm.data.errors import DataError
+from drivewm.data.labels.causal import causal_labels
 from drivewm.data.nuscenes_recording import read_nuscenes
 from drivewm.data.nuscenes_writer import NuScenesWriter
-from drivewm.data.occupancy_labels import causal_labels
 from drivewm.data.pandaset_recording import read_pandaset
 from drivewm.data.recording import Recording
 from drivewm.data.records import LIDAR, FrameRecord, SceneRecord, SensorData, SensorRecord, pose_fields

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from drivewm.data import DataError, build_index
 from drivewm.data.labels.comparison import SUBSETS, compare_labels
-from drivewm.data.labels.maker import LabelOptions, make_labels
+from drivewm.data.labels.maker import LabelOptions, is_made_with, make_labels
 from drivewm.data.nuscenes_index import grid_of
 from drivewm.evaluation.tables import markdown_table
 from drivewm.geometry import OCC3D_GRID, VoxelGrid
@@ -40,9 +40,9 @@ def main() -> None:
     parser.add_argument(
         "--rays-step",
         type=int,
-        default=1,
+        default=5,
         metavar="N",
-        help="mask_lidar from every N-th sweep's rays; 0: the keyframe's",
+        help="mask_lidar: from the rays of every N-th sweep and the keyframe's (default 5); 0: the keyframe's alone",
     )
     parser.add_argument(
         "--grid-size", type=int, nargs=3, metavar=("X", "Y", "Z"), help="default: the data set's grid, or Occ3D's"
@@ -60,8 +60,9 @@ def main() -> None:
         if args.grid_size is not None:
             grid = VoxelGrid.centered(tuple(args.grid_size), args.voxel, args.z_min)
         out = args.root / "gts" if args.out is None else args.out
-        if args.compare is None or not out.exists() or args.overwrite:
-            make(args, out, LabelOptions(grid, args.causal, args.keyframes_only, args.rays_step))
+        options = LabelOptions(grid, args.causal, args.keyframes_only, args.rays_step)
+        if args.compare is None or args.overwrite or not is_made_with(out, options):
+            make(args, out, options)
         if args.out is None:
             build_index(args.root, args.version, overwrite=True)
         if args.compare is not None:
@@ -85,17 +86,14 @@ def make(args: argparse.Namespace, out: Path, options: LabelOptions) -> None:
 
 def compare(made: Path, truth: Path, grid: VoxelGrid, file: Path) -> None:
     found = compare_labels(made, truth, grid)
-    rows = [
-        [
-            name,
-            *(None if v is None else 100 * v for v in (found[name][k] for k in ("iou", "miou", "precision", "recall"))),
-        ]
-        for name in SUBSETS
-    ]
-    print(markdown_table(["voxels", "IoU", "mIoU", "precision", "recall"], rows))
-    print(
-        f"{found['keyframes']} keyframes, in percent; {100 * found['claimed_share_of_visible']:.2f} of visible is claimed"
-    )
+    columns = {"IoU": "iou", "mIoU": "miou", "precision": "precision", "recall": "recall"}
+    rows = []
+    for name in SUBSETS:
+        scores = [found[name][key] for key in columns.values()]
+        rows.append([name, *(None if score is None else 100 * score for score in scores)])
+    print(markdown_table(["voxels", *columns], rows))
+    claimed = 100 * found["claimed_share_of_visible"]
+    print(f"{found['keyframes']} keyframes, in percent; {claimed:.2f} of what is visible is claimed")
     write_json(file, found, indent=1)
 
 

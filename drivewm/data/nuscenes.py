@@ -18,6 +18,10 @@ MAX_STEP_RATIO = 1.5
 """Keyframes further apart than this many usual steps are a gap, which no clip spans."""
 
 
+VISIBLE_TO = ("lidar", "camera")
+"""Whose view labels.npz has masks of."""
+
+
 class NuScenesClips(Dataset):
     """Windows of `num_history + num_future` keyframes, none of which spans two scenes or a gap in time.
 
@@ -29,6 +33,8 @@ class NuScenesClips(Dataset):
         stride: take every stride-th window of a scene, from its first.
         load_occupancy, load_visible, load_boxes, load_points: which parts to load; the others are None in the clip.
             None for occupancy and visible: if the data set has them.
+        visible_to: lidar or camera, whose mask `visible` holds. That of cameras is not cached in the index and costs
+            unpacking the labels.
         data_root: where the data set is, if it moved apart from its index.
 
     Scenes that are too short for a window yield none.
@@ -49,11 +55,15 @@ class NuScenesClips(Dataset):
         load_boxes: bool = True,
         load_points: bool = False,
         data_root: str | Path | None = None,
+        visible_to: str = "lidar",
     ) -> None:
         if num_history < 1 or num_future < 0 or stride < 1:
             raise ValueError(
                 f"need num_history >= 1, num_future >= 0, stride >= 1, got {num_history}, {num_future}, {stride}"
             )
+        if visible_to not in VISIBLE_TO:
+            raise ValueError(f"visible_to must be one of {', '.join(VISIBLE_TO)}, got {visible_to!r}")
+        self.visible_to = visible_to
         self.index = index if isinstance(index, Index) else Index.open(index, data_root)
         self.split, self.num_history, self.num_future = split, num_history, num_future
         self.load_boxes, self.load_points = load_boxes, load_points
@@ -145,14 +155,15 @@ class NuScenesClips(Dataset):
         return np.concatenate(starts), np.concatenate(owners)
 
     def _occupancy(self, frames: slice) -> dict[str, torch.Tensor]:
-        if self.index.occupancy is not None:
+        masked_by_cameras = self.load_visible and self.visible_to == "camera"
+        if self.index.occupancy is not None and not masked_by_cameras:
             semantics = np.array(self.index.occupancy[frames])
             voxels = int(np.prod(self.grid.shape))
             bits = np.unpackbits(self.index.visible[frames], axis=1, count=voxels) if self.load_visible else None
             visible = None if bits is None else bits.reshape(semantics.shape).astype(bool)
         else:
-            files = self.index["frame_occupancy_file"][frames]
-            loaded = [read_occupancy(self._path(file, "frame_occupancy_file"), self.grid) for file in files]
+            paths = [self._path(file, "frame_occupancy_file") for file in self.index["frame_occupancy_file"][frames]]
+            loaded = [read_occupancy(path, self.grid, f"mask_{self.visible_to}") for path in paths]
             semantics, visible = np.stack([s for s, _ in loaded]), np.stack([v for _, v in loaded])
         found = {"occupancy": semantics} if self.load_occupancy else {}
         if self.load_visible:

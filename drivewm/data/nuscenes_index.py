@@ -158,7 +158,7 @@ def _occupancy_files(root: Path, scene_names: list[str], frame_ptr: np.ndarray, 
 
 
 def grid_of(root: str | Path) -> VoxelGrid | None:
-    """The grid that a data set names: with its labels (gts/labels.json), else in dataset.json; None if it names none."""
+    """The grid that a data set names: beside its labels (gts/labels.json), else in dataset.json; None if nowhere."""
     path = next((p for p in (Path(root, "gts", "labels.json"), Path(root, "dataset.json")) if p.exists()), None)
     if path is None:
         return None

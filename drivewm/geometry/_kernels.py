@@ -1,4 +1,4 @@
-"""numba kernels behind `raycast`. Their readable twins are `raycast.cast_rays_reference` and, of `carve_from`, `carve`."""
+"""numba kernels behind `raycast`. Readable twins: `raycast.cast_rays_reference`; of `carve_from`, `raycast.carve`."""
 
 from __future__ import annotations
 

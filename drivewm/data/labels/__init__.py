@@ -1,1 +1,1 @@
-"""Occupancy labels made from LiDAR sweeps, poses, boxes and point classes: sweeps -> cloud -> votes and rays -> labels."""
+"""Occupancy labels from LiDAR sweeps, poses, boxes and point classes: sweeps -> cloud -> votes and rays -> labels."""

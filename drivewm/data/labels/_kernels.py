@@ -31,9 +31,9 @@ def _near_boxes(boxes, reach, x, y):
 def sort_out(points, classes, T_ego, T, ego_body, boxes, known, track, label, movable, codes, lengths, out):
     """One pass of `sorting.sort_out`: writes the points that are kept to the front of `out`, and returns how many.
 
-    `T_ego` leads to the ego's frame, `T` to that of the boxes. Of a box `boxes (M, 9)` has the centre, half of its size,
-    cosine and sine of its yaw, and its trail. Codes: `STATIC, ALONE, DROPPED, UNLABELLED`; lengths: `MARGIN_M, HALO_M,
-    CLEARANCE_M, FAR_M`, and how near to the sensor all of the ego is [m]; out: points, classes, owner, local.
+    `T_ego` leads to the ego's frame, `T` to that of the boxes. Of a box, `boxes (M, 9)` has the centre, half of its size,
+    cosine and sine of its yaw, and its trail. Codes: `STATIC, ALONE, DROPPED, UNLABELLED`. Lengths: `MARGIN_M, HALO_M,
+    CLEARANCE_M, FAR_M`, and how near to the sensor all of the ego is. Out: points, classes, owner, local.
     """
     static, alone, dropped, unlabelled = codes
     margin, halo, clearance, far, ego_reach = lengths

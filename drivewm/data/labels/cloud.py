@@ -1,8 +1,8 @@
 """The points of all sweeps of a scene, and the labels of its keyframes from them.
 
-After Occ3D (Tian et al., 2023) and SurroundOcc (Wei et al., 2023): what stands is gathered in the global frame, what moves
-in the frame of its own box; at a keyframe both are put together, points vote for the class of their voxel, and rays
-tell what is free from what nobody saw.
+After Occ3D (Tian et al., 2023) and SurroundOcc (Wei et al., 2023): what stands is gathered in the global frame, what
+moves in the frame of its own box; at a keyframe both are put together, points vote for the class of their voxel, and
+rays tell what is free from what nobody saw.
 """
 
 from __future__ import annotations

@@ -13,11 +13,8 @@ from drivewm.evaluation.functional.occupancy import confusion_counts, iou_per_cl
 from drivewm.geometry import VoxelGrid
 from drivewm.structures import OCC3D
 
-SUBSETS = {
-    "visible": "voxels that the keyframe's own rays pass or end in (mask_lidar of the truth)",
-    "claimed": "voxels that the made labels claim to know (their mask_lidar)",
-    "all": "all voxels",
-}
+SUBSETS = ("visible", "claimed", "all")
+"""Voxels that are compared: what the truth calls visible (its mask_lidar), what the made labels do, and all."""
 
 
 def compare_labels(
@@ -31,8 +28,8 @@ def compare_labels(
         progress: called with (keyframes done, keyframes).
 
     Returns:
-        `keyframes`, `claimed_share_of_visible` (how much of what the truth calls visible the made labels claim to know),
-        and for each of `SUBSETS` fractions `iou` (occupied), `miou`, `precision` and `recall` of occupied, and
+        `keyframes`, `claimed_share_of_visible` (of what the truth calls visible, how much the made labels claim to
+        know), and for each of `SUBSETS` fractions `iou` (occupied), `miou`, `precision` and `recall` of occupied, and
         `class_iou` by name; None where nothing was to be scored.
 
     Raises:
@@ -47,7 +44,7 @@ def compare_labels(
     for number, file in enumerate(files, 1):
         semantics, claimed = read_occupancy(file, grid)
         true, visible = read_occupancy(truth / file.relative_to(made), grid)
-        for name, mask in (("visible", visible), ("claimed", claimed), ("all", None)):
+        for name, mask in zip(SUBSETS, (visible, claimed, None), strict=True):
             counts[name] += confusion_counts(semantics, true, OCC3D.num_classes, mask)
         visible_voxels += int(visible.sum())
         claimed_of_visible += int((visible & claimed).sum())

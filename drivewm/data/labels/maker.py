@@ -40,7 +40,7 @@ class LabelOptions:
     grid: VoxelGrid
     causal: bool = False
     keyframes_only: bool = False
-    rays_step: int = 1
+    rays_step: int = 5
 
     def __post_init__(self) -> None:
         if self.rays_step < 0:
@@ -57,6 +57,17 @@ class LabelOptions:
         }
 
 
+def is_made_with(out: str | Path, options: LabelOptions) -> bool:
+    """Are there labels at `out` that were made with these options? Raises DataError for others."""
+    out = Path(out)
+    if not (out / STATEMENT).exists():
+        return False
+    found = {name: value for name, value in read_json(out / STATEMENT, dict).items() if name != "scenes"}
+    if found != options.statement():
+        raise DataError(out / STATEMENT, "options", found, f"{options.statement()}, or --overwrite")
+    return True
+
+
 def make_labels(
     root: str | Path,
     out: str | Path,
@@ -69,8 +80,8 @@ def make_labels(
 ) -> Path:
     """Writes `OUT/SCENE/TOKEN/labels.npz` of every keyframe, and `OUT/labels.json`.
 
-    A run that is killed leaves `OUT.incomplete`, and the same call goes on from there. The result does not depend on the
-    number of workers.
+    A run that is killed leaves `OUT.incomplete`, and the same call goes on from there. The result does not depend on
+    the number of workers.
 
     Args:
         root: data set in nuScenes' format, with point classes (lidarseg) at keyframes.

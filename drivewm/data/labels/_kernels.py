@@ -31,8 +31,8 @@ def _near_boxes(boxes, reach, x, y):
 def sort_out(points, classes, T_ego, T, ego_body, boxes, known, track, label, movable, codes, lengths, out):
     """One pass of `sorting.sort_out`: writes the points that are kept to the front of `out`, and returns how many.
 
-    `T_ego` leads to the ego's frame, `T` to that of the boxes. Of a box, `boxes (M, 9)` has the centre, half of its size,
-    cosine and sine of its yaw, and its trail. Codes: `STATIC, ALONE, DROPPED, UNLABELLED`. Lengths: `MARGIN_M, HALO_M,
+    `T_ego` leads to the ego's frame, `T` to that of the boxes. `boxes (M, 9)` has centre, half of the size, cosine and
+    sine of the yaw, and trail of each box. Codes: `STATIC, ALONE, DROPPED, UNLABELLED`. Lengths: `MARGIN_M, HALO_M,
     CLEARANCE_M, FAR_M`, and how near to the sensor all of the ego is. Out: points, classes, owner, local.
     """
     static, alone, dropped, unlabelled = codes

@@ -5,7 +5,7 @@ A benchmark is a function without arguments that returns a `measure.Row`; `BENCH
 
 from functools import partial
 
-from benchmarks import counts, driving, forecasts, opening, rays, town
+from benchmarks import counts, driving, forecasts, labels, opening, rays, town
 
 BENCHMARKS = {
     "raycast_open3d": rays.against_open3d,
@@ -14,6 +14,8 @@ BENCHMARKS = {
     "confusion_counts_uint8_loops": counts.against_uint8_loops,
     "confusion_counts_bincount": counts.against_torch_bincount,
     "confusion_counts_noise": counts.on_noise,
+    "occupancy_label": labels.against_numpy,
+    "occupancy_label_carved": labels.carved_against_numpy,
     "open_index": opening.against_devkit,
     "forecast_recomputed_history": forecasts.against_recomputed_history,
     "town_lidar": town.lidar_sweep,

@@ -104,18 +104,15 @@ def sort_out_reference(sweep: Sweep, around: SweepBoxes) -> SortedPoints:
     moves, nameless = np.isin(classes, OCC3D.movable), classes == UNLABELLED
     far = (points.astype(np.float64) ** 2).sum(axis=1) > FAR_M**2
     owner = np.where(moves, ALONE, np.where(nameless & far, DROPPED, STATIC)).astype(np.int32)
-    own = np.zeros_like(points)
-    if len(around.boxes):
-        local, inside, beside = _in_boxes(points, sweep.T_global_ego @ sweep.T_ego_lidar, around)
-        box = np.where(inside.any(0), inside.argmax(0), beside.argmax(0))
-        own = local[box, np.arange(len(points))]
-        moves |= classes == around.label[box]
-        above = own[:, 2] > CLEARANCE_M - around.boxes[box, 5] / 2
-        belongs = inside.any(0) & around.known[box] & (moves | (nameless & above))
-        near = inside.any(0) | beside.any(0)
-        owner = np.where(near, np.where(nameless, DROPPED, np.where(moves, ALONE, STATIC)), owner)
-        owner = np.where(belongs, around.track[box], owner).astype(np.int32)
-    return SortedPoints(points, classes, owner, own.astype(np.float32))
+    box, beside, local = _in_boxes(points, sweep.T_global_ego @ sweep.T_ego_lidar, around)
+    rows = np.flatnonzero((box >= 0) | (beside >= 0))
+    inside, number = box[rows] >= 0, np.where(box[rows] >= 0, box[rows], beside[rows])
+    own, nameless = moves[rows] | (classes[rows] == around.label[number]), nameless[rows]
+    above = local[rows, 2] > CLEARANCE_M - around.boxes[number, 5] / 2
+    belongs = inside & around.known[number] & (own | (nameless & above))
+    nobodys = np.where(nameless, DROPPED, np.where(own, ALONE, STATIC))
+    owner[rows] = np.where(belongs, around.track[number], nobodys)
+    return SortedPoints(points, classes, owner, local.astype(np.float32))
 
 
 def _on_ego(sweep: Sweep) -> np.ndarray:
@@ -124,12 +121,16 @@ def _on_ego(sweep: Sweep) -> np.ndarray:
 
 
 def _in_boxes(points: np.ndarray, T_global_lidar: np.ndarray, around: SweepBoxes):
-    """Points in the frame of each box `(M, N, 3)`; which are inside, and which only beside or behind, `(M, N)` bool."""
-    boxes, trail = around.boxes, around.trail_m[:, None]
+    """Of each point the first box that holds it and the first that it is beside or behind `(N,)`, -1 for none; and the
+    point `(N, 3)` in the frame of the box that holds it."""
     there = se3.transform_points(T_global_lidar, points.astype(np.float64))
-    flat = se2.transform_points(se2.inverse(boxes[:, [0, 1, 6]]), there[None, :, :2])
-    local = np.concatenate([flat, (there[None, :, 2] - boxes[:, None, 2])[..., None]], axis=-1)
-    half = boxes[:, None, 3:6] / 2
-    inside = (np.abs(local) <= half + MARGIN_M).all(-1)
-    around_it = (np.abs(local[..., 1:]) <= half[..., 1:] + HALO_M).all(-1) & (local[..., 0] <= half[..., 0] + HALO_M)
-    return local, inside, around_it & (local[..., 0] >= -half[..., 0] - HALO_M - trail) & ~inside
+    box, beside, local = np.full(len(points), -1), np.full(len(points), -1), np.zeros(there.shape)
+    for m in reversed(range(len(around.boxes))):  # the first comes last
+        x, y, z, *size, yaw = around.boxes[m]
+        flat = se2.transform_points(se2.inverse(np.array([x, y, yaw])), there[:, :2])
+        own, half = np.column_stack([flat, there[:, 2] - z]), np.array(size) / 2
+        behind = np.array([around.trail_m[m], 0.0, 0.0])
+        near = ((own >= -half - HALO_M - behind) & (own <= half + HALO_M)).all(axis=1)
+        inside = (np.abs(own) <= half + MARGIN_M).all(axis=1)
+        box[inside], local[inside], beside[near] = m, own[inside], m
+    return box, beside, local

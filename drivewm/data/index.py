@@ -21,6 +21,8 @@ from drivewm.host import replace_folder, write_json
 
 SCHEMA_VERSION = 2
 
+_STATEMENTS = ("splits.json", "dataset.json", "gts/labels.json")
+
 COLUMNS: dict[str, tuple[str, tuple[int, ...], str]] = {
     "scene_name": ("S", (), "name of each scene"),
     "scene_location": ("S", (), "location of each scene"),
@@ -104,17 +106,21 @@ class Index:
         """The file that a column of file names has for a keyframe. Raises UnsafePathError."""
         return resolve(self.data_root, self[column][frame].decode(), self.folder / f"{column}.npy", column)
 
-    def labels(self, frames: slice, visible: bool = True) -> tuple[np.ndarray, np.ndarray | None]:
-        """Occupancy `(T, X, Y, Z)` uint8 of keyframes; if asked for, which voxels the LiDAR sees, `(T, X, Y, Z)` bool.
+    def labels(self, frames: slice, visible_to: str | None = "lidar") -> tuple[np.ndarray, np.ndarray | None]:
+        """Occupancy `(T, X, Y, Z)` uint8 of keyframes, and which voxels the LiDAR or the cameras see (same shape, bool).
+
+        Args:
+            frames: which keyframes.
+            visible_to: lidar, camera, or None for no mask. That of cameras is not cached: labels are unpacked for it.
 
         Raises DataError where there is none, or a file of it is broken.
         """
-        if self.occupancy is None:
-            numbers = range(*frames.indices(self.num_frames))
-            loaded = [read_occupancy(self.path(n, "frame_occupancy_file"), self.grid) for n in numbers]
-            return np.stack([s for s, _ in loaded]), np.stack([v for _, v in loaded]) if visible else None
+        if self.occupancy is None or visible_to == "camera":
+            paths = [self.path(n, "frame_occupancy_file") for n in range(*frames.indices(self.num_frames))]
+            loaded = [read_occupancy(path, self.grid, f"mask_{visible_to or 'lidar'}") for path in paths]
+            return np.stack([s for s, _ in loaded]), np.stack([v for _, v in loaded]) if visible_to else None
         semantics = np.array(self.occupancy[frames])
-        if not visible:
+        if visible_to is None:
             return semantics, None
         bits = np.unpackbits(self.visible[frames], axis=1, count=int(np.prod(self.grid.shape)))
         return semantics, bits.reshape(semantics.shape).astype(bool)
@@ -188,7 +194,7 @@ def _load(folder: Path, name: str, shapes: dict[str, list]) -> np.ndarray:
 def fingerprint(root: str | Path, version: str) -> dict[str, str]:
     """What an index depends on: sizes of the tables, and digests of the small ones (a few ms in all)."""
     root, found = Path(root), {}
-    files = [*sorted((root / version).glob("*.json")), root / "splits.json", root / "dataset.json"]
+    files = [*sorted((root / version).glob("*.json")), *(root / name for name in _STATEMENTS)]
     for path in files:
         if path.is_file():
             size = path.stat().st_size

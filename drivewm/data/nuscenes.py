@@ -20,6 +20,10 @@ MAX_STEP_RATIO = 1.5
 """Keyframes further apart than this many usual steps are a gap, which no clip spans."""
 
 
+VISIBLE_TO = ("lidar", "camera")
+"""Whose view labels.npz has masks of."""
+
+
 class NuScenesClips(Dataset):
     """Windows of `num_history + num_future` keyframes, none of which spans two scenes or a gap in time.
 
@@ -31,6 +35,8 @@ class NuScenesClips(Dataset):
         stride: take every stride-th window of a scene, from its first.
         load_occupancy, load_visible, load_boxes, load_points: which parts to load; the others are None in the clip.
             None for occupancy and visible: if the data set has them.
+        visible_to: lidar or camera, whose mask `visible` holds. That of cameras is not cached in the index and costs
+            unpacking the labels.
         data_root: where the data set is, if it moved apart from its index.
         tokens: folder of a token cache of this data set, to be put into the clips.
         sample_tokens: take only the windows with these frames t0, in the order of the data set.
@@ -56,11 +62,15 @@ class NuScenesClips(Dataset):
         data_root: str | Path | None = None,
         tokens: str | Path | None = None,
         sample_tokens: Sequence[str] | None = None,
+        visible_to: str = "lidar",
     ) -> None:
         if num_history < 1 or num_future < 0 or stride < 1:
             raise ValueError(
                 f"need num_history >= 1, num_future >= 0, stride >= 1, got {num_history}, {num_future}, {stride}"
             )
+        if visible_to not in VISIBLE_TO:
+            raise ValueError(f"visible_to must be one of {', '.join(VISIBLE_TO)}, got {visible_to!r}")
+        self.visible_to = visible_to
         self.index = index if isinstance(index, Index) else Index.open(index, data_root)
         self.split, self.num_history, self.num_future = split, num_history, num_future
         self.load_boxes, self.load_points = load_boxes, load_points
@@ -191,7 +201,7 @@ class NuScenesClips(Dataset):
         self.starts, self.scenes = self.starts[kept], self.scenes[kept]
 
     def _occupancy(self, frames: slice) -> dict[str, torch.Tensor]:
-        semantics, visible = self.index.labels(frames, self.load_visible)
+        semantics, visible = self.index.labels(frames, self.visible_to if self.load_visible else None)
         found = {"occupancy": semantics} if self.load_occupancy else {}
         if self.load_visible:
             found["visible"] = visible

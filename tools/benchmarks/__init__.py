@@ -9,6 +9,7 @@ from benchmarks import (
     counts,
     driving,
     forecasts,
+    labels,
     loading,
     opening,
     rays,
@@ -26,6 +27,8 @@ BENCHMARKS = {
     "confusion_counts_uint8_loops": counts.against_uint8_loops,
     "confusion_counts_bincount": counts.against_torch_bincount,
     "confusion_counts_noise": counts.on_noise,
+    "occupancy_label": labels.against_numpy,
+    "occupancy_label_carved": labels.carved_against_numpy,
     "open_index": opening.against_devkit,
     "forecast_recomputed_history": forecasts.against_recomputed_history,
     **{

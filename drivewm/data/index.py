@@ -107,7 +107,7 @@ class Index:
         return resolve(self.data_root, self[column][frame].decode(), self.folder / f"{column}.npy", column)
 
     def labels(self, frames: slice, visible_to: str | None = "lidar") -> tuple[np.ndarray, np.ndarray | None]:
-        """Occupancy `(T, X, Y, Z)` uint8 of keyframes, and which voxels the LiDAR or the cameras see (same shape, bool).
+        """Occupancy `(T, X, Y, Z)` uint8 of keyframes and, bool of the same shape, which voxels LiDAR or cameras see.
 
         Args:
             frames: which keyframes.

@@ -15,11 +15,9 @@ from torch import Tensor
 
 from drivewm.data import DataError, DatasetExistsError, NuScenesClips
 from drivewm.data.predictions import DESCRIPTION, GIVEN, PredictionSet, write_prediction
-from drivewm.evaluation.forecast.record import BASELINES, to_numpy
+from drivewm.evaluation.forecast.record import BASELINES, drift_s, to_numpy
 from drivewm.structures import SceneClip
 from drivewm.world_model.predictions import beside_baselines
-
-_TIME_TOLERANCE_S = 0.2
 
 
 class PredictedClips(NuScenesClips):
@@ -77,7 +75,7 @@ class RecordedPredictions(BaseModel):
         arrays = [self.predictions.read(token) for token in clip.sample_token]
         times_s = clip.future_times_s()
         for token, window, expected in zip(clip.sample_token, arrays, times_s.cpu().numpy(), strict=True):
-            if np.abs(window["times_s"] - expected).max() > _TIME_TOLERANCE_S:
+            if (np.abs(window["times_s"] - expected) > drift_s(expected)).any():
                 found, wanted = window["times_s"].tolist(), np.round(expected, 2).tolist()
                 raise DataError(self.predictions.path(token), "times_s", found, f"the data's keyframes at {wanted}")
 

@@ -138,16 +138,16 @@ def test_a_better_forecast_leads(tmp_path, tool, checkpoint, town_index):
     """Somebody's perfect forecast, written by hand: 100, and ahead of the copy."""
     from drivewm.data import NuScenesClips
 
-    clips = NuScenesClips(town_index, "val", 4, 6)
+    clips = NuScenesClips(town_index, "train", 4, 6)
     found = PredictionSet(tmp_path / "mine", "oracle", "given", 4, 6, clips.grid, tuple(clips.sample_tokens))
     for i in range(len(clips)):
         clip = clips[i]["clip"]
         arrays = {"labels": clip.occupancy[0, 4:].numpy(), "times_s": 0.5 * np.arange(1, 7)}
         write_prediction(found.path(clip.sample_token[0]), arrays)
     found.write()
-    scores = tool(FILES, "--predictions", tmp_path / "mine")
+    scores = tool(FILES, "--predictions", tmp_path / "mine", **{"test_dataloader.dataset.split": "train"})
     assert scores["figures"]["oracle/miou/avg"] == 100 > scores["figures"]["ego_warped_copy/miou/avg"]
     sets = {name: (w["windows"], w["expected"]) for name, w in scores["forecasts"]["windows"].items()}
-    assert sets == {"all": (3, 3), "occworld": (1, 1), "first": (1, 1), "evaluated": (4, None)}
+    assert sets == {"all": (9, 9), "occworld": (3, 3), "first": (3, 3), "evaluated": (12, None)}
     (row,) = [r for r in scores["forecasts"]["rows"] if (r["windows"], r["predictor"]) == ("all", "oracle")]
     assert row["lead_over_ego_warped_copy"]["miou"]["3s"]["low"] > 0

@@ -98,3 +98,5 @@ def test_no_voxel_is_nan_and_bad_input_is_refused():
     for bad in (p * 3, p - 1, p * float("nan")):
         with pytest.raises(ValueError, match=r"in \[0, 1\]"):
             voxel_calibration(bad, truth)
+    with pytest.raises(ValueError, match=r"add up to 1, but one's are off by 0\.8"):
+        voxel_calibration(p * 1.8, truth)

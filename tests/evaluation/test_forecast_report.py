@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from drivewm.evaluation.forecast import forecast_report, forecast_text, record_forecast, score_forecasts
+from drivewm.evaluation.forecast.record import step_keys
 from drivewm.evaluation.forecast.report import scores_of_sums
 from drivewm.evaluation.functional.bootstrap import clustered_interval
 from drivewm.evaluation.functional.calibration import (
@@ -87,6 +88,19 @@ def test_times_decide_the_step_not_the_index():
     mixed["forecasts"] = {n: f[order] for n, f in sample["forecasts"].items()}
     mixed["times_s"] = mixed["times_s"] + 0.04  # stamps are never exact
     np.testing.assert_equal(score_forecasts([mixed]), score_forecasts([sample]))
+
+
+def test_stamps_that_drift_keep_their_steps():
+    names = [f"{h / 2:g}s" for h in range(1, 21)]
+    for interval in (0.46, 0.5, 0.54):
+        assert step_keys(np.arange(1, 21) * interval) == names
+    assert step_keys(np.array([0.7, 1.15, 1.65])) == names[:3]  # one keyframe late, the others in their rhythm
+    assert step_keys(np.array([3.02, 0.98, 2.01])) == ["3s", "1s", "2s"]
+    for wrong in ([0.1, 0.2, 0.3], [0.25, 0.5], [0.67, 1.33, 2.0, 2.67, 3.33, 4.0], [-0.5, 0.5], [0.0, 0.5]):
+        with pytest.raises(ValueError, match="times_s is"):
+            step_keys(np.array(wrong))
+    with pytest.raises(ValueError, match="multiple of 0.5 s above 0, got 0.7"):
+        score_forecasts([make_sample(np.random.default_rng(12))], horizons_s=(0.7,))
 
 
 def test_window_sets_are_told_by_token():
@@ -189,9 +203,9 @@ def test_what_does_not_fit_is_refused_and_the_window_named():
             record_forecast(sample | changes, horizons_s=(1, 2, 3))
 
     refused("times_s has 5 entries for 6 frames", times_s=TIMES[:5])
-    refused("several frames fall on one step", times_s=np.array([0.5, 0.5, 1.5, 2, 2.5, 3]))
-    refused("a forecast at 0.75 s belongs to no step of 0.5 s", times_s=TIMES + 0.25)
-    refused("a forecast at nan s", times_s=TIMES * np.nan)
+    refused("times_s is .* several frames fall on one step", times_s=np.array([0.5, 0.5, 1.5, 2, 2.5, 3]))
+    refused("times_s is .*0.75.* not on steps of 0.5 s", times_s=TIMES + 0.25)
+    refused("times_s is .*nan.* not on steps", times_s=TIMES * np.nan)
     refused("forecast 'model' has shape", forecasts={"model": sample["truth"][:, :3]})
     refused("prediction must be uint8", forecasts={"model": sample["truth"].astype(int)})
     refused("prediction holds label 18", forecasts={"model": sample["truth"] * 0 + np.uint8(18)})

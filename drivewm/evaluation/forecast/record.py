@@ -51,11 +51,35 @@ class ForecastRecord:
 
 
 def step_key(time_s: float) -> str:
-    """Name of the step of 0.5 s nearest to a time: "1s", "1.5s". ValueError where no step is within 0.2 s."""
-    nearest = round(time_s / STEP_S) * STEP_S if np.isfinite(time_s) else 0.0
-    if not abs(nearest - time_s) <= 0.2 or nearest <= 0:
-        raise ValueError(f"a forecast at {time_s} s belongs to no step of {STEP_S} s (nearest: {nearest} s)")
-    return f"{nearest:g}s"
+    """Name of a step: "1s", "1.5s". ValueError for a time [s] that is no multiple of 0.5 s above 0."""
+    if not (time_s > 0 and (time_s / STEP_S).is_integer()):
+        raise ValueError(f"a horizon must be a multiple of {STEP_S} s above 0, got {time_s}")
+    return f"{time_s:g}s"
+
+
+def step_keys(times_s: np.ndarray) -> list[str]:
+    """Name of the step of each frame, from the times after t0 `(F,)` [s], in any order.
+
+    Steps are counted from each frame to the next, as the papers count keyframes, so that stamps that drift (nuScenes'
+    are not exactly 0.5 s apart) do not lose a frame. ValueError where that is ambiguous, or the stamps leave the steps
+    by more than `drift_s`.
+    """
+    order = np.argsort(times_s)
+    gaps = np.diff(times_s[order], prepend=0.0) / STEP_S
+    if not (np.isfinite(times_s).all() and (np.abs(gaps - np.round(gaps)) < 0.5 - 1e-6).all()):
+        raise ValueError(f"times_s is {times_s.tolist()}: not on steps of {STEP_S} s")
+    if (np.round(gaps) < 1).any():
+        raise ValueError(f"times_s is {times_s.tolist()}: several frames fall on one step of {STEP_S} s")
+    steps = np.empty(len(times_s))
+    steps[order] = STEP_S * np.round(gaps).cumsum()
+    if (np.abs(times_s - steps) > drift_s(times_s)).any():
+        raise ValueError(f"times_s is {times_s.tolist()}, too far from the steps {steps.tolist()}")
+    return [step_key(float(step)) for step in steps]
+
+
+def drift_s(times_s: np.ndarray) -> np.ndarray:
+    """How far stamps may be from their nominal times [s]."""
+    return 0.2 + 0.1 * np.abs(times_s)
 
 
 def record_forecast(
@@ -83,9 +107,7 @@ def _record(sample: Mapping[str, Any], labels: LabelSet, horizons_s: Sequence[fl
     times = np.asarray(to_numpy(sample["times_s"]), np.float64).reshape(-1)
     if len(times) != len(truth):
         raise ValueError(f"times_s has {len(times)} entries for {len(truth)} frames of truth")
-    keys = [step_key(float(t)) for t in times]
-    if len(set(keys)) != len(keys):
-        raise ValueError(f"several frames fall on one step of {STEP_S} s: times_s is {times.tolist()}")
+    keys = step_keys(times)
     missing = [step_key(h) for h in horizons_s if step_key(h) not in keys]
     if missing:
         raise ValueError(f"times_s lacks {', '.join(missing)}: it has {', '.join(keys)}")

@@ -16,6 +16,7 @@ BINS = 15
 """Bins of the confidence, as many as Guo et al. (2017) have."""
 FLOOR = 2.0**-24
 """Smaller probabilities count as this one, the smallest that float16 holds: no voxel's NLL is above 16.6."""
+_SUM_TOLERANCE = 0.02  # float16 rounds each of them by up to 2^-12
 
 
 class VoxelCalibration(NamedTuple):
@@ -39,7 +40,8 @@ def voxel_calibration(probabilities: Tensor, truth: Tensor) -> VoxelCalibration:
         the largest probability; and whether its class is the true one.
 
     Raises:
-        ValueError: if shapes disagree, a probability is not in [0, 1] or a label has no probability.
+        ValueError: if shapes disagree, a probability is not in [0, 1], those of a voxel do not add up to 1, or a label
+            has none.
     """
     if probabilities.shape[1:] != truth.shape:
         raise ValueError(f"probabilities of shape {tuple(probabilities.shape)} do not fit truth {tuple(truth.shape)}")
@@ -49,6 +51,9 @@ def voxel_calibration(probabilities: Tensor, truth: Tensor) -> VoxelCalibration:
     confidence, top = p.max(0)
     if p.numel() and not (float(p.min()) >= 0 and float(confidence.max()) <= 1):  # NaN fails both
         raise ValueError(f"probabilities must lie in [0, 1], got {float(p.min())} to {float(confidence.max())}")
+    off = (p.sum(0) - 1).abs()
+    if p.numel() and float(off.max()) > _SUM_TOLERANCE:
+        raise ValueError(f"probabilities of a voxel must add up to 1, but one's are off by {float(off.max()):.3g}")
     of_truth = p.gather(0, label[None])[0]
     brier = p.square().sum(0) - 2 * of_truth + 1
     return VoxelCalibration(-of_truth.clamp_min(FLOOR).log(), brier, confidence, top == label)

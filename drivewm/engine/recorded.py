@@ -15,7 +15,7 @@ from torch import Tensor
 
 from drivewm.data import DataError, DatasetExistsError, NuScenesClips
 from drivewm.data.predictions import DESCRIPTION, GIVEN, PredictionSet, write_prediction
-from drivewm.evaluation.forecast.record import BASELINES, drift_s, to_numpy
+from drivewm.evaluation.forecast.record import BASELINES, CEILING, drift_s, to_numpy
 from drivewm.structures import SceneClip
 from drivewm.world_model.predictions import beside_baselines
 
@@ -61,9 +61,9 @@ class RecordedPredictions(BaseModel):
         super().__init__(data_preprocessor)
         self.predictions = PredictionSet.open(folder)
         self.grid = None  # compared with the data's below, for an error that names the file
-        if self.predictions.name in BASELINES:
-            path, taken = Path(folder) / DESCRIPTION, " and ".join(BASELINES)
-            raise DataError(path, "name", self.predictions.name, f"another name than the baselines' ({taken})")
+        if self.predictions.name in (*BASELINES, CEILING):
+            path, taken = Path(folder) / DESCRIPTION, ", ".join((*BASELINES, CEILING))
+            raise DataError(path, "name", self.predictions.name, f"another name than {taken}")
 
     def forward(self, clip: SceneClip, mode: str = "predict") -> list[dict]:
         """One dict a clip as `OccupancyForecastMetric` takes it, for `mode` "predict", the only one."""
@@ -113,7 +113,7 @@ class DumpPredictionsHook(Hook):
         """Write a file a window."""
         dataset = runner.test_dataloader.dataset
         for sample in outputs:
-            (name,) = [name for name in sample["forecasts"] if name not in BASELINES]
+            (name,) = [name for name in sample["forecasts"] if name not in (*BASELINES, CEILING)]
             arrays = {"labels": sample["forecasts"][name], "times_s": sample["times_s"], "seconds": sample["seconds"]}
             if sample["ego_pose"] != GIVEN:
                 arrays["T_t0_ego"] = sample["T_t0_ego"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from drivewm.evaluation.forecast.record import BASELINES
+from drivewm.evaluation.forecast.record import BASELINES, CEILING
 from drivewm.structures import SceneClip
 from drivewm.world_model.baselines import copy_last, ego_warped_copy, newly_seen, warp_history
 from drivewm.world_model.rollout import roll_out
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def predict(model: WorldModel, clip: SceneClip) -> list[dict]:
     """A model's predictions, one dict a clip, as `OccupancyForecastMetric` takes it.
 
-    Beside the forecast stand the baselines and "true_tokens": the true future frames, encoded, and decoded as the
+    Beside the forecast stand the baselines and the ceiling: the true future frames, encoded, and decoded as the
     forecast's tokens are. No forecast in these tokens can be expected to do better. Probabilities are there where one
     forecast reaches far enough; further frames are rolled out.
     """
@@ -34,7 +34,7 @@ def predict(model: WorldModel, clip: SceneClip) -> list[dict]:
     else:
         labels = roll_out(model, history, T_t0_ego, times_s)
     seconds = (_now(T_t0_ego.device) - start) / len(clip)
-    forecasts = {"model": labels, "true_tokens": model.decode_true_tokens(clip, T_t0_ego, times_s)}
+    forecasts = {"model": labels, CEILING: model.decode_true_tokens(clip, T_t0_ego, times_s)}
     samples = beside_baselines(clip, forecasts, T_t0_ego)
     probabilities = None if forecast is None else forecast.probabilities()
     for b, sample in enumerate(samples):

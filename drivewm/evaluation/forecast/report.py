@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from drivewm.evaluation.forecast.record import BASELINES, REFERENCE, ForecastRecord, record_forecast
+from drivewm.evaluation.forecast.record import BASELINES, CEILING, REFERENCE, ForecastRecord, record_forecast
 from drivewm.evaluation.functional.bootstrap import cluster_sums, percentiles, redrawn_sums
 from drivewm.evaluation.functional.calibration import calibration_scores
 from drivewm.evaluation.functional.occupancy import CONVENTIONS, iou_of_sums, mean_iou, occupied_iou_of_sums
@@ -65,7 +65,7 @@ def forecast_report(
             on with `visible`, `newly_seen` and `moving`. STEP: "0.5s" ... and `AVERAGES`;
           - `class_iou`: class -> STEP -> value;
           - `intervals`: `MAIN_SCORES` -> STEP -> value, low and high, 95 % over scenes (NaN for one scene);
-          - `lead_over_ego_warped_copy`: the same of the paired difference, for what is no baseline;
+          - `lead_over_ego_warped_copy`: the same of the paired difference, for forecasts that are no baseline;
           - `calibration`: subset -> nll, brier, ece -> "0.5s" ... and `all_steps`, where there were probabilities;
         - `latency`: mean and median seconds per window, where known.
 
@@ -157,7 +157,7 @@ def _rows(records: list[ForecastRecord], labels: LabelSet, rng: np.random.Genera
             "class_iou": {labels.names[i]: _by_step(_averaged(class_iou[i, p], steps), steps) for i in labels.occupied},
             "intervals": {s: _intervals(value[s][p], draws[s][:, p], steps) for s in MAIN_SCORES},
         }
-        if REFERENCE in names and predictor not in BASELINES:
+        if REFERENCE in names and predictor not in (*BASELINES, CEILING):
             still = names.index(REFERENCE)
             row[f"lead_over_{REFERENCE}"] = {
                 s: _intervals(value[s][p] - value[s][still], draws[s][:, p] - draws[s][:, still], steps)

@@ -7,7 +7,7 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from drivewm.geometry import VoxelGrid
-from drivewm.structures import OCC3D, SceneClip, TokenGrid, TokenSpec
+from drivewm.structures import OCC3D, SceneClip, TokenGrid, TokenSpec, most_likely
 from drivewm.tokenizers.losses import voxel_losses
 from drivewm.tokenizers.occupancy_network import VoxelEmbedding
 from drivewm.tokenizers.occworld_network import decoder, encoder
@@ -107,6 +107,6 @@ class OccWorldVAE(BaseModel):
         logits = self.decode(self.encode(clip.occupancy), DecoderContext())
         if mode == "tensor":
             return logits
-        prediction = logits.argmax(2).to(torch.uint8)
+        prediction = most_likely(logits, 2)
         samples = zip(prediction, clip.occupancy, clip.scene, strict=True)
         return [{"reconstruction": p, "truth": t, "scene": s} for p, t, s in samples]

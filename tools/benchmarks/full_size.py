@@ -14,7 +14,7 @@ from benchmarks.measure import NotHere
 from benchmarks.peers.occworld import OccWorldTransformer, rollout
 from benchmarks.scenes import street
 from drivewm.geometry import OCC3D_GRID, VoxelGrid
-from drivewm.structures import SceneClip, TokenGrid
+from drivewm.structures import SceneClip, TokenGrid, most_likely
 from drivewm.tokenizers import DecoderContext, OccupancyTokenizer, OccWorldVAE
 from drivewm.world_model import WorldModel
 
@@ -97,7 +97,7 @@ class OccWorld:
     def labels(self, tokens: Tensor) -> Tensor:
         """Tokens `(B, F, H, W)` -> labels, frame by frame."""
         grids = (TokenGrid(token[:, None], self.tokenizer.specs[0]) for token in tokens.unbind(1))
-        return torch.cat([self.tokenizer.decode((grid,), DecoderContext()).argmax(2) for grid in grids], dim=1)
+        return torch.cat([most_likely(self.tokenizer.decode((grid,), DecoderContext()), 2) for grid in grids], dim=1)
 
 
 def occworld() -> OccWorld:

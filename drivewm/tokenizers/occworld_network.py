@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from drivewm.tokenizers.occupancy_network import VoxelEmbedding
+
 _GROUPS = 32
 
 
@@ -54,7 +56,7 @@ def _middle(channels: int) -> list[nn.Module]:
     return [WideningBlock(channels, channels), CellAttention(channels), WideningBlock(channels, channels)]
 
 
-def encoder(in_channels: int, channels: tuple[int, ...], blocks: int, code_dim: int) -> nn.Sequential:
+def trunk_down(in_channels: int, channels: tuple[int, ...], blocks: int, code_dim: int) -> nn.Sequential:
     """Maps `(B, in_channels, X, Y)` -> latents `(B, code_dim, X / 2^(S - 1), Y / 2^(S - 1))` for S stages.
 
     Args:
@@ -83,7 +85,7 @@ class _Doubled(nn.Module):
         return F.interpolate(x, scale_factor=2.0, mode="nearest")
 
 
-def decoder(out_channels: int, channels: tuple[int, ...], blocks: int, code_dim: int) -> nn.Sequential:
+def trunk_up(out_channels: int, channels: tuple[int, ...], blocks: int, code_dim: int) -> nn.Sequential:
     """The encoder's way back: `(B, code_dim, H, W)` -> `(B, out_channels, X, Y)`. Arguments as for `encoder`."""
     width = channels[-1]
     layers: list[nn.Module] = [nn.Conv2d(code_dim, code_dim, 1), _conv(code_dim, width), *_middle(width)]
@@ -95,3 +97,47 @@ def decoder(out_channels: int, channels: tuple[int, ...], blocks: int, code_dim:
         if stage:
             layers += [_Doubled(), _conv(width, width)]
     return nn.Sequential(*layers, _normed(width, _conv(width, out_channels)))
+
+
+class OccWorldEncoder(nn.Module):
+    """Voxel labels `(B, X, Y, Z)` -> latents `(B, D, H, W)`. Arguments as for `OccupancyEncoder`."""
+
+    def __init__(
+        self, num_labels: int, height: int, label_dim: int, channels: tuple[int, ...], blocks: int, code_dim: int
+    ) -> None:
+        super().__init__()
+        self.embedding = VoxelEmbedding(num_labels, label_dim)
+        self.trunk = trunk_down(label_dim * height, channels, blocks, code_dim)
+
+    def forward(self, labels: Tensor) -> Tensor:
+        """`(B, X, Y, Z)` uint8 -> `(B, D, H, W)`."""
+        return self.trunk(self.embedding(labels))
+
+
+class OccWorldDecoder(nn.Module):
+    """Latents -> class logits: the likeness of each voxel's features to the class embeddings.
+
+    Args:
+        embedding: of the classes, shared with the encoder.
+        height, label_dim, channels, blocks, code_dim: as for `OccupancyDecoder`.
+    """
+
+    def __init__(
+        self,
+        embedding: VoxelEmbedding,
+        height: int,
+        label_dim: int,
+        channels: tuple[int, ...],
+        blocks: int,
+        code_dim: int,
+    ) -> None:
+        super().__init__()
+        self.embedding, self.height = embedding, height
+        self.trunk = trunk_up(label_dim * height, channels, blocks, code_dim)
+
+    def forward(self, latents: Tensor, previous: Tensor) -> Tensor:
+        """Latents `(B, D, H, W)` -> logits `(B, C, X, Y, Z)`; the earlier frame is not looked at."""
+        features = self.trunk(latents).unflatten(1, (-1, self.height))
+        shape = features.shape[2:]
+        logits = (self.embedding.table.weight @ features.flatten(2)).unflatten(2, shape)
+        return logits.permute(0, 1, 3, 4, 2)

@@ -12,7 +12,7 @@ CONFIGS = sorted(p for p in Path("configs").glob("*/*.py") if p.parent.name != "
 @pytest.mark.parametrize("path", CONFIGS, ids=str)
 def test_every_config_loads(path):
     config = load_config(path)
-    assert config.model.type is not None and config.train_dataloader.batch_size > 0
+    assert config.test_dataloader.batch_size > 0 and config.test_evaluator
 
 
 @pytest.mark.parametrize(

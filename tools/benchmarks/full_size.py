@@ -62,9 +62,10 @@ def our_tokenizer(kind: str) -> OccupancyTokenizer:
 def our_world_model(grid: VoxelGrid = OCC3D_GRID, kind: str = "8x") -> WorldModel:
     """Our world model; at full size it predicts 25 x 25 tokens a frame."""
     torch.manual_seed(0)
-    model = WorldModel(tokenizer=_tokenizer_options(grid, kind), dim=256, depth=6, heads=4, horizon=FUTURE).eval()
+    size = dict(dim=256, depth=6, heads=4, horizon=FUTURE, motion=dict(stride=2))
+    model = WorldModel(tokenizer=_tokenizer_options(grid, kind), **size).eval()
     _with_codes(model.tokenizer)
-    model.denoiser.adopt_codebook(model.tokenizer.quantizer.codebook)
+    model.denoiser.adopt_codebooks([q.codebook for q in model.tokenizer.quantizer.scales])
     return model
 
 
@@ -85,13 +86,13 @@ class OccWorld:
     def rollout(self, codes: Tensor, frames: int, cached: bool) -> Tensor:
         """Tokens of the coming frames from the codes `(B, F, C, H, W)` of the past ones."""
         poses = torch.zeros(*codes.shape[:3], device=codes.device)
-        return rollout(self.transformer, self.tokenizer.quantizer.codebook, codes, poses, frames, cached)
+        return rollout(self.transformer, self.tokenizer.quantizer.scales[0].codebook, codes, poses, frames, cached)
 
     @torch.no_grad()
     def codes(self, frames: Tensor) -> Tensor:
         """Labels `(B, F, X, Y, Z)` -> codes `(B, F, C, H, W)`."""
         tokens = self.tokenizer.encode(frames)[0].indices
-        return F.embedding(tokens, self.tokenizer.quantizer.codebook).movedim(-1, 2)
+        return F.embedding(tokens, self.tokenizer.quantizer.scales[0].codebook).movedim(-1, 2)
 
     @torch.no_grad()
     def labels(self, tokens: Tensor) -> Tensor:
@@ -120,5 +121,6 @@ def precision(name: str) -> contextlib.AbstractContextManager:
 
 
 def _with_codes(tokenizer: nn.Module) -> nn.Module:
-    tokenizer.quantizer.codebook.normal_()
+    for scale in tokenizer.quantizer.scales:
+        scale.codebook.normal_()
     return tokenizer

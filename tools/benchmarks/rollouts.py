@@ -119,8 +119,8 @@ def occworld_gflop() -> float:
         frame = torch.empty(1, 1, *tokenizer.grid.shape, dtype=torch.uint8)
         codes = torch.empty(1, 1, tokenizer.quantizer.dim, *tokenizer.specs[0].shape)
         past = codes.expand(-1, OBSERVED, -1, -1, -1)
-        encode = gflop(lambda: tokenizer.latents(frame))
-        decode = gflop(lambda: tokenizer.decode_codes(codes.movedim(2, -1)))
+        encode = gflop(lambda: tokenizer.encoder(frame[0]))
+        decode = gflop(lambda: tokenizer.decode_latents(codes, DecoderContext()))
         return OBSERVED * encode + gflop(lambda: theirs.rollout(past, FUTURE, cached=False)) + FUTURE * decode
 
 

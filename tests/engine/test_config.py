@@ -3,6 +3,9 @@
 from pathlib import Path
 
 import pytest
+import torch
+from mmengine.registry import HOOKS, MODELS
+from mmengine.runner import Runner
 
 from drivewm.engine import load_config
 
@@ -13,6 +16,44 @@ CONFIGS = sorted(p for p in Path("configs").glob("*/*.py") if p.parent.name != "
 def test_every_config_loads(path):
     config = load_config(path)
     assert config.test_dataloader.batch_size > 0 and config.test_evaluator
+
+
+def on_small_data(path, index) -> dict:
+    """Options that point a config to the tests' town, on the town's grid and with a small network."""
+    config = load_config(path)
+    options = {f"{name}_dataloader.dataset.index": str(index.folder) for name in ("train", "test")}
+    options |= {f"{name}_dataloader.num_workers": 0 for name in ("train", "test")}
+    options |= {"train_dataloader.batch_size": 2, "train_dataloader.dataset.split": "train"}
+    options |= {"test_dataloader.dataset.split": "val"}
+    owner = config.model.get("tokenizer", config.model)
+    if "grid" in owner:
+        prefix = "model.tokenizer" if "tokenizer" in config.model else "model"
+        options |= {f"{prefix}.grid.range_m": index.grid.range_m, f"{prefix}.grid.voxel_m": index.grid.voxel_m}
+        options |= {f"{prefix}.channels": (16,) * len(owner.channels), f"{prefix}.vocab_size": 32}
+    network = "model.world_model" if "world_model" in config.model else "model"
+    if config.model.get("world_model", config.model).get("depth"):
+        options |= {f"{network}.{name}": value for name, value in {"dim": 16, "depth": 1, "heads": 2}.items()}
+    return options
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=str)
+def test_every_config_makes_a_model_that_its_data_fit(path, town_index):
+    """One training batch gives finite losses and gradients, one test batch predictions."""
+    torch.manual_seed(0)
+    config = load_config(path, on_small_data(path, town_index))
+    model = MODELS.build(config.model)
+    for hook in config.custom_hooks:
+        HOOKS.build(hook)
+    batch = next(iter(Runner.build_dataloader(config.train_dataloader, seed=0)))
+    losses = model.train()(**model.data_preprocessor(batch, training=True), mode="loss")
+    loss = sum(value for name, value in losses.items() if "loss" in name)
+    loss.backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    assert torch.isfinite(loss) and gradients and all(torch.isfinite(g).all() for g in gradients)
+    test = Runner.build_dataloader(config.test_dataloader, seed=0)
+    clip = test.collate_fn([test.dataset[0]])
+    with torch.no_grad():
+        assert len(model.eval()(**model.data_preprocessor(clip), mode="predict")) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Training on two processes, started as a user would."""
 
+import json
 import os
 import subprocess
 import sys
@@ -35,8 +36,8 @@ def train(config, folder, index, grid, **options):
         "train_cfg.max_iters": 2,
     }
     changes = [f"{key}={value}".replace(" ", "") for key, value in options.items()]
-    options = ["--launcher", "pytorch", "--work-dir", folder, "--cfg-options", *changes]
-    in_two_processes("tools/train.py", config, *options)
+    arguments = ["--launcher", "pytorch", "--work-dir", folder, "--cfg-options", *changes]
+    in_two_processes("tools/train.py", config, *arguments)
     return read_checkpoint(folder / "last_checkpoint")
 
 
@@ -51,7 +52,7 @@ def test_two_processes_train_tokenizer_and_world_model(tmp_path, town_index, tow
 
 
 @pytest.mark.long
-def test_two_processes_get_the_weights_of_one(tmp_path, town_index):
+def test_two_processes_get_the_weights_and_scores_of_one(tmp_path, town_index):
     in_two_processes(two_steps.__file__, town_index.folder, tmp_path / "two", "pytorch")
     two_steps.train(town_index.folder, tmp_path / "one", "none")
     one, two = (read_checkpoint(tmp_path / name / "last_checkpoint")["state_dict"] for name in ("one", "two"))
@@ -59,3 +60,5 @@ def test_two_processes_get_the_weights_of_one(tmp_path, town_index):
     for name, weight in one.items():
         assert torch.allclose(two[name], weight, rtol=1e-5, atol=1e-6), name
     assert not torch.equal(one["encoder.embedding.table.weight"], start["encoder.embedding.table.weight"])
+    scores = [json.loads((tmp_path / name / "scores.json").read_bytes()) for name in ("one", "two")]
+    assert scores[0]["iou"] > 0 and scores[1] == pytest.approx(scores[0], rel=1e-3)

@@ -1,11 +1,14 @@
-"""Two steps of the tokenizer, by as many processes as there are: `two_steps.py INDEX WORK_DIR LAUNCHER`."""
+"""Two steps and a test of the tokenizer, by as many processes as there are: `two_steps.py INDEX WORK_DIR LAUNCHER`."""
 
 import os
 import sys
 from pathlib import Path
 
+from mmengine.dist import is_main_process
+
 from drivewm.data import Index
 from drivewm.engine import build_runner
+from drivewm.host import write_json
 from tests.engine.test_runs import TOKENIZER, small_config
 
 GLOBAL_BATCH = 4
@@ -20,7 +23,12 @@ def train(folder: Path, work_dir: Path, launcher: str) -> None:
     config.param_scheduler = []
     config.default_hooks.checkpoint.interval = 1
     config.model.lovasz_voxels = 200
-    build_runner(config, work_dir, launcher=launcher).train()
+    config.test_dataloader.batch_size = 3
+    runner = build_runner(config, work_dir, launcher=launcher)
+    runner.train()
+    scores = {name: value for name, value in runner.test().items() if "class" not in name}
+    if is_main_process():
+        write_json(work_dir / "scores.json", scores)
 
 
 if __name__ == "__main__":

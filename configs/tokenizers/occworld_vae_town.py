@@ -11,4 +11,4 @@ with read_base():
 from drivewm.engine import ClipPreprocessor
 from drivewm.tokenizers import OccWorldVAE
 
-model = dict(type=OccWorldVAE, grid=grid, data_preprocessor=dict(type=ClipPreprocessor))
+model = dict(type=OccWorldVAE, grid=grid, channels=(64, 128, 256), data_preprocessor=dict(type=ClipPreprocessor))

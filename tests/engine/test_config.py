@@ -9,7 +9,7 @@ from mmengine.runner import Runner
 
 from drivewm.engine import load_config
 
-CONFIGS = sorted(p for p in Path("configs").glob("*/*.py") if p.parent.name != "_base_")
+CONFIGS = sorted(p for p in Path("configs").glob("*/*.py") if p.parent.name not in ("_base_", "evaluation"))
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=str)

@@ -21,6 +21,7 @@ from benchmarks.full_size import (
 )
 from benchmarks.measure import Row, compare, scaling
 from benchmarks.peers.occworld import step_as_shipped
+from drivewm.tokenizers import DecoderContext
 
 GOALS = {"fp32": 8.0, "bf16": 15.0}
 DOME_GFLOP = 81 + 1663 + 20 * 2713

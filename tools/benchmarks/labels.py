@@ -61,7 +61,7 @@ def recording() -> tuple[list[Sweep], list[SweepBoxes]]:
     T_ego_lidar = se3.from_xyzyaw(*origin, -np.pi / 2)
     sweeps = []
     for k in range(SWEEPS):
-        T_street_ego = se3.from_xyzyaw(0.2 * (k - LAST), 0.0, 0.0, 0.0)
+        T_street_ego = se3.from_xyzyaw(0.1 * (k - LAST), 0.0, 0.0, 0.0)
         depth, index = cast_rays(occupancy != OCC3D.free, OCC3D_GRID, T_street_ego[:3, 3] + origin, directions)
         hit = np.isfinite(depth)
         ego = origin + (depth[hit] + 0.2 + rng.normal(0, 0.02, hit.sum()))[:, None] * directions[hit]

@@ -126,11 +126,13 @@ def _in_boxes(points: np.ndarray, T_global_lidar: np.ndarray, around: SweepBoxes
     there = se3.transform_points(T_global_lidar, points.astype(np.float64))
     box, beside, local = np.full(len(points), -1), np.full(len(points), -1), np.zeros(there.shape)
     for m in reversed(range(len(around.boxes))):  # the first comes last
-        x, y, z, *size, yaw = around.boxes[m]
-        flat = se2.transform_points(se2.inverse(np.array([x, y, yaw])), there[:, :2])
-        own, half = np.column_stack([flat, there[:, 2] - z]), np.array(size) / 2
-        behind = np.array([around.trail_m[m], 0.0, 0.0])
-        near = ((own >= -half - HALO_M - behind) & (own <= half + HALO_M)).all(axis=1)
-        inside = (np.abs(own) <= half + MARGIN_M).all(axis=1)
-        box[inside], local[inside], beside[near] = m, own[inside], m
+        x, y, z, length, width, height, yaw = around.boxes[m]
+        u, v = se2.transform_points(se2.inverse(np.array([x, y, yaw])), there[:, :2]).T
+        w = there[:, 2] - z
+        over = np.abs(v) - width / 2, np.abs(w) - height / 2  # how far out of the box
+        near = (over[0] <= HALO_M) & (over[1] <= HALO_M) & (u <= length / 2 + HALO_M)
+        near &= u >= -length / 2 - HALO_M - around.trail_m[m]
+        inside = (over[0] <= MARGIN_M) & (over[1] <= MARGIN_M) & (np.abs(u) - length / 2 <= MARGIN_M)
+        box[inside], beside[near] = m, m
+        local[inside] = np.column_stack([u, v, w])[inside]
     return box, beside, local

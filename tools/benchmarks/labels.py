@@ -88,7 +88,7 @@ def numpy_label(sweeps: list[Sweep], boxes: list[SweepBoxes]) -> np.ndarray:
             votes |= sorted_points.owner == ALONE
         points.append(se3.transform_points(T_ego_lidar, sorted_points.points[votes].astype(np.float64)))
         classes.append(sorted_points.classes[votes])
-    owner, local = (np.concatenate([getattr(part, name) for part in found]) for name in ("owner", "local"))
+    owner, local = (np.concatenate([getattr(part, name) for part in found]) for name in ("track", "local"))
     now, T_ego_global = boxes[LAST], se3.inverse(sweeps[LAST].T_global_ego)
     for box, track, label in zip(now.boxes, now.track, now.label, strict=True):
         T_ego_box = T_ego_global @ se3.from_xyzyaw(*box[[0, 1, 2, 6]])

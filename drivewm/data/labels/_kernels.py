@@ -54,21 +54,23 @@ def _boxes_by_cell(boxes, reach, x, y):
 
 @numba.njit(cache=True, error_model="numpy")
 def sort_out(points, classes, T_ego, T, ego_body, boxes, known, track, label, movable, codes, lengths, out):
-    """One pass of `sorting.sort_out`: writes the points that are kept to the front of `out`, and returns how many.
+    """One pass of `sorting.sort_out`: writes the points that are kept to the front of `out`, and returns how many
+    there are, and how many of them belong to tracks.
 
     `T_ego` leads to the ego's frame, `T` to that of the boxes. `boxes (M, 9)` has centre, half of the size, cosine and
     sine of the yaw, and trail of each box. Codes: `STATIC, ALONE, DROPPED, UNLABELLED`. Lengths: `MARGIN_M, HALO_M,
-    CLEARANCE_M, FAR_M`, and how near to the sensor all of the ego is. Out: points, classes, owner, local.
+    CLEARANCE_M, FAR_M`, and how near to the sensor all of the ego is. Out: points, classes, owner; of those of
+    tracks once more the owner, and the point in the frame of its box.
     """
     static, alone, dropped, unlabelled = codes
     margin, halo, clearance, far, ego_reach = lengths
-    out_points, out_classes, out_owner, out_local = out
+    out_points, out_classes, out_owner, out_track, out_local = out
     # Scalars: the compiler cannot know that what is written leaves the transform alone, and would read it again.
     xx, xy, xz, x0 = T[0, 0], T[0, 1], T[0, 2], T[0, 3]
     yx, yy, yz, y0 = T[1, 0], T[1, 1], T[1, 2], T[1, 3]
     zx, zy, zz, z0 = T[2, 0], T[2, 1], T[2, 2], T[2, 3]
     start, members = _boxes_by_cell(boxes, halo + 1e-6, x0, y0)
-    count = 0
+    count = tracked = 0
     for n in range(len(points)):
         px, py, pz = np.float64(points[n, 0]), np.float64(points[n, 1]), np.float64(points[n, 2])
         if abs(px) < ego_reach and abs(py) < ego_reach:
@@ -104,7 +106,9 @@ def sort_out(points, classes, T_ego, T, ego_body, boxes, known, track, label, mo
                 own = moves or kind == label[m]
                 if known[m] and (own or (nameless and w > clearance - top)):
                     owner = track[m]
-                    out_local[count, 0], out_local[count, 1], out_local[count, 2] = u, v, w
+                    out_local[tracked, 0], out_local[tracked, 1], out_local[tracked, 2] = u, v, w
+                    out_track[tracked] = owner
+                    tracked += 1
                 else:
                     owner = dropped if nameless else alone if own else static
                 break
@@ -113,7 +117,7 @@ def sort_out(points, classes, T_ego, T, ego_body, boxes, known, track, label, mo
         out_points[count, 0], out_points[count, 1], out_points[count, 2] = points[n, 0], points[n, 1], points[n, 2]
         out_classes[count], out_owner[count] = kind, owner
         count += 1
-    return count
+    return count, tracked
 
 
 @numba.njit(cache=True, error_model="numpy")

@@ -53,12 +53,14 @@ class SortedPoints:
         points: `(N, 3)` float32 [m, LiDAR frame].
         classes: `(N,)` uint8 of `OCC3D`, or `UNLABELLED`.
         owner: `(N,)` int32, number of the track that a point belongs to, or `STATIC`, `ALONE`, `DROPPED`.
-        local: `(N, 3)` float32 [m], points of tracks in the frames of their boxes; of others meaningless.
+        track: `(Q,)` int32, the owners of those points that belong to tracks.
+        local: `(Q, 3)` float32 [m], these points in the frames of their boxes.
     """
 
     points: np.ndarray
     classes: np.ndarray
     owner: np.ndarray
+    track: np.ndarray
     local: np.ndarray
 
 
@@ -77,9 +79,9 @@ def sort_out(sweep: Sweep, around: SweepBoxes) -> SortedPoints:
     """
     count = len(sweep.points)
     points, local = np.empty((count, 3), np.float32), np.empty((count, 3), np.float32)
-    classes, owner = np.empty(count, np.uint8), np.empty(count, np.int32)
+    classes, owner, track = np.empty(count, np.uint8), np.empty(count, np.int32), np.empty(count, np.int32)
     yaw = around.boxes[:, 6]
-    kept = _kernels.sort_out(
+    kept, tracked = _kernels.sort_out(
         sweep.points,
         sweep.classes,
         sweep.T_ego_lidar,
@@ -92,9 +94,9 @@ def sort_out(sweep: Sweep, around: SweepBoxes) -> SortedPoints:
         _MOVABLE,
         (STATIC, ALONE, DROPPED, UNLABELLED),
         (MARGIN_M, HALO_M, CLEARANCE_M, FAR_M, _EGO_REACH_M),
-        (points, classes, owner, local),
+        (points, classes, owner, track, local),
     )
-    return SortedPoints(points[:kept], classes[:kept], owner[:kept], local[:kept])
+    return SortedPoints(points[:kept], classes[:kept], owner[:kept], track[:tracked].copy(), local[:tracked].copy())
 
 
 def sort_out_reference(sweep: Sweep, around: SweepBoxes) -> SortedPoints:
@@ -112,7 +114,8 @@ def sort_out_reference(sweep: Sweep, around: SweepBoxes) -> SortedPoints:
     belongs = inside & around.known[number] & (own | (nameless & above))
     nobodys = np.where(nameless, DROPPED, np.where(own, ALONE, STATIC))
     owner[rows] = np.where(belongs, around.track[number], nobodys)
-    return SortedPoints(points, classes, owner, local.astype(np.float32))
+    mine = owner >= 0
+    return SortedPoints(points, classes, owner, owner[mine], local[mine].astype(np.float32))
 
 
 def _on_ego(sweep: Sweep) -> np.ndarray:

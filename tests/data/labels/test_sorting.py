@@ -45,10 +45,9 @@ def test_equal_to_the_reference(count, spread_m):
     classes = rng.choice([ROAD, CAR, PERSON, OTHERS, TREE, UNLABELLED], len(points)).astype(np.uint8)
     sweep = Sweep(points, classes, T_EGO_LIDAR, T_GLOBAL_EGO)
     found, expected = sort_out(sweep, around), sort_out_reference(sweep, around)
-    for name in ("points", "classes", "owner"):
+    for name in ("points", "classes", "owner", "track"):
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
-    mine = found.owner >= 0
-    np.testing.assert_allclose(found.local[mine], expected.local[mine], atol=1e-5)
+    np.testing.assert_allclose(found.local, expected.local, atol=1e-5)
     assert count < 2 or len(np.unique(found.owner)) > 0.5 * count
 
 

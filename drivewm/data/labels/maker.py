@@ -89,7 +89,7 @@ def make_labels(
         options: how they are made.
         version: folder of the tables; None: the only `v1.0-*` folder.
         scenes: names of those to make; all if empty.
-        workers: processes; each holds one scene, about 0.4 GB with the sweeps between keyframes.
+        workers: processes; each holds one scene, about 0.7 GB with the sweeps between keyframes.
         overwrite: replace what is there.
         progress: called with (scenes done, scenes) as it goes on.
 

@@ -42,7 +42,7 @@ def main() -> None:
         type=int,
         default=5,
         metavar="N",
-        help="mask_lidar: from the rays of every N-th sweep and the keyframe's (default 5); 0: the keyframe's alone",
+        help="mask_lidar: from the rays of all keyframes and each N-th sweep (default 5); 0: of its own keyframe alone",
     )
     parser.add_argument(
         "--grid-size", type=int, nargs=3, metavar=("X", "Y", "Z"), help="default: the data set's grid, or Occ3D's"

@@ -184,6 +184,7 @@ def write_label(root: Path, **changed) -> None:
         ),
         ({"semantics": np.full(SHAPE, 255, np.uint8)}, ("semantics", "class 255", "0 to 17")),
         ({"mask_lidar": None}, ("mask_lidar", "['mask_camera', 'semantics']")),
+        ({"semantics": None}, ("semantics", "['mask_camera', 'mask_lidar']")),
     ],
 )
 def test_wrong_label(root, changed, words):
@@ -196,6 +197,31 @@ def test_wrong_label(root, changed, words):
         build_index(root, cache_occupancy=True)
     check(error, label_of(root), *words)
     assert not (root / "index").exists()
+
+
+def test_the_mask_of_cameras_is_needed_only_where_it_is_asked_for(root):
+    index = build_index(root)
+    semantics, visible = handmade.labels("scene-2001", 0)
+    write_label(root, mask_camera=(~visible).astype(np.uint8))
+    clip = NuScenesClips(index, "train", 2, 3, visible_to="camera")[0]["clip"]
+    np.testing.assert_array_equal(clip.visible[0, 0], ~visible)
+    np.testing.assert_array_equal(clip.occupancy[0, 0], semantics)
+    np.testing.assert_array_equal(NuScenesClips(index, "train", 2, 3)[0]["clip"].visible[0, 0], visible)
+    write_label(root, mask_camera=None)
+    shutil.rmtree(root / "index")
+    load_all(root)
+    with pytest.raises(DataError) as error:
+        NuScenesClips(index, "train", 2, 3, visible_to="camera")[0]
+    check(error, label_of(root), "mask_camera", "['mask_lidar', 'semantics']")
+    with pytest.raises(ValueError, match="visible_to must be one of lidar, camera, got 'radar'"):
+        NuScenesClips(index, "train", 2, 3, visible_to="radar")
+
+
+def test_fewer_keyframes_than_a_window(root):
+    with pytest.raises(
+        DataError, match="split val: found 1 scenes of at most 8 keyframes.*a scene of 4 \\+ 6 keyframes"
+    ):
+        NuScenesClips(build_index(root), "val", 4, 6)
 
 
 def test_truncated_and_missing_label(root):

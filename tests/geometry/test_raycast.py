@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from drivewm.geometry.raycast import carve, cast_rays, cast_rays_reference, visible_voxels
+from drivewm.geometry import se3
+from drivewm.geometry.raycast import carve, carve_into, cast_rays, cast_rays_reference, visible_voxels
 from drivewm.geometry.voxel_grid import VoxelGrid
 
 GRID = VoxelGrid((-5.0, -4.0, -1.0, 5.0, 4.0, 3.0), 0.5)
@@ -114,6 +115,30 @@ def test_occluded_voxels_stay_unseen():
 def test_carve_goes_up_to_the_end_point_and_no_further():
     origin, end = np.array([-4.9, 0.1, 0.1]), np.array([[1.2, 0.1, 0.1]])
     np.testing.assert_array_equal(np.argwhere(carve(GRID, origin, end)), [[x, 8, 2] for x in range(13)])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_carving_a_sweep_equals_carving_its_rays(seed):
+    rng, seen = np.random.default_rng(seed), np.zeros(GRID.shape, bool)
+    expected = seen.copy()
+    for _ in range(4):  # inside of the grid, beside and above it
+        T = se3.from_xyzyaw(*rng.uniform([-7, -6, 0], [7, 6, 5]), rng.uniform(-4, 4))
+        points = rng.normal(0, 4, (60, 3)).astype(np.float32)
+        points[:3] = [[0, 0, 0], [0, 0, 1], [2, 0, 0]]
+        carve_into(seen, GRID, T, points)
+        expected |= carve(GRID, T[:3, 3], se3.transform_points(T, points.astype(np.float64)))
+    np.testing.assert_array_equal(seen, expected)
+    assert 0 < seen.sum() < seen.size
+
+
+def test_what_cannot_be_carved_is_named():
+    seen, points = np.zeros(GRID.shape, bool), np.zeros((2, 3), np.float32)
+    with pytest.raises(ValueError, match=r"contiguous bool \(20, 16, 8\), got uint8"):
+        carve_into(seen.astype(np.uint8), GRID, np.eye(4), points)
+    with pytest.raises(ValueError, match=r"\(N, 3\), got \(2, 4\)"):
+        carve_into(seen, GRID, np.eye(4), np.zeros((2, 4)))
+    with pytest.raises(ValueError, match="finite"):
+        carve_into(seen, GRID, np.full((4, 4), np.nan), points)
 
 
 def test_shapes_that_disagree_are_named():

@@ -61,7 +61,7 @@ def recording() -> tuple[list[Sweep], list[SweepBoxes]]:
     T_ego_lidar = se3.from_xyzyaw(*origin, -np.pi / 2)
     sweeps = []
     for k in range(SWEEPS):
-        T_street_ego = se3.from_xyzyaw(0.2 * (k - LAST), 0.0, 0.0, 0.0)
+        T_street_ego = se3.from_xyzyaw(0.1 * (k - LAST), 0.0, 0.0, 0.0)
         depth, index = cast_rays(occupancy != OCC3D.free, OCC3D_GRID, T_street_ego[:3, 3] + origin, directions)
         hit = np.isfinite(depth)
         ego = origin + (depth[hit] + 0.2 + rng.normal(0, 0.02, hit.sum()))[:, None] * directions[hit]
@@ -88,7 +88,7 @@ def numpy_label(sweeps: list[Sweep], boxes: list[SweepBoxes]) -> np.ndarray:
             votes |= sorted_points.owner == ALONE
         points.append(se3.transform_points(T_ego_lidar, sorted_points.points[votes].astype(np.float64)))
         classes.append(sorted_points.classes[votes])
-    owner, local = (np.concatenate([getattr(part, name) for part in found]) for name in ("owner", "local"))
+    owner, local = (np.concatenate([getattr(part, name) for part in found]) for name in ("track", "local"))
     now, T_ego_global = boxes[LAST], se3.inverse(sweeps[LAST].T_global_ego)
     for box, track, label in zip(now.boxes, now.track, now.label, strict=True):
         T_ego_box = T_ego_global @ se3.from_xyzyaw(*box[[0, 1, 2, 6]])

@@ -35,9 +35,8 @@ class SceneCloud:
         for sweep, around in zip(sweeps, boxes, strict=True):
             found = sort_out(sweep, around)
             self._sweeps.append((found.points, found.classes, found.owner))
-            mine = np.flatnonzero(found.owner >= 0)
-            track.append(found.owner[mine])
-            local.append(found.local[mine])
+            track.append(found.track)
+            local.append(found.local)
             poses.append(sweep.T_global_ego)
             mounts.append(sweep.T_ego_lidar)
         self._T_global_ego, self._T_ego_lidar = np.array(poses), np.array(mounts)

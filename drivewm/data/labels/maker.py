@@ -33,8 +33,8 @@ class LabelOptions:
         grid: of the labels, in the ego frame.
         causal: from the sweeps up to each keyframe alone; things that move from its own.
         keyframes_only: without the sweeps between keyframes.
-        rays_step: mask_lidar holds what the rays of every so manyth sweep of the scene pass or end in, and all of the
-            keyframe's own. 0: the keyframe's own alone, as always with `causal`.
+        rays_step: mask_lidar holds what the rays of all keyframes of the scene and of every so manyth sweep pass or end
+            in. 0: those of the label's own keyframe alone, as always with `causal`.
     """
 
     grid: VoxelGrid
@@ -89,7 +89,7 @@ def make_labels(
         options: how they are made.
         version: folder of the tables; None: the only `v1.0-*` folder.
         scenes: names of those to make; all if empty.
-        workers: processes; each holds one scene, about 0.4 GB with the sweeps between keyframes.
+        workers: processes; each holds one scene, about 0.7 GB with the sweeps between keyframes.
         overwrite: replace what is there.
         progress: called with (scenes done, scenes) as it goes on.
 
@@ -151,7 +151,7 @@ def _label_scene(folder: Path, options: LabelOptions, scene: LabelScene) -> None
     cloud = SceneCloud(scene.sweeps(), boxes_at(scene.tracks, scene.time_us))
     ballot = Ballot(options.grid)
     step = 0 if options.causal else options.rays_step
-    rays_of = np.arange(0, len(scene.time_us), step) if step else ()
+    rays_of = np.union1d(scene.keyframes, np.arange(0, len(scene.time_us), step)) if step else ()
     for k, sweep in enumerate(scene.keyframes):
         if not _file(folder, scene, k).exists():
             semantics = cloud.semantics(int(sweep), ballot, options.causal)

@@ -53,12 +53,14 @@ class SortedPoints:
         points: `(N, 3)` float32 [m, LiDAR frame].
         classes: `(N,)` uint8 of `OCC3D`, or `UNLABELLED`.
         owner: `(N,)` int32, number of the track that a point belongs to, or `STATIC`, `ALONE`, `DROPPED`.
-        local: `(N, 3)` float32 [m], points of tracks in the frames of their boxes; of others meaningless.
+        track: `(Q,)` int32, the owners of those points that belong to tracks.
+        local: `(Q, 3)` float32 [m], these points in the frames of their boxes.
     """
 
     points: np.ndarray
     classes: np.ndarray
     owner: np.ndarray
+    track: np.ndarray
     local: np.ndarray
 
 
@@ -77,9 +79,9 @@ def sort_out(sweep: Sweep, around: SweepBoxes) -> SortedPoints:
     """
     count = len(sweep.points)
     points, local = np.empty((count, 3), np.float32), np.empty((count, 3), np.float32)
-    classes, owner = np.empty(count, np.uint8), np.empty(count, np.int32)
+    classes, owner, track = np.empty(count, np.uint8), np.empty(count, np.int32), np.empty(count, np.int32)
     yaw = around.boxes[:, 6]
-    kept = _kernels.sort_out(
+    kept, tracked = _kernels.sort_out(
         sweep.points,
         sweep.classes,
         sweep.T_ego_lidar,
@@ -92,9 +94,9 @@ def sort_out(sweep: Sweep, around: SweepBoxes) -> SortedPoints:
         _MOVABLE,
         (STATIC, ALONE, DROPPED, UNLABELLED),
         (MARGIN_M, HALO_M, CLEARANCE_M, FAR_M, _EGO_REACH_M),
-        (points, classes, owner, local),
+        (points, classes, owner, track, local),
     )
-    return SortedPoints(points[:kept], classes[:kept], owner[:kept], local[:kept])
+    return SortedPoints(points[:kept], classes[:kept], owner[:kept], track[:tracked].copy(), local[:tracked].copy())
 
 
 def sort_out_reference(sweep: Sweep, around: SweepBoxes) -> SortedPoints:
@@ -112,7 +114,8 @@ def sort_out_reference(sweep: Sweep, around: SweepBoxes) -> SortedPoints:
     belongs = inside & around.known[number] & (own | (nameless & above))
     nobodys = np.where(nameless, DROPPED, np.where(own, ALONE, STATIC))
     owner[rows] = np.where(belongs, around.track[number], nobodys)
-    return SortedPoints(points, classes, owner, local.astype(np.float32))
+    mine = owner >= 0
+    return SortedPoints(points, classes, owner, owner[mine], local[mine].astype(np.float32))
 
 
 def _on_ego(sweep: Sweep) -> np.ndarray:
@@ -126,11 +129,13 @@ def _in_boxes(points: np.ndarray, T_global_lidar: np.ndarray, around: SweepBoxes
     there = se3.transform_points(T_global_lidar, points.astype(np.float64))
     box, beside, local = np.full(len(points), -1), np.full(len(points), -1), np.zeros(there.shape)
     for m in reversed(range(len(around.boxes))):  # the first comes last
-        x, y, z, *size, yaw = around.boxes[m]
-        flat = se2.transform_points(se2.inverse(np.array([x, y, yaw])), there[:, :2])
-        own, half = np.column_stack([flat, there[:, 2] - z]), np.array(size) / 2
-        behind = np.array([around.trail_m[m], 0.0, 0.0])
-        near = ((own >= -half - HALO_M - behind) & (own <= half + HALO_M)).all(axis=1)
-        inside = (np.abs(own) <= half + MARGIN_M).all(axis=1)
-        box[inside], local[inside], beside[near] = m, own[inside], m
+        x, y, z, length, width, height, yaw = around.boxes[m]
+        u, v = se2.transform_points(se2.inverse(np.array([x, y, yaw])), there[:, :2]).T
+        w = there[:, 2] - z
+        over = np.abs(v) - width / 2, np.abs(w) - height / 2  # how far out of the box
+        near = (over[0] <= HALO_M) & (over[1] <= HALO_M) & (u <= length / 2 + HALO_M)
+        near &= u >= -length / 2 - HALO_M - around.trail_m[m]
+        inside = (over[0] <= MARGIN_M) & (over[1] <= MARGIN_M) & (np.abs(u) - length / 2 <= MARGIN_M)
+        box[inside], beside[near] = m, m
+        local[inside] = np.column_stack([u, v, w])[inside]
     return box, beside, local

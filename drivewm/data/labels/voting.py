@@ -44,7 +44,7 @@ class Ballot:
             owner,
             wanted,
             T_grid_points,
-            self.grid.origin_m,
+            self.grid.range_m[:3],
             self.grid.voxel_m,
             self.grid.shape,
             self._votes,

@@ -33,7 +33,7 @@ def test_the_ratio_is_against_over_ours():
         lambda: sum(range(10)), lambda: sum(range(3000)), lambda a, b: None, goal=2.0, rounds=3, block_s=0.001
     )
     as_written = row.as_dict("sums")
-    assert set(as_written) == {"name", "ours", "against", "ratio", "goal", "verdict"}
+    assert set(as_written) == {"name", "ours", "against", "unit", "ratio", "goal", "verdict", "note"}
     assert as_written["ratio"]["min"] <= as_written["ratio"]["median"] <= as_written["ratio"]["max"]
     assert as_written["ratio"]["median"] > 1 and len(row.ratios) == 3
 

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from drivewm.data import DataError
 from drivewm.data.nuscenes import NuScenesClips
-from drivewm.evaluation.metrics.occupancy import OccupancyForecastMetric
+from drivewm.evaluation.forecast import forecast_report, record_forecast
 from drivewm.evaluation.tables import markdown_table
 from drivewm.structures import OCC3D
 from drivewm.world_model.baselines import (
@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--split", default="val")
     parser.add_argument("--stride", type=int, default=4, help="take every n-th window of a scene")
     args = parser.parse_args()
-    metric, unseen, occupied = OccupancyForecastMetric(), 0, 0
+    records, unseen, occupied = [], 0, 0
     try:
         clips = NuScenesClips(args.data / "index", args.split, HISTORY, FUTURE, args.stride)
         for number in tqdm(range(len(clips)), desc="clips"):
@@ -54,12 +54,12 @@ def main() -> None:
             }
             arrays = {name: frames[0].numpy() for name, frames in forecasts.items()}
             sample = {"forecasts": arrays, "truth": truth, "times_s": times[0].numpy(), "scene": clip.scene[0]}
-            metric.process(None, [sample])
+            records.append(record_forecast(sample))
             solid = truth != OCC3D.free
             unseen, occupied = unseen + (fresh & solid).sum((1, 2, 3)), occupied + solid.sum((1, 2, 3))
     except (DataError, ValueError) as error:
         raise SystemExit(f"error: {error}") from None
-    table = metric.nested(metric.results)
+    table = {row["predictor"]: row["scores"] for row in forecast_report(records)["rows"]}
     scores = ("miou", "iou", "dynamic_miou")
     header = ["forecast", *(f"{score} {horizon}" for score in scores for horizon in HORIZONS)]
     print(markdown_table(header, [[n, *(table[n][s][h] for s in scores for h in HORIZONS)] for n in table]))

@@ -1,28 +1,45 @@
-"""Evaluate a checkpoint on its config's test set, beside the baselines."""
+"""Evaluate on a config's test set, beside the baselines: a checkpoint, or forecasts in files (of any model).
+
+python tools/test.py configs/world_models/driving_town.py work_dirs/driving_town/last_checkpoint --out scores.json
+python tools/test.py configs/evaluation/occupancy_forecast.py --predictions DIR --out scores.json
+"""
 
 from __future__ import annotations
 
 import argparse
+import logging
 import math
 from pathlib import Path
 
-from mmengine.config import DictAction
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.dist import is_main_process
+from mmengine.runner import Runner
 
-from drivewm.engine import bare_model, build_runner, load_checkpoint, load_config
+from drivewm.engine import DumpPredictionsHook, bare_model, build_runner, load_checkpoint, load_config
+from drivewm.evaluation.metrics import OccupancyForecastMetric
+from drivewm.evaluation.tables import figure_table
 from drivewm.host import write_json
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", help="e.g. configs/world_models/driving_town.py")
-    parser.add_argument("checkpoint", help="a .pth file, or the last_checkpoint file of a work dir")
-    parser.add_argument("--work-dir", help="where logs go (default: work_dirs/CONFIG)")
+    parser.add_argument("checkpoint", nargs="?", help="a .pth file, or the last_checkpoint file of a work dir")
+    parser.add_argument("--predictions", type=Path, help="score the forecasts in this folder instead of a checkpoint")
+    parser.add_argument("--ego-pose", choices=["given", "planner"], help="forecast under whose ego motion")
     parser.add_argument("--out", type=Path, help="write all figures to this JSON file")
+    parser.add_argument("--dump", type=Path, help="write the forecasts to this folder, for --predictions")
+    parser.add_argument("--dump-probabilities", action="store_true", help="and how likely each class is (large)")
+    parser.add_argument("--work-dir", help="where logs go (default: work_dirs/CONFIG)")
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, default={}, help="KEY=VALUE that replace the config's"
     )
     args = parser.parse_args()
+    if (args.checkpoint is None) == (args.predictions is None):
+        parser.error("give a checkpoint or --predictions DIR, one of them")
+    if args.predictions and (args.ego_pose or args.dump or args.launcher != "none"):
+        parser.error("--ego-pose, --dump and --launcher are for checkpoints; predictions say whose ego pose they have")
     try:
         evaluate(args)
     except (ValueError, FileNotFoundError) as error:
@@ -31,14 +48,78 @@ def main() -> None:
 
 def evaluate(args: argparse.Namespace) -> None:
     config = load_config(args.config, args.cfg_options)
+    if args.predictions:
+        read_from_files(config, args.predictions)
+    if args.ego_pose:
+        set_ego_pose(config, args.ego_pose)
     work_dir = args.work_dir or Path("work_dirs") / Path(args.config).stem
     runner = build_runner(config, work_dir, launcher=args.launcher)
-    load_checkpoint(bare_model(runner), args.checkpoint)
-    metrics = runner.test()
-    if args.out:
-        # JSON has no NaN, which is the score of a class that never came up.
-        figures = {name: value if math.isfinite(value) else None for name, value in metrics.items()}
-        write_json(args.out, figures, indent=1)
+    if args.checkpoint:
+        load_checkpoint(bare_model(runner), args.checkpoint)
+    if args.dump:
+        runner.register_hook(DumpPredictionsHook(args.dump, args.dump_probabilities))
+    metrics = run_test(runner)
+    if is_main_process():
+        figures, forecasts = report(runner, metrics)
+        if args.out:
+            write_json(args.out, without_nan({"figures": figures, "forecasts": forecasts}), indent=1)
+
+
+def read_from_files(config: Config, folder: Path) -> None:
+    """Let the config's data be scored on the windows of these predictions, by its occupancy metric alone."""
+    # Types by name: mmengine writes the config down, and could not write classes that no config file imported.
+    config.model = ConfigDict(
+        type="drivewm.engine.RecordedPredictions",
+        folder=str(folder),
+        data_preprocessor=dict(type="drivewm.engine.ClipPreprocessor"),
+    )
+    data = config.test_dataloader.dataset
+    where = {name: data[name] for name in ("index", "split", "data_root") if name in data}
+    config.test_dataloader.dataset = ConfigDict(type="drivewm.engine.PredictedClips", predictions=str(folder), **where)
+    evaluators = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
+    config.test_evaluator = [e for e in evaluators if e["type"] is OccupancyForecastMetric]
+    if not config.test_evaluator:
+        raise ValueError(f"{config.filename}: test_evaluator has no OccupancyForecastMetric to score predictions with")
+
+
+def set_ego_pose(config: Config, ego_pose: str) -> None:
+    """Forecast under the driven ego motion ("given") or the model's own plan ("planner")."""
+    has_planner = hasattr(config.model.type, "plan")
+    if not has_planner and ego_pose != "given":
+        name = getattr(config.model.type, "__name__", config.model.type)
+        raise ValueError(f"--ego-pose {ego_pose}: {name} of {config.filename} has no planner")
+    if has_planner:
+        config.model.ego_pose = ego_pose
+
+
+def run_test(runner: Runner) -> dict[str, float]:
+    """All figures. mmengine's line that holds them all goes to the log file alone; tables are for people."""
+    for handler in runner.logger.handlers:
+        if not isinstance(handler, logging.FileHandler):
+            handler.setLevel(logging.WARNING)
+    return runner.test()
+
+
+def report(runner: Runner, metrics: dict[str, float]) -> tuple[dict[str, float], dict | None]:
+    """Print the tables; returns the flat figures and the report of the occupancy forecasts, if there are any."""
+    forecasts, rest = None, dict(metrics)
+    for metric in runner.test_evaluator.metrics:
+        if isinstance(metric, OccupancyForecastMetric):
+            forecasts = metric.report
+            rest = {name: value for name, value in rest.items() if name.split("/")[0] not in forecasts["predictors"]}
+            print(f"\n# Occupancy forecasts\n\n{metric.text()}")
+    if rest:
+        print(f"\n# {'Other figures' if forecasts else 'Figures'}\n\n{figure_table(rest)}")
+    return metrics, forecasts
+
+
+def without_nan(value):
+    """None for NaN, which JSON does not have: the score of a class that never came up."""
+    if isinstance(value, dict):
+        return {name: without_nan(v) for name, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 if __name__ == "__main__":

@@ -23,10 +23,10 @@ model = dict(
         dim=128,
         depth=3,
         heads=2,
-        memory=dict(upscale=2, frame_dim=64, fine_dim=16, warp=True),
+        memory=dict(upscale=2, frame_dim=64, fine_dim=16),
+        motion=dict(horizon_s=3.0, frames=3),
         horizon=6,
         targets_per_clip=2,
-        decoded_targets=4,
         imagine_steps=8,
         guidance=0.5,
     ),
@@ -35,6 +35,8 @@ model = dict(
     planned_clips=4,
     data_preprocessor=dict(type=ClipPreprocessor),
 )
+
+train_dataloader.merge(dict(dataset=dict(load_boxes=True)))  # the motion field learns from tracks
 
 max_iters = 175
 optim_wrapper = dict(
@@ -49,6 +51,6 @@ param_scheduler = [
 train_cfg = dict(type=ResumableTrainLoop, max_iters=max_iters)
 test_cfg = dict(type=TestLoop)
 test_evaluator = [
-    dict(type=OccupancyForecastMetric, per_class=True),
+    dict(type=OccupancyForecastMetric),
     dict(type=OpenLoopPlanningMetric, vehicle=PACIFICA),
 ]

@@ -98,8 +98,13 @@ def write_occupancy(
         np.savez_compressed(file, semantics=semantics.astype(np.uint8), **masks)
 
 
-def read_occupancy(path: str | Path, grid: VoxelGrid) -> tuple[np.ndarray, np.ndarray]:
-    """Reads Occ3D's labels.npz: semantics `(X, Y, Z)` uint8 of `OCC3D` classes, and `mask_lidar` as `(X, Y, Z)` bool.
+def read_occupancy(path: str | Path, grid: VoxelGrid, mask: str = "mask_lidar") -> tuple[np.ndarray, np.ndarray]:
+    """Reads Occ3D's labels.npz: semantics `(X, Y, Z)` uint8 of `OCC3D` classes, and a mask as `(X, Y, Z)` bool.
+
+    Args:
+        path: the file.
+        grid: of the labels.
+        mask: mask_lidar or mask_camera. The other one need not be there.
 
     Raises:
         MissingFileError, DataError: file absent or broken; an array missing, of another shape than the grid's, of
@@ -108,7 +113,7 @@ def read_occupancy(path: str | Path, grid: VoxelGrid) -> tuple[np.ndarray, np.nd
     try:
         with np.load(path, allow_pickle=False) as arrays:
             loaded = {}
-            for name in ("semantics", "mask_lidar"):
+            for name in ("semantics", mask):
                 if name not in arrays.files:
                     raise DataError(path, name, f"only {sorted(arrays.files)}", "an array of that name")
                 loaded[name] = arrays[name]
@@ -119,9 +124,9 @@ def read_occupancy(path: str | Path, grid: VoxelGrid) -> tuple[np.ndarray, np.nd
     for name, array in loaded.items():
         if array.shape != grid.shape:
             raise DataError(path, name, f"shape {array.shape}", f"{grid.shape}, the dataset's grid")
-        if array.dtype != np.uint8 and not (name == "mask_lidar" and array.dtype == bool):
+        if array.dtype != np.uint8 and not (name == mask and array.dtype == bool):
             raise DataError(path, name, f"dtype {array.dtype}", "uint8")
-    semantics, mask = loaded["semantics"], loaded["mask_lidar"]
+    semantics = loaded["semantics"]
     if semantics.max() >= OCC3D.num_classes:
         raise DataError(path, "semantics", f"class {semantics.max()}", f"classes 0 to {OCC3D.num_classes - 1}")
-    return semantics, mask.astype(bool)
+    return semantics, loaded[mask].astype(bool)

@@ -7,6 +7,8 @@ operating system. A folder with one .npy file a column and `schema.json`; `docs/
 from __future__ import annotations
 
 import hashlib
+import math
+import mmap
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -20,6 +22,10 @@ from drivewm.geometry import VoxelGrid
 from drivewm.host import replace_folder, write_json
 
 SCHEMA_VERSION = 2
+_NPY_PREFIX = 10
+"""Bytes before the header of a .npy file: magic, version, length of the header."""
+
+_STATEMENTS = ("splits.json", "dataset.json", "gts/labels.json")
 
 COLUMNS: dict[str, tuple[str, tuple[int, ...], str]] = {
     "scene_name": ("S", (), "name of each scene"),
@@ -104,17 +110,21 @@ class Index:
         """The file that a column of file names has for a keyframe. Raises UnsafePathError."""
         return resolve(self.data_root, self[column][frame].decode(), self.folder / f"{column}.npy", column)
 
-    def labels(self, frames: slice, visible: bool = True) -> tuple[np.ndarray, np.ndarray | None]:
-        """Occupancy `(T, X, Y, Z)` uint8 of keyframes; if asked for, which voxels the LiDAR sees, `(T, X, Y, Z)` bool.
+    def labels(self, frames: slice, visible_to: str | None = "lidar") -> tuple[np.ndarray, np.ndarray | None]:
+        """Occupancy `(T, X, Y, Z)` uint8 of keyframes and, bool of the same shape, which voxels LiDAR or cameras see.
+
+        Args:
+            frames: which keyframes.
+            visible_to: lidar, camera, or None for no mask. That of cameras is not cached: labels are unpacked for it.
 
         Raises DataError where there is none, or a file of it is broken.
         """
-        if self.occupancy is None:
-            numbers = range(*frames.indices(self.num_frames))
-            loaded = [read_occupancy(self.path(n, "frame_occupancy_file"), self.grid) for n in numbers]
-            return np.stack([s for s, _ in loaded]), np.stack([v for _, v in loaded]) if visible else None
+        if self.occupancy is None or visible_to == "camera":
+            paths = [self.path(n, "frame_occupancy_file") for n in range(*frames.indices(self.num_frames))]
+            loaded = [read_occupancy(path, self.grid, f"mask_{visible_to or 'lidar'}") for path in paths]
+            return np.stack([s for s, _ in loaded]), np.stack([v for _, v in loaded]) if visible_to else None
         semantics = np.array(self.occupancy[frames])
-        if not visible:
+        if visible_to is None:
             return semantics, None
         bits = np.unpackbits(self.visible[frames], axis=1, count=int(np.prod(self.grid.shape)))
         return semantics, bits.reshape(semantics.shape).astype(bool)
@@ -144,10 +154,7 @@ class Index:
                 "Build it again: tools/create_index.py",
             )
         root = Path(data_root) if data_root is not None else Path(os.path.normpath(folder / schema["data_root"]))
-        now = fingerprint(root, schema["dataset_version"])
-        changed = sorted(
-            name for name in {*now, *schema["fingerprint"]} if now.get(name) != schema["fingerprint"].get(name)
-        )
+        changed = _changed(root, schema)
         if changed:
             raise StaleIndexError(
                 root,
@@ -167,16 +174,16 @@ class Index:
         return cls(folder, root, schema["dataset_version"], grid, tuple(schema["splits"]), columns, **cached)
 
 
-def _load(folder: Path, name: str, shapes: dict[str, list]) -> np.ndarray:
+def _load(folder: Path, name: str, shapes: dict[str, dict]) -> np.ndarray:
     path = folder / f"{name}.npy"
     try:
-        array = (
-            np.load(path, mmap_mode="r", allow_pickle=False)
-            if shapes[name]["shape"][0]
-            else np.load(path, allow_pickle=False)
-        )
+        return _mapped(path, **shapes[name])
+    except ValueError:  # np.load can say what is wrong with it
+        pass
     except FileNotFoundError:
         raise MissingFileError(path, "column", "nothing", "a column of the index") from None
+    try:
+        array = np.load(path, allow_pickle=False)
     except (ValueError, EOFError) as error:
         raise DataError(path, "column", f"a broken file ({error})", "a .npy array") from None
     found = {"dtype": array.dtype.str, "shape": list(array.shape)}
@@ -185,15 +192,55 @@ def _load(folder: Path, name: str, shapes: dict[str, list]) -> np.ndarray:
     return array
 
 
+def _mapped(path: Path, dtype: str, shape: list[int]) -> np.ndarray:
+    """The .npy file `path`, memory-mapped read-only; ValueError if it is not of this type and shape.
+
+    np.load finds out what a file holds, which takes ten times as long; here it is known.
+    """
+    header = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {tuple(shape)}, }}".encode()
+    with open(path, "rb") as file:
+        start = file.read(_NPY_PREFIX + len(header))
+        offset = _NPY_PREFIX + int.from_bytes(start[8:_NPY_PREFIX], "little")
+        size = os.fstat(file.fileno()).st_size
+        if start[:8] != b"\x93NUMPY\x01\x00" or start[_NPY_PREFIX:] != header:
+            raise ValueError(f"{path} is not a .npy array of {dtype}, {shape}")
+        if size != offset + math.prod(shape) * np.dtype(dtype).itemsize:
+            raise ValueError(f"{path} has {size} bytes")
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return np.ndarray(tuple(shape), dtype, mapped, offset)
+
+
+def _changed(root: Path, schema: dict) -> list[str]:
+    """Tables that differ from those which the index was built of.
+
+    A table of the same size, written at the same time, is the same; only of the others is a digest taken.
+    """
+    then, stamps = schema["fingerprint"], schema.get("stamps", {})
+    if stamps and stamps == _stamps(root, schema["dataset_version"]):
+        return []
+    now = fingerprint(root, schema["dataset_version"])
+    return sorted(name for name in {*now, *then} if now.get(name) != then.get(name))
+
+
+def _stamps(root: Path, version: str) -> dict[str, list[int]]:
+    """Size and time of change [ns] of the files that an index depends on."""
+    states = {name: path.stat() for name, path in _tables(root, version).items()}
+    return {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
+
+
+def _tables(root: Path, version: str) -> dict[str, Path]:
+    """The files that an index depends on, by their names below the data root."""
+    names = [f"{version}/{path.name}" for path in sorted((root / version).glob("*.json"))]
+    return {name: root / name for name in (*names, *_STATEMENTS) if (root / name).is_file()}
+
+
 def fingerprint(root: str | Path, version: str) -> dict[str, str]:
     """What an index depends on: sizes of the tables, and digests of the small ones (a few ms in all)."""
-    root, found = Path(root), {}
-    files = [*sorted((root / version).glob("*.json")), root / "splits.json", root / "dataset.json"]
-    for path in files:
-        if path.is_file():
-            size = path.stat().st_size
-            digest = hashlib.sha256(path.read_bytes()).hexdigest() if size <= 4_000_000 else ""
-            found[path.relative_to(root).as_posix()] = f"{size} {digest}".strip()
+    found = {}
+    for name, path in _tables(Path(root), version).items():
+        size = path.stat().st_size
+        digest = hashlib.sha256(path.read_bytes()).hexdigest() if size <= 4_000_000 else ""
+        found[name] = f"{size} {digest}".strip()
     return found
 
 
@@ -246,6 +293,7 @@ class IndexWriter:
             "grid": None if grid is None else {"range_m": list(grid.range_m), "voxel_m": grid.voxel_m},
             "splits": splits,
             "fingerprint": fingerprint(data_root, version),
+            "stamps": _stamps(data_root, version),
             "columns": self._shapes,
         }
         missing = set(COLUMNS).difference(self._shapes)

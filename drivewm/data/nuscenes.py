@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,10 @@ MAX_STEP_RATIO = 1.5
 """Keyframes further apart than this many usual steps are a gap, which no clip spans."""
 
 
+VISIBLE_TO = ("lidar", "camera")
+"""Whose view labels.npz has masks of."""
+
+
 class NuScenesClips(Dataset):
     """Windows of `num_history + num_future` keyframes, none of which spans two scenes or a gap in time.
 
@@ -30,14 +35,17 @@ class NuScenesClips(Dataset):
         stride: take every stride-th window of a scene, from its first.
         load_occupancy, load_visible, load_boxes, load_points: which parts to load; the others are None in the clip.
             None for occupancy and visible: if the data set has them.
+        visible_to: lidar or camera, whose mask `visible` holds. That of cameras is not cached in the index and costs
+            unpacking the labels.
         data_root: where the data set is, if it moved apart from its index.
         tokens: folder of a token cache of this data set, to be put into the clips.
+        sample_tokens: take only the windows with these frames t0, in the order of the data set.
 
     Scenes that are too short for a window yield none.
 
     Raises:
-        DataError: the split is unknown or without any window; occupancy or tokens are asked for where there are no
-            labels; the tokens are not of this data set, or damaged.
+        DataError: the split is unknown or without any window; a window that is asked for does not exist; occupancy or
+            tokens are asked for where there are no labels; the tokens are not of this data set, or damaged.
     """
 
     def __init__(
@@ -53,11 +61,16 @@ class NuScenesClips(Dataset):
         load_points: bool = False,
         data_root: str | Path | None = None,
         tokens: str | Path | None = None,
+        sample_tokens: Sequence[str] | None = None,
+        visible_to: str = "lidar",
     ) -> None:
         if num_history < 1 or num_future < 0 or stride < 1:
             raise ValueError(
                 f"need num_history >= 1, num_future >= 0, stride >= 1, got {num_history}, {num_future}, {stride}"
             )
+        if visible_to not in VISIBLE_TO:
+            raise ValueError(f"visible_to must be one of {', '.join(VISIBLE_TO)}, got {visible_to!r}")
+        self.visible_to = visible_to
         self.index = index if isinstance(index, Index) else Index.open(index, data_root)
         self.split, self.num_history, self.num_future = split, num_history, num_future
         self.load_boxes, self.load_points = load_boxes, load_points
@@ -72,6 +85,24 @@ class NuScenesClips(Dataset):
             self.tokens = TokenCache.open(tokens, self.index)
         self.starts, self.scenes = self._windows(scenes, stride)
         """First keyframe and scene of each clip: `(len,)` int64."""
+        if sample_tokens is not None:
+            self._keep(sample_tokens)
+
+    @property
+    def metainfo(self) -> dict:
+        """What mmengine hands to metrics: `scenes`, all keyframes' tokens of each scene of the split, in order."""
+        pointer, tokens = self.index["scene_frame_ptr"], self.index["frame_token"]
+        return {
+            "scenes": {
+                self.index["scene_name"][s].decode(): [t.decode() for t in tokens[pointer[s] : pointer[s + 1]]]
+                for s in self.index.scenes_of(self.split)
+            }
+        }
+
+    @property
+    def sample_tokens(self) -> list[str]:
+        """Token of frame t0 of each clip."""
+        return [token.decode() for token in self.index["frame_token"][self.starts + self.num_history - 1]]
 
     @property
     def grid(self) -> VoxelGrid | None:
@@ -154,8 +185,23 @@ class NuScenesClips(Dataset):
             )
         return np.concatenate(starts), np.concatenate(owners)
 
+    def _keep(self, sample_tokens: Sequence[str]) -> None:
+        """Drop all windows but those of these frames t0."""
+        wanted, there = set(sample_tokens), self.sample_tokens
+        lacking = sorted(wanted - set(there))
+        if lacking:
+            raise DataError(
+                self.index.folder,
+                f"split {self.split}",
+                f"no window of {self.num_history} + {self.num_future} keyframes at sample_token {lacking[0]}"
+                + (f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""),
+                "one for each that is asked for",
+            )
+        kept = np.array([token in wanted for token in there])
+        self.starts, self.scenes = self.starts[kept], self.scenes[kept]
+
     def _occupancy(self, frames: slice) -> dict[str, torch.Tensor]:
-        semantics, visible = self.index.labels(frames, self.load_visible)
+        semantics, visible = self.index.labels(frames, self.visible_to if self.load_visible else None)
         found = {"occupancy": semantics} if self.load_occupancy else {}
         if self.load_visible:
             found["visible"] = visible

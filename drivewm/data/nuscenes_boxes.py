@@ -53,7 +53,7 @@ def box_columns(tables: NuScenesTables, frame_of_sample: np.ndarray, T_global_eg
         "box_yaw": np.arctan2(T_ego_box[:, 1, 0], T_ego_box[:, 0, 0]),
         "box_velocity": (T_ego_global[:, :3, :3] @ centred[..., None])[:, :2, 0],
         "box_velocity_past": (T_ego_global[:, :3, :3] @ backward[..., None])[:, :2, 0],
-        "box_label": _labels(tables)[instance],
+        "box_label": labels_of_instances(tables)[instance],
         "box_track": instance,
         "box_lidar_points": tables.numbers("sample_annotation", "num_lidar_pts", 1)[:, 0],
     }
@@ -62,8 +62,8 @@ def box_columns(tables: NuScenesTables, frame_of_sample: np.ndarray, T_global_eg
     return columns
 
 
-def _labels(tables: NuScenesTables) -> np.ndarray:
-    """OCC3D class of each row of instance.json."""
+def labels_of_instances(tables: NuScenesTables) -> np.ndarray:
+    """`OCC3D` class of each row of instance.json. Raises DataError for a category that nuScenes does not have."""
     category = tables.follow("instance", "category_token", "category")
     names = [row["name"] for row in tables.rows["category"]]
     unknown = sorted({names[i] for i in category}.difference(CATEGORIES))

@@ -52,7 +52,7 @@ def build_index(
         scenes, frame_of_sample = _scene_columns(tables)
         frames = _frame_columns(tables, frame_of_sample)
         occupancy = _occupancy_files(root, scenes["scene_name"], scenes["scene_frame_ptr"], frames["frame_token"])
-        grid = _grid(root, any(occupancy))
+        grid = grid_of(root) or (OCC3D_GRID if any(occupancy) else None)
         splits, in_split = _splits(root, version, scenes["scene_name"])
         boxes = box_columns(tables, frame_of_sample, frames["frame_T_global_ego"])
         routes = _route_columns(root, scenes["scene_name"])
@@ -157,11 +157,11 @@ def _occupancy_files(root: Path, scene_names: list[str], frame_ptr: np.ndarray, 
     return files
 
 
-def _grid(root: Path, has_occupancy: bool) -> VoxelGrid | None:
-    """The grid in dataset.json; Occ3D's where there are labels but no such file."""
-    path = root / "dataset.json"
-    if not path.exists():
-        return OCC3D_GRID if has_occupancy else None
+def grid_of(root: str | Path) -> VoxelGrid | None:
+    """The grid that a data set names: beside its labels (gts/labels.json), else in dataset.json; None if nowhere."""
+    path = next((p for p in (Path(root, "gts", "labels.json"), Path(root, "dataset.json")) if p.exists()), None)
+    if path is None:
+        return None
     grid = read_json(path, dict).get("grid")
     if not isinstance(grid, dict) or set(grid) != {"range_m", "voxel_m"}:
         raise DataError(path, "grid", grid, "range_m and voxel_m")

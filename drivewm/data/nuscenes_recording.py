@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from drivewm.data.nuscenes_schema import LIDARSEG_CATEGORIES
 from drivewm.data.recording import Recording, load_npz, split_sweeps
 from drivewm.geometry import se3
 from drivewm.structures import OCC3D
@@ -17,26 +18,22 @@ T_EGO_LIDAR = se3.from_quaternion(
     np.array([0.943713, 0.0, 1.84023]),
 )
 
-_CLASSES = np.array(
-    [
-        OCC3D.index(name)
-        for name in (
-            "driveable_surface",
-            "sidewalk",
-            "manmade",
-            "manmade",
-            "vegetation",
-            "pedestrian",
-            "bicycle",
-            "car",
-            "truck",
-            "bus",
-            "others",
-        )
-    ],
-    np.uint8,
+_CATEGORY = (
+    "flat.driveable_surface",
+    "flat.sidewalk",
+    "static.manmade",
+    "static.manmade",
+    "static.vegetation",
+    "human.pedestrian.adult",
+    "vehicle.bicycle",
+    "vehicle.car",
+    "vehicle.truck",
+    "vehicle.bus.rigid",
+    "static.other",
 )
 """Of the excerpt's classes: road, sidewalk, building, pole, vegetation, person, two-wheeler, car, truck, bus, none."""
+_NUMBER = np.array([list(LIDARSEG_CATEGORIES).index(c) for c in _CATEGORY], np.uint8)
+_LABEL = np.array([OCC3D.index(LIDARSEG_CATEGORIES[c]) for c in _CATEGORY], np.uint8)
 
 # Returns from the ego vehicle itself lie in this box of the LiDAR frame (4D-Occ's evaluation): |x|, and y from, to [m].
 _EGO_HALF_WIDTH, _EGO_REAR, _EGO_FRONT = 0.8, -1.5, 2.5
@@ -56,7 +53,7 @@ def read_nuscenes(file: Path) -> Recording:
     def kept(values: list[np.ndarray]) -> list[np.ndarray]:
         return [v[k] for v, k in zip(values, keep, strict=True)]
 
-    classes = kept([_CLASSES[np.minimum(c, len(_CLASSES) - 1)] for c in split_sweeps(arrays["label"], pointer)])
+    labels = kept(split_sweeps(np.minimum(arrays["label"], len(_CATEGORY) - 1), pointer))
     return Recording(
         name=re.search(r"scene-\d{4}", file.name).group(),
         T_ego_lidar=T_EGO_LIDAR,
@@ -64,9 +61,10 @@ def read_nuscenes(file: Path) -> Recording:
         stamps_us=np.round(arrays["t"] * 1e6).astype(np.int64),
         sweeps=kept(sweeps),
         intensity=kept(split_sweeps(arrays["intensity"], pointer)),
-        classes=classes,
-        solid=[np.ones(len(c), bool) for c in classes],
+        classes=[_LABEL[c] for c in labels],
+        solid=[np.ones(len(c), bool) for c in labels],
         keyframes=np.arange(len(sweeps)),
+        numbers=[_NUMBER[c] for c in labels],
     )
 
 

@@ -9,13 +9,15 @@ import numpy as np
 
 from drivewm.data.basemap import write_mask
 from drivewm.data.errors import DataError
+from drivewm.data.labels.causal import causal_labels
+from drivewm.data.labels.maker import STATEMENT, LabelOptions
 from drivewm.data.nuscenes_recording import read_nuscenes
 from drivewm.data.nuscenes_writer import NuScenesWriter
-from drivewm.data.occupancy_labels import causal_labels
 from drivewm.data.pandaset_recording import read_pandaset
 from drivewm.data.recording import Recording
 from drivewm.data.records import LIDAR, FrameRecord, SceneRecord, SensorData, SensorRecord, pose_fields
 from drivewm.geometry import VoxelGrid
+from drivewm.host import write_json
 
 VERSION = "v1.0-recording"
 SPLIT = "val"
@@ -105,5 +107,6 @@ def _write_labels(writer: NuScenesWriter, recording: Recording, grid: VoxelGrid)
         recording.T_ego_lidar,
         grid,
     )
+    write_json(writer.folder / "gts" / STATEMENT, LabelOptions(grid, causal=True).statement(), indent=1)
     for number, k in enumerate(recording.keyframes):
         writer.write_labels(recording.name, number, semantics[k], visible[k])

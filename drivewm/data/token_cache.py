@@ -154,7 +154,7 @@ def _encode_shard(index: Index, frames: np.ndarray, encode, mirrored: bool, at_o
     parts = []
     for start in range(0, len(frames), at_once):
         chunk = frames[start : start + at_once]
-        labels = np.concatenate([index.labels(slice(frame, frame + 1), visible=False)[0] for frame in chunk])
+        labels = np.concatenate([index.labels(slice(frame, frame + 1), None)[0] for frame in chunk])
         variants = [encode(labels), encode(np.ascontiguousarray(labels[:, :, ::-1]))] if mirrored else [encode(labels)]
         parts.append([np.stack(grids, axis=1) for grids in zip(*variants, strict=True)])
     return [np.concatenate(grids) for grids in zip(*parts, strict=True)]
@@ -171,7 +171,7 @@ def _describe(index: Index) -> dict:
     digest.update(index["frame_token"].tobytes())
     frames = _labelled(index)
     for frame in frames[:: -(-len(frames) // _SAMPLED_LABELS) or 1]:
-        digest.update(index.labels(slice(frame, frame + 1), visible=False)[0].tobytes())
+        digest.update(index.labels(slice(frame, frame + 1), None)[0].tobytes())
     grid = index.grid and {"range_m": list(index.grid.range_m), "voxel_m": index.grid.voxel_m}
     return {"schema_version": SCHEMA_VERSION, "grid": grid, "data_set": digest.hexdigest()}
 

@@ -6,12 +6,16 @@ from drivewm.engine.config import build_runner, load_config
 from drivewm.engine.hooks import DataCheckHook, ProgressHook, SaveCheckpointHook, bare_model
 from drivewm.engine.loops import ResumableSampler, ResumableTrainLoop
 from drivewm.engine.preprocessor import ClipPreprocessor
+from drivewm.engine.recorded import DumpPredictionsHook, PredictedClips, RecordedPredictions
 
 __all__ = [
     "Bfloat16OptimWrapper",
     "ClipPreprocessor",
     "DataCheckHook",
+    "DumpPredictionsHook",
+    "PredictedClips",
     "ProgressHook",
+    "RecordedPredictions",
     "ResumableSampler",
     "ResumableTrainLoop",
     "SaveCheckpointHook",

@@ -65,13 +65,14 @@ def best_cells(headers: Sequence[str], rows: Rows, best: Best) -> set[tuple[int,
     return cells
 
 
-def forecast_rows(
-    table: Mapping[str, Mapping[str, Mapping[str, float]]],
-    scores: Sequence[str] = ("miou", "iou", "dynamic_miou"),
-    horizons: Sequence[str] = ("1s", "2s", "3s", "avg"),
-) -> tuple[list[str], list[list[object]], list[str | None]]:
-    """Headers, rows and best rules of a forecast table from `OccupancyForecastMetric.nested`: one row a predictor."""
-    titles = {"miou": "mIoU", "iou": "IoU", "dynamic_miou": "dynamic mIoU", "static_miou": "static mIoU"}
-    headers = ["predictor", *(f"{titles.get(s, s.replace('_', ' '))} {h}" for s in scores for h in horizons)]
-    rows = [[name.replace("_", " "), *(by[s][h] for s in scores for h in horizons)] for name, by in table.items()]
-    return headers, rows, [None, *("max" for _ in headers[1:])]
+def figure_table(figures: Mapping[str, float]) -> str:
+    """Figures with names such as `NAME/SCORE/HORIZON` as a table: a row each `NAME/SCORE`, a column each last part.
+
+    Names without "/" have one column, "value".
+    """
+    rows: dict[str, dict[str, float]] = {}
+    for name, value in figures.items():
+        row, _, column = name.rpartition("/")
+        rows.setdefault(row or column, {})[column if row else "value"] = value
+    columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+    return markdown_table(["figure", *columns], [[name, *(row.get(c) for c in columns)] for name, row in rows.items()])

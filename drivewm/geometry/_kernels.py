@@ -1,4 +1,4 @@
-"""numba kernels behind `raycast`. Their readable twins are `raycast.*_reference`."""
+"""numba kernels behind `raycast`. Readable twins: `raycast.cast_rays_reference`; of `carve_from`, `raycast.carve`."""
 
 from __future__ import annotations
 
@@ -66,6 +66,59 @@ def traverse(occupied, low, voxel, origins, directions, max_range, depth, index,
                 depth[r] = t
                 index[r, 0], index[r, 1], index[r, 2] = x, y, z
                 break
+            if next_x <= next_y and next_x <= next_z:
+                t = next_x
+                x += step_x
+                if x == end_x:
+                    break
+                next_x += delta_x
+                flat += flat_x
+            elif next_y <= next_z:
+                t = next_y
+                y += step_y
+                if y == end_y:
+                    break
+                next_y += delta_y
+                flat += flat_y
+            else:
+                t = next_z
+                z += step_z
+                if z == end_z:
+                    break
+                next_z += delta_z
+                flat += flat_z
+
+
+@numba.njit(cache=True, error_model="numpy")
+def carve_from(points, T, low, voxel, visited):
+    """Marks in `visited (X, Y, Z)` the voxels on the way from the origin of the points' frame to each point (N, 3).
+
+    `T` leads to the frame of the grid. The walk is that of `traverse`, without anything that could stop it.
+    """
+    cells_x, cells_y, cells_z = visited.shape
+    flat_visited = visited.reshape(-1)
+    ox, oy, oz = T[0, 3], T[1, 3], T[2, 3]
+    for n in range(len(points)):
+        px, py, pz = np.float64(points[n, 0]), np.float64(points[n, 1]), np.float64(points[n, 2])
+        dx = T[0, 0] * px + T[0, 1] * py + T[0, 2] * pz
+        dy = T[1, 0] * px + T[1, 1] * py + T[1, 2] * pz
+        dz = T[2, 0] * px + T[2, 1] * py + T[2, 2] * pz
+        length = math.sqrt(dx * dx + dy * dy + dz * dz)
+        scale = max(length, 1e-9)
+        dx, dy, dz = dx / scale, dy / scale, dz / scale
+        near, far = _clip(ox, dx, low[0], voxel, cells_x, 0.0, length)
+        near, far = _clip(oy, dy, low[1], voxel, cells_y, near, far)
+        near, far = _clip(oz, dz, low[2], voxel, cells_z, near, far)
+        if near > far:
+            continue
+        x, step_x, end_x, next_x, delta_x = _start(ox, dx, low[0], voxel, cells_x, near)
+        y, step_y, end_y, next_y, delta_y = _start(oy, dy, low[1], voxel, cells_y, near)
+        z, step_z, end_z, next_z, delta_z = _start(oz, dz, low[2], voxel, cells_z, near)
+        flat = (x * cells_y + y) * cells_z + z
+        flat_x, flat_y, flat_z = step_x * cells_y * cells_z, step_y * cells_z, step_z
+        t = near
+        while t <= far:
+            flat_visited[np.uint64(flat)] = True
             if next_x <= next_y and next_x <= next_z:
                 t = next_x
                 x += step_x

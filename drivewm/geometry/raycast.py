@@ -53,6 +53,28 @@ def carve(grid: VoxelGrid, origins: np.ndarray, end_points: np.ndarray) -> np.nd
     return visible_voxels(np.zeros(grid.shape, bool), grid, origins, directions, length)
 
 
+def carve_into(seen: np.ndarray, grid: VoxelGrid, T_grid_sensor: np.ndarray, points: np.ndarray) -> None:
+    """Marks the voxels that a sweep's rays pass or end in: `carve` of many rays from one origin, without temporaries.
+
+    Args:
+        seen: `(X, Y, Z)` bool, contiguous; voxels are only ever added.
+        grid: where the voxels are.
+        T_grid_sensor: `(4, 4)` [m]; rays start at the sensor's origin.
+        points: `(N, 3)` where they end [m, sensor's frame].
+
+    Raises:
+        ValueError: if shapes or types disagree, or the transform is not finite.
+    """
+    if seen.shape != grid.shape or seen.dtype != bool or not seen.flags.c_contiguous:
+        raise ValueError(f"seen must be contiguous bool {grid.shape}, got {seen.dtype} of {seen.shape}")
+    if points.ndim != 2 or points.shape[1] != 3:
+        raise ValueError(f"points must have shape (N, 3), got {points.shape}")
+    if not np.isfinite(T_grid_sensor).all():
+        raise ValueError("T_grid_sensor must be finite, but there is NaN or infinity in it")
+    T = np.ascontiguousarray(T_grid_sensor, np.float64)
+    _kernels.carve_from(np.ascontiguousarray(points), T, grid.origin_m, grid.voxel_m, seen)
+
+
 def _traverse(occupied, grid, origins, directions, ranges_m):
     if occupied.shape != grid.shape:
         raise ValueError(f"occupied has shape {occupied.shape}, but the grid has {grid.shape} voxels")

@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+_TINY = 1e-6
+
 
 class CodeTable(nn.Module):
     """Tokens to features, by way of the tokenizer's code vectors.
@@ -77,7 +79,9 @@ class CodePredictor(CodeTable):
         with torch.autocast(features.device.type, enabled=False):
             features = features.float()
             place, codes = guess + self.correct(features), self.codes[:-1]
-            distance2 = place.square().sum(-1, keepdim=True) - 2 * place @ codes.T + codes.square().sum(1)
             exponent, width = F.softplus(self.tail(features)).split(1, dim=-1)
-            own = F.linear(features, self.own[:-1], self.bias)
-            return own - exponent * torch.log(width + distance2.clamp_min(0))
+            # width + |place - code|^2 as one product: logits are the largest tensors of all.
+            left = torch.cat([place, width + place.square().sum(-1, keepdim=True), torch.ones_like(width)], dim=-1)
+            right = torch.cat([-2 * codes, torch.ones_like(codes[:, :1]), codes.square().sum(1, keepdim=True)], dim=-1)
+            spread = (left @ right.T).clamp_min(_TINY)
+            return torch.addcmul(F.linear(features, self.own[:-1], self.bias), spread.log(), -exponent)

@@ -2,7 +2,7 @@
 
 from drivewm.structures.boxes import BoxTracks
 from drivewm.structures.clip import History, SceneClip
-from drivewm.structures.forecast import OccupancyForecast
+from drivewm.structures.forecast import OccupancyForecast, most_likely
 from drivewm.structures.labels import OCC3D, LabelSet
 from drivewm.structures.planning import EgoState, Oracle, PlanningInput
 from drivewm.structures.road_map import Lane, RoadMap
@@ -31,4 +31,5 @@ __all__ = [
     "TokenGrid",
     "TokenSpec",
     "Trajectory",
+    "most_likely",
 ]

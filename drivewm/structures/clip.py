@@ -43,7 +43,7 @@ class _Frames:
         sample_token: token of each clip's frame t0.
         grid: where the voxels of `occupancy` are, in each frame's own ego frame.
         occupancy: `(B, T, X, Y, Z)` uint8 classes of `OCC3D`.
-        visible: `(B, T, X, Y, Z)` bool, voxels that the LiDAR has seen.
+        visible: `(B, T, X, Y, Z)` bool, voxels that the LiDAR has seen (or the cameras, if those were asked for).
         points: `(B, T, N, 4)` float32 x, y, z [m] in the frame's own ego frame, intensity; padded.
         points_valid: `(B, T, N)` bool, false for padding.
         points_time_s: `(B, T, N)` float32 [s] relative to the frame's stamp.

@@ -26,7 +26,7 @@ class OccupancyForecast:
     def labels(self) -> Tensor:
         """The class to name for each voxel, `(B, F, X, Y, Z)` uint8: the best guess where rare classes weigh more, as
         they do in mIoU."""
-        return self.logits.argmax(2).to(torch.uint8)
+        return most_likely(self.logits, 2)
 
     def probabilities(self) -> Tensor:
         """How likely each class is, `(B, F, C, X, Y, Z)` float16.
@@ -36,3 +36,18 @@ class OccupancyForecast:
         """
         plain = self.logits.float() - self.log_class_weight[:, None, None, None]
         return (plain / self.temperature).softmax(2).half()
+
+
+def most_likely(logits: Tensor, dim: int) -> Tensor:
+    """Class with the greatest logit along `dim`, uint8, the first of equal ones.
+
+    The same as `argmax`, class after class: argmax over an axis that is not the last is ten times slower on a CPU.
+    """
+    first, *others = logits.unbind(dim)
+    greatest = first.float()  # a CPU compares bfloat16 slowly
+    labels = torch.zeros_like(greatest, dtype=torch.uint8)
+    for label, values in enumerate(others, start=1):
+        values = values.float()
+        labels.masked_fill_(values > greatest, label)
+        greatest = torch.maximum(greatest, values)
+    return labels

@@ -6,7 +6,7 @@ import math
 
 import torch
 from mmengine.model import BaseModel
-from torch import Tensor
+from torch import Tensor, nn
 
 from drivewm.geometry import VoxelGrid
 from drivewm.geometry.warp import warp_voxels
@@ -61,7 +61,7 @@ class OccupancyTokenizer(BaseModel):
         super().__init__(data_preprocessor)
         self.grid = VoxelGrid(**grid)
         x, y, z = self.grid.shape
-        factor = 2 ** len(channels)
+        factor = 2 ** self.halvings(channels)
         if x % factor or y % factor:
             raise ValueError(f"{len(channels)} stages shrink the grid {factor} times, but it has {x} x {y} columns")
         shapes = (*coarse_scales, (x // factor, y // factor))
@@ -75,13 +75,22 @@ class OccupancyTokenizer(BaseModel):
         vocab_size, code_dim = self.quantizer.vocab_size, self.quantizer.dim
         self.specs = tuple(TokenSpec("occupancy", shape, vocab_size) for shape in self.quantizer.shapes)
         size = dict(height=z, label_dim=label_dim, channels=tuple(channels), blocks=blocks, code_dim=code_dim)
-        self.encoder = OccupancyEncoder(OCC3D.num_classes, **size)
-        self.decoder = OccupancyDecoder(OCC3D.num_classes, **size)
+        self.encoder, self.decoder = self.networks(OCC3D.num_classes, **size)
         self.context_dropout, self.commitment_weight = context_dropout, commitment_weight
         self.lovasz_weight, self.lovasz_voxels = lovasz_weight, lovasz_voxels
         weight = torch.ones(OCC3D.num_classes)
         weight[list(OCC3D.things)] = rare_class_weight
         self.register_buffer("class_weight", weight, persistent=False)
+
+    @staticmethod
+    def halvings(channels: tuple[int, ...]) -> int:
+        """How often networks of these widths halve the resolution."""
+        return len(channels)
+
+    @staticmethod
+    def networks(num_classes: int, **size) -> tuple[nn.Module, nn.Module]:
+        """Encoder and decoder, called as `OccupancyEncoder` and `OccupancyDecoder` are."""
+        return OccupancyEncoder(num_classes, **size), OccupancyDecoder(num_classes, **size)
 
     def encode(self, frames: Tensor) -> tuple[TokenGrid, ...]:
         """Occupancy `(B, T, X, Y, Z)` uint8 -> tokens `(B, T, h, w)` of each scale, from coarse to fine."""

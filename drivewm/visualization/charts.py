@@ -64,7 +64,7 @@ def by_horizon(
     """One line a predictor over the forecast horizon.
 
     Args:
-        curves: name -> horizon ("1s") -> value, as in `OccupancyForecastMetric.nested(...)[name]["miou"]`.
+        curves: name -> horizon ("1s") -> value, as `row["scores"]["miou"]` of a forecast report.
         highlight: name of the thick line.
         horizons: those drawn, where a curve has them.
         ceiling: name and value of a dashed level, e.g. the tokenizer's reconstruction.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from drivewm.geometry import se3
 from drivewm.geometry.boxes import points_in_boxes
-from drivewm.geometry.warp import warp_voxels
+from drivewm.geometry.warp import warp_newest
 from drivewm.structures import OCC3D, History
 
 _NOT_COVERED = OCC3D.num_classes
@@ -76,13 +76,6 @@ def newly_seen(seen: Tensor) -> Tensor:
 
 def warp_history(history: History, T_t0_ego: Tensor) -> Tensor:
     """The newest observation of each voxel in the frames `T_t0_ego (B, F, 4, 4)`; `num_classes` where there is none."""
-    future = T_t0_ego.shape[1]
-    T_ego_t0 = torch.linalg.inv(T_t0_ego.double())
-    merged = None
-    for age in range(history.num_frames):
-        T_t0_source = history.poses_in_t0()[:, -1 - age].double()
-        T_ego_source = T_ego_t0 @ T_t0_source[:, None]
-        frame = history.occupancy[:, -1 - age][:, None].expand(-1, future, *(-1,) * 3)
-        warped = warp_voxels(frame.flatten(0, 1), T_ego_source.flatten(0, 1), history.grid, _NOT_COVERED)
-        merged = warped if merged is None else torch.where(merged == _NOT_COVERED, warped, merged)
-    return merged.unflatten(0, (-1, future))
+    T_t0_source = history.poses_in_t0().double().flip(1)
+    T_ego_source = torch.linalg.inv(T_t0_ego.double())[:, :, None] @ T_t0_source[:, None]
+    return warp_newest(history.occupancy.flip(1), T_ego_source, history.grid, _NOT_COVERED)

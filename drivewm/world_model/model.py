@@ -187,7 +187,9 @@ class WorldModel(BaseModel):
         return hidden.transpose(1, 2).unflatten(2, self.denoiser.shape)
 
     def encode(self, frames: SceneClip | History) -> Tensor:
-        """Tokens `(B, T, N)` of the occupancy, each frame encoded once."""
+        """Tokens `(B, T, N)` of the occupancy: those that come with the frames, else each frame is encoded once."""
+        if frames.tokens is not None:
+            return self.scales.row_of(frames.tokens)
         return self.memo.encode(self.tokenizer, frames.occupancy)
 
     def all_masks(self, batch: int) -> Tensor:
@@ -209,7 +211,8 @@ class WorldModel(BaseModel):
             T_t0_ego = torch.eye(4, device=T_t0_ego.device).expand_as(T_t0_ego)
         if displacement is None:
             return warp_history(history, T_t0_ego)
-        return moved_history(history, T_t0_ego, self.motion_field.at(displacement, times_s))
+        field = self.motion_field
+        return moved_history(history, T_t0_ego, field.at(displacement, times_s), field.moves(displacement))
 
     @torch.no_grad()
     def decode_true_tokens(self, clip: SceneClip, T_t0_ego: Tensor, times_s: Tensor) -> Tensor:

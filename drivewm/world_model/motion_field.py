@@ -14,6 +14,7 @@ from drivewm.structures import OCC3D, History, SceneClip
 _NOT_COVERED = OCC3D.num_classes
 _MARGIN_M = 0.2
 _USUAL_STEP_S = 0.5
+_MOVES_SHARE = 0.4
 _SPEED_MPS = 4.0
 """Brings velocities to order one."""
 
@@ -97,6 +98,10 @@ class MotionField(nn.Module):
         times_s = history.times_s()[:, chosen]
         return torch.cat([warped, frames[:, -1:]], dim=1), (times_s[:, -1:] - times_s).float()
 
+    def moves(self, displacement: Tensor) -> Tensor:
+        """Which cells `(B, H, W)` ever go further than a part of a voxel: bool."""
+        return torch.linalg.vector_norm(displacement, dim=2).amax(1) > _MOVES_SHARE * self.grid.voxel_m
+
     def at(self, displacement: Tensor, times_s: Tensor) -> Tensor:
         """The field `(B, K, 2, H, W)` at times `(B, F)` [s] after t0, up to the last knot: `(B, F, 2, H, W)`."""
         padded = F.pad(displacement, (0, 0, 0, 0, 0, 0, 1, 0))  # no displacement at t0
@@ -107,16 +112,16 @@ class MotionField(nn.Module):
         return torch.lerp(padded[rows, low], padded[rows, low + 1], share)
 
     def loss(self, displacement: Tensor, clip: SceneClip) -> Tensor:
-        """Mean distance [m] between the field and where the boxes of the clip take its cells.
+        """Mean distance [m] between the field and where the boxes of each clip take its cells, a mean over clips.
 
-        Every box counts alike at each future frame, however many cells it has; what was not tracked so far does not
-        count.
+        Every box of a clip counts alike at each future frame, however many cells it has; what was not tracked so far
+        does not count.
         """
         times_s = clip.future_times_s()
         times_s = times_s[:, times_s[0] <= self.step_s * self.knots + 0.1]
         target, weight = self._targets(clip, times_s.shape[1])
         distance = torch.linalg.vector_norm(self.at(displacement, times_s) - target, dim=2)
-        return (distance * weight).sum() / weight.sum().clamp_min(1e-6)
+        return ((distance * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp_min(1e-6)).mean()
 
     @torch.no_grad()
     def _targets(self, clip: SceneClip, future: int) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from drivewm.layers.draws import rows_of_global_batch
 from drivewm.structures import SceneClip
 from drivewm.world_model.corruption import corrupt
 from drivewm.world_model.denoiser import Motion
@@ -34,10 +35,11 @@ def world_model_losses(
     device = clip.timestamp_us.device
 
     def uniform(*shape: int) -> Tensor:
-        return torch.rand(len(clip), *shape, generator=generator, device=device)
+        return rows_of_global_batch(lambda n: torch.rand(n, *shape, generator=generator, device=device), len(clip))
 
     losses = {}
-    if model.mix.own_history and uniform(1)[0] < model.mix.own_history:
+    # One draw for all clips, and so the same one in all processes.
+    if model.mix.own_history and torch.rand((), generator=generator, device=device) < model.mix.own_history:
         clip = with_own_history(model, clip)
     displacement = None if model.motion_field is None else model.motion_field(clip.history())
     if displacement is not None and clip.boxes is not None:

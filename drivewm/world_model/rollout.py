@@ -64,4 +64,5 @@ def with_own_history(model: WorldModel, clip: SceneClip) -> SceneClip:
         return clip
     own = model.forecast(clip.history(), clip.future_poses()[:, :number], clip.future_times_s()[:, :number]).labels
     later = clip._map(lambda tensor: tensor[:, number:], command=clip.command)
-    return replace(later, occupancy=torch.cat([own, later.occupancy[:, number:]], dim=1))
+    occupancy = torch.cat([own, later.occupancy[:, number:]], dim=1)
+    return replace(later, occupancy=occupancy, tokens=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -42,6 +43,36 @@ def test_broken_index(root):
         Index.open(folder)
     with pytest.raises(MissingFileError, match="create_index"):
         Index.open(root / "nowhere")
+
+
+def test_tables_are_compared_by_what_they_hold(root):
+    """A copy has other times than the original; an edit may keep the size."""
+    folder = build_index(root).folder
+    table = root / Index.open(folder).version / "scene.json"
+    content = table.read_bytes()
+    os.utime(table, (1, 1))
+    assert Index.open(folder).num_scenes == 3
+    table.write_bytes(content.replace(b"scene", b"scelp", 1))
+    with pytest.raises(StaleIndexError, match="scene.json changed"):
+        Index.open(folder)
+    table.write_bytes(content)
+    (root / "splits.json").unlink()
+    with pytest.raises(StaleIndexError, match="splits.json changed or missing"):
+        Index.open(folder)
+
+
+def test_columns_are_those_of_numpy_and_cannot_be_written(root):
+    index = build_index(root)
+    for name, column in index.columns.items():
+        expected = np.load(index.folder / f"{name}.npy", allow_pickle=False)
+        np.testing.assert_array_equal(column, expected)
+        assert column.dtype == expected.dtype and not column.flags.writeable
+    file = index.folder / "frame_time_us.npy"
+    whole = file.read_bytes()
+    for broken in (whole[:-1], b"", b"nonsense" + whole[8:]):
+        file.write_bytes(broken)
+        with pytest.raises(DataError, match="frame_time_us.npy: column: found a broken file"):
+            Index.open(index.folder)
 
 
 def test_existing_index_and_foreign_folder_are_kept(root):

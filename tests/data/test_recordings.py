@@ -10,8 +10,9 @@ import pytest
 from nuscenes.nuscenes import NuScenes
 
 from drivewm.data import DataError, MissingFileError, NuScenesClips, build_index
+from drivewm.data.labels.causal import causal_labels
+from drivewm.data.labels.voting import vote_reference
 from drivewm.data.nuscenes_recording import T_EGO_LIDAR
-from drivewm.data.occupancy_labels import causal_labels, vote
 from drivewm.data.recordings import convert_recording
 from drivewm.geometry import VoxelGrid, se3
 from drivewm.structures import OCC3D
@@ -46,7 +47,7 @@ def at(labels: np.ndarray, *point: float) -> int:
 
 def test_majority_wins_and_free_never_outvotes():
     points = np.array([[0.1, 0.1, 0.1]] * 5 + [[10.1, 0.1, 0.1]] + [[99.0, 0.0, 0.0]])
-    labels = vote(points, np.array([WALL, ROAD, ROAD, WALL, ROAD, CAR, CAR], np.uint8), GRID)
+    labels = vote_reference(points, np.array([WALL, ROAD, ROAD, WALL, ROAD, CAR, CAR], np.uint8), GRID)
     assert (labels != OCC3D.free).sum() == 2
     assert at(labels, 0.1, 0.1, 0.1) == ROAD and at(labels, 10.1, 0.1, 0.1) == CAR
 

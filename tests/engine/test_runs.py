@@ -67,7 +67,7 @@ def test_from_tokenizer_to_figures(tmp_path, tokenizer_run, town_index, town_gri
     runner = build_runner(small_config(DRIVING, town_index, 3, town_grid), tmp_path / "driving")
     load_tokenizer(runner.model, tokenizer_run / "last_checkpoint")
     weights = read_checkpoint(tokenizer_run / "last_checkpoint")["state_dict"]
-    assert torch.equal(runner.model.tokenizer.quantizer.codebook, weights["quantizer.codebook"])
+    assert torch.equal(runner.model.tokenizer.quantizer.scales[0].codebook, weights["quantizer.scales.0.codebook"])
     runner.train()
 
     runner = build_runner(small_config(HEAD, town_index, 3, town_grid), tmp_path / "head")
@@ -79,7 +79,7 @@ def test_from_tokenizer_to_figures(tmp_path, tokenizer_run, town_index, town_gri
 
     runner = build_runner(small_config(DRIVING, town_index, 3, town_grid), tmp_path / "driving_test")
     load_checkpoint(runner.model, tmp_path / "driving" / "last_checkpoint")
-    assert torch.equal(runner.model.tokenizer.quantizer.codebook, weights["quantizer.codebook"])
+    assert torch.equal(runner.model.tokenizer.quantizer.scales[0].codebook, weights["quantizer.scales.0.codebook"])
     figures = runner.test()
     for name in ("model", "copy_last", "ego_warped_copy"):
         assert 0 <= figures[f"{name}/miou/3s"] <= 100

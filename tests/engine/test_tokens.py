@@ -48,7 +48,7 @@ def test_tokens_of_another_tokenizer_stop_a_run(run, town_index):
     runner = SimpleNamespace(model=model, train_dataloader=SimpleNamespace(dataset=clips))
     DataCheckHook().before_train(runner)
     digest = weights_digest(tokenizer.state_dict())
-    tokenizer.quantizer.codebook[3, 1] += 1e-3
+    tokenizer.quantizer.scales[0].codebook[3, 1] += 1e-3
     with pytest.raises(ValueError, match=rf"cache are of a tokenizer with the digest {digest}, but that of the config"):
         DataCheckHook().before_train(runner)
     del model.tokenizer

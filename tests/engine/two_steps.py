@@ -1,4 +1,7 @@
-"""Two steps and a test of the tokenizer, by as many processes as there are: `two_steps.py INDEX WORK_DIR LAUNCHER`."""
+"""Two steps and a test by as many processes as there are: `two_steps.py INDEX WORK_DIR LAUNCHER [TOKENIZER_CHECKPOINT]`.
+
+The tokenizer's, or with the checkpoint of one the world model's.
+"""
 
 import os
 import sys
@@ -7,24 +10,30 @@ from pathlib import Path
 from mmengine.dist import is_main_process
 
 from drivewm.data import Index
-from drivewm.engine import build_runner
+from drivewm.engine import bare_model, build_runner, load_tokenizer
 from drivewm.host import write_json
-from tests.engine.test_runs import TOKENIZER, small_config
+from tests.engine.test_runs import DRIVING, TOKENIZER, small_config
 
 GLOBAL_BATCH = 4
 
 
-def train(folder: Path, work_dir: Path, launcher: str) -> None:
+def train(folder: Path, work_dir: Path, launcher: str, tokenizer: str | None = None) -> None:
     """Float32 and SGD: Adam makes steps of full length out of rounding errors."""
     index = Index.open(folder)
-    config = small_config(TOKENIZER, index, 2, index.grid)
+    config = small_config(DRIVING if tokenizer else TOKENIZER, index, 2, index.grid)
     config.train_dataloader.batch_size = GLOBAL_BATCH // int(os.environ.get("WORLD_SIZE", 1))
     config.optim_wrapper = dict(type="OptimWrapper", optimizer=dict(type="SGD", lr=0.5), clip_grad=dict(max_norm=1.0))
     config.param_scheduler = []
     config.default_hooks.checkpoint.interval = 1
-    config.model.lovasz_voxels = 200
+    owner = config.model.tokenizer if tokenizer else config.model
+    owner.lovasz_voxels = 200
+    if tokenizer:
+        config.model.plan_weight = 0.0  # plans are trained on part of each process's clips
+        config.test_evaluator = config.test_evaluator[:1]
     config.test_dataloader.batch_size = 3
     runner = build_runner(config, work_dir, launcher=launcher)
+    if tokenizer:
+        load_tokenizer(bare_model(runner), tokenizer)
     runner.train()
     scores = {name: value for name, value in runner.test().items() if "class" not in name}
     if is_main_process():
@@ -32,4 +41,4 @@ def train(folder: Path, work_dir: Path, launcher: str) -> None:
 
 
 if __name__ == "__main__":
-    train(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+    train(Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:])

@@ -1,13 +1,17 @@
-"""The example in docs/protocols.md runs and prints what it says."""
+"""The examples of the docs run and print what they say."""
 
 import re
 from pathlib import Path
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "protocols.md"
+import pytest
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
-def test_the_example_of_the_docs(capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+@pytest.mark.parametrize("name", ["protocols.md", "extending.md"])
+def test_the_example_of_the_docs(name, capsys):
+    blocks = re.findall(r"^```python\n(.*?)```", (DOCS / name).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    (code,) = [block for block in blocks if "print(" in block]
     (promised,) = re.findall(r"print\(.*?\)  # (.*)", code)
-    exec(compile(code, str(DOCS), "exec"), {})  # noqa: S102
+    exec(compile(code, str(DOCS / name), "exec"), {})  # noqa: S102
     assert capsys.readouterr().out.strip() == promised

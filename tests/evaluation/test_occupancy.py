@@ -5,9 +5,13 @@ import pytest
 from sklearn.metrics import confusion_matrix, jaccard_score
 
 from drivewm.evaluation.functional.occupancy import (
+    CONVENTIONS,
+    class_sums,
     confusion_counts,
     confusion_counts_reference,
+    iou_of_sums,
     iou_per_class,
+    mean_iou,
     miou,
     occupied_iou,
 )
@@ -121,3 +125,39 @@ def test_bad_labels_are_refused(prediction, truth, message):
         confusion_counts(prediction, truth, C)
     with pytest.raises(ValueError, match="mask"):
         confusion_counts(np.zeros(3, np.uint8), np.zeros(3, np.uint8), C, np.zeros(4, bool))
+
+
+def test_sums_hold_all_that_the_scores_need():
+    prediction, truth = _street(np.random.default_rng(6))
+    counts = np.stack([confusion_counts(p, t, C) for p, t in zip(prediction, truth, strict=True)])
+    sums = class_sums(counts)
+    assert sums.shape == (len(counts), 3, C)
+    for label in range(C):
+        asked, claimed = truth == label, prediction == label
+        np.testing.assert_array_equal(sums[:, 0, label], asked.sum((1, 2, 3)))
+        np.testing.assert_array_equal(sums[:, 1, label], claimed.sum((1, 2, 3)))
+        np.testing.assert_array_equal(sums[:, 2, label], (asked & claimed).sum((1, 2, 3)))
+    np.testing.assert_array_equal(class_sums(counts.sum(0)), sums.sum(0))
+
+
+def test_conventions_on_a_set_that_lacks_classes():
+    """Classes 0 to 3: right by half, missed, never there but claimed once, never there and never claimed."""
+    truth = np.array([0, 0, 1, 4, 4, 4], np.uint8)
+    prediction = np.array([0, 4, 4, 2, 4, 4], np.uint8)
+    sums = class_sums(confusion_counts(prediction, truth, 5))
+    np.testing.assert_allclose(iou_of_sums(sums)[:4], [0.5, 0.0, 0.0, np.nan])
+    classes = range(4)
+    assert mean_iou(sums, classes) == mean_iou(sums, classes, "clean") == pytest.approx(0.5 / 3)
+    assert mean_iou(sums, classes, "occworld") == pytest.approx((0.5 + 0 + 1 + 1) / 4)
+    assert mean_iou(sums, classes, "i2world") == pytest.approx(0.5)
+    assert np.isnan(mean_iou(sums, [1, 3], "i2world")) and mean_iou(sums, [3], "occworld") == 1
+    with pytest.raises(ValueError, match="clean, occworld, i2world, got 'ours'"):
+        mean_iou(sums, classes, "ours")
+
+
+def test_conventions_agree_where_every_class_is_there_and_hit():
+    rng = np.random.default_rng(7)
+    truth = np.repeat(np.arange(C), 30).astype(np.uint8)
+    prediction = np.where(rng.random(truth.shape) < 0.3, rng.integers(0, C, truth.size), truth).astype(np.uint8)
+    sums = class_sums(confusion_counts(prediction, truth, C))
+    assert len({float(mean_iou(sums, OCC3D.occupied, convention)) for convention in CONVENTIONS}) == 1

@@ -6,7 +6,7 @@ import torch
 
 from drivewm.geometry import se3
 from drivewm.geometry.voxel_grid import VoxelGrid
-from drivewm.geometry.warp import warp_bev, warp_voxels
+from drivewm.geometry.warp import warp_bev, warp_newest, warp_newest_reference, warp_voxels
 
 GRID = VoxelGrid.centered((16, 12, 4), 0.8)
 FILL = 255
@@ -62,6 +62,42 @@ def test_a_whole_turn_of_voxels_is_exact_in_quarters():
     moved = warp_voxels(voxels, quarter, square, -1)
     # A point (x, y) of src is at (-y, x) in dst.
     assert torch.equal(moved, voxels.flip(2).transpose(1, 2))
+
+
+def tilted(rng: np.random.Generator, tilt: float) -> np.ndarray:
+    """A pose some metres away, turned about z, and rolled and pitched by about `tilt` [rad]."""
+    roll, pitch = rng.normal(scale=tilt, size=2) if tilt else (0.0, 0.0)
+    about_x, about_y = np.eye(4), np.eye(4)
+    about_x[1:3, 1:3] = [[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]]
+    about_y[:3:2, :3:2] = [[np.cos(pitch), np.sin(pitch)], [-np.sin(pitch), np.cos(pitch)]]
+    x, y, z, yaw = rng.uniform([-5, -4, -1, -np.pi], [5, 4, 1, np.pi])
+    return se3.from_xyzyaw(x, y, z, yaw) @ about_y @ about_x
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.02, 1.0])
+def test_the_kernel_equals_its_twin(tilt):
+    rng = np.random.default_rng(5)
+    poses = torch.from_numpy(np.stack([tilted(rng, tilt) for _ in range(2 * 4 * 3)])).view(2, 4, 3, 4, 4)
+    poses[0, 0, 1] = torch.eye(4)
+    poses[0, 0, 2, :3, 3] = 1e9  # nothing of it is near
+    sources = random_voxels(6, 6).view(2, 3, *GRID.shape)
+    sources[0, 0, 3:9] = FILL  # covers nothing there
+    moved = warp_newest(sources, poses, GRID, FILL)
+    assert torch.equal(moved, warp_newest_reference(sources, poses, GRID, FILL))
+    assert 0.05 < (moved == FILL).float().mean() < 0.95
+
+
+def test_the_first_source_that_covers_a_voxel_is_taken():
+    rng = np.random.default_rng(7)
+    poses = torch.from_numpy(np.stack([tilted(rng, 0.02) for _ in range(6)])).view(1, 2, 3, 4, 4)
+    sources = random_voxels(8, 3)[None]
+    moved = warp_newest(sources, poses, GRID, FILL)
+    for f in range(2):
+        single = [warp_voxels(sources[:, s], poses[:, f, s], GRID, FILL)[0] for s in range(3)]
+        expected = torch.where(single[1] == FILL, single[2], single[1])
+        expected = torch.where(single[0] == FILL, expected, single[0])
+        assert torch.equal(moved[0, f], expected)
+        assert len({tuple((layer == FILL).flatten().tolist()) for layer in single}) == 3
 
 
 def test_features_move_as_voxels_do():

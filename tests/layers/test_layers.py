@@ -77,6 +77,21 @@ def test_alike_codes_are_treated_alike():
     assert torch.allclose(table.look(table.standardize(codebook)), vectors[:-1] - table.own[:-1], atol=1e-6)
 
 
+def test_logits_of_codes_are_those_of_students_t():
+    """The readable way: distances first, then the t distribution's logarithm."""
+    torch.manual_seed(0)
+    table = CodePredictor(20, 5, 7)
+    for parameter in table.parameters():
+        torch.nn.init.normal_(parameter)
+    table.adopt(torch.randn(20, 5))
+    features, guess = torch.randn(3, 4, 7), torch.randn(3, 4, 5)
+    exponent, width = torch.nn.functional.softplus(table.tail(features)).split(1, dim=-1)
+    distance = (guess + table.correct(features))[..., None, :] - table.codes[:-1]
+    own = features @ table.own[:-1].T + table.bias
+    expected = own - exponent * torch.log(width + distance.square().sum(-1))
+    assert torch.allclose(table.logits(features, guess), expected, atol=1e-4)
+
+
 def test_spatial_attention_equals_the_fused_kernel():
     torch.manual_seed(0)
     layer, x = SpatialAttention(8, 2), torch.randn(3, 5, 8, generator=rng())

@@ -19,6 +19,7 @@ from drivewm.structures import (
     TokenGrid,
     TokenSpec,
     Trajectory,
+    most_likely,
 )
 
 
@@ -159,3 +160,14 @@ def test_ego_boxes_stand_ahead_of_the_rear_axle():
     np.testing.assert_allclose(footprint, [[1.4, 0, 4, 1.8, 0], [5, 6.4, 4, 1.8, np.pi / 2]])
     with pytest.raises(ValueError, match=r"velocity.*\(2, 0, 2\).*\(3, 0, 2\)"):
         dataclasses.replace(tracks, velocity=np.zeros((3, 0, 2)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_most_likely_class_is_the_first_of_the_greatest(dtype):
+    logits = torch.randn(2, 3, 18, 4, 5, 6, generator=torch.Generator().manual_seed(0)).to(dtype)
+    logits[0, 0, 7] = logits[0, 0].amax(0)  # class 7 shares the first place or has it
+    labels = most_likely(logits, 2)
+    greatest = logits.amax(2, keepdim=True)
+    expected = (logits == greatest).int().cumsum(2).eq(0).sum(2)  # how many classes stand before the first greatest
+    assert labels.dtype == torch.uint8 and torch.equal(labels.long(), expected)
+    assert torch.equal(most_likely(logits.movedim(2, -1), -1), labels)

@@ -1,4 +1,4 @@
-"""The motion field: its targets are rigid motions of boxes, it interpolates in time, learns and cannot look ahead."""
+"""The motion field: targets are rigid motions of boxes; it interpolates in time, learns and cannot look ahead."""
 
 import dataclasses
 

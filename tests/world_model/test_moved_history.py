@@ -3,8 +3,8 @@
 import torch
 
 from drivewm.structures import OCC3D
+from drivewm.world_model import moved_history as module
 from drivewm.world_model.baselines import warp_history
-from drivewm.world_model.moved_history import moved_history
 from tests.world_model.tiny import GRID, make_clip
 
 CAR, ROAD = OCC3D.index("car"), OCC3D.index("driveable_surface")
@@ -18,6 +18,11 @@ def scene(ego_moves: bool = False):
     if not ego_moves:
         clip.T_global_ego[:] = torch.eye(4)
     return clip
+
+
+def moved_history(history, T_t0_ego, displacement):
+    moves = (torch.linalg.vector_norm(displacement, dim=2) > 0.3).any(1)
+    return module.moved_history(history, T_t0_ego, displacement, moves)
 
 
 def field(clip, dx, dy):

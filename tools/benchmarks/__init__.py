@@ -5,7 +5,20 @@ A benchmark is a function without arguments that returns a `measure.Row`; `BENCH
 
 from functools import partial
 
-from benchmarks import counts, driving, forecasts, opening, rays, town
+from benchmarks import (
+    counts,
+    driving,
+    forecasts,
+    labels,
+    loading,
+    opening,
+    rays,
+    rollouts,
+    tokenizing,
+    town,
+    trainval,
+)
+from benchmarks.full_size import TOKENIZERS
 
 BENCHMARKS = {
     "raycast_open3d": rays.against_open3d,
@@ -14,8 +27,29 @@ BENCHMARKS = {
     "confusion_counts_uint8_loops": counts.against_uint8_loops,
     "confusion_counts_bincount": counts.against_torch_bincount,
     "confusion_counts_noise": counts.on_noise,
+    "occupancy_label": labels.against_numpy,
+    "occupancy_label_carved": labels.carved_against_numpy,
     "open_index": opening.against_devkit,
     "forecast_recomputed_history": forecasts.against_recomputed_history,
+    **{
+        f"tokenizer_{kind}_{dtype}": partial(tokenizing.against_occworld, kind, dtype)
+        for dtype in ("fp32", "bf16")
+        for kind in TOKENIZERS
+    },
+    "rollout_fp32": partial(rollouts.rollout, "fp32"),
+    "rollout_bf16": partial(rollouts.rollout, "bf16"),
+    "rollout_cached": rollouts.rollout_cached,
+    "whole_forecast_fp32": partial(rollouts.whole_forecast, "fp32"),
+    "whole_forecast_bf16": partial(rollouts.whole_forecast, "bf16"),
+    "flops_occworld": rollouts.flops_occworld,
+    "flops_dome": rollouts.flops_dome,
+    "scaling_frames": rollouts.frames_scaling,
+    "scaling_grid": rollouts.grid_scaling,
+    "scaling_steps": rollouts.steps_scaling,
+    "load_occ3d_frame": loading.occ3d_frame,
+    "load_two_workers": loading.two_workers,
+    "open_trainval": trainval.time_to_open,
+    "open_trainval_memory": trainval.memory,
     "town_lidar": town.lidar_sweep,
     "town_occupancy": town.occupancy_labels,
     "town_cameras": town.six_cameras,
@@ -26,3 +60,9 @@ BENCHMARKS = {
     "closed_loop_two_workers": driving.two_workers,
 }
 """Name on the command line and in the result -> benchmark."""
+
+ON_REQUEST = ("open_trainval", "open_trainval_memory")
+"""Only run when named: they need gigabytes and, the first time, several minutes."""
+
+QUALITY_GATED = tuple(name for name in BENCHMARKS if name.startswith("tokenizer_"))
+"""Speeds that count only at no less quality (`quality.gated`)."""

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
 
-class NotInstalled(Exception):
-    """The other side of a comparison needs a package that is not here."""
+
+class NotHere(Exception):
+    """A comparison needs a package, or arithmetic units, that this machine does not have."""
 
 
 @dataclass(frozen=True)
@@ -18,22 +21,26 @@ class Row:
     """One comparison, with another way to the same result or with the time that is allowed.
 
     Attributes:
-        ours, against: median seconds of one call; against may be the time allowed.
+        ours, against: median seconds of one call, or another cost; against may be the time allowed.
         ratios: against / ours of each round; higher is better.
         goal: the ratio to reach; None where the row only informs.
+        unit: of ours and against: "s", "GFLOP", "GB", or "power" for an exponent (`scaling`).
+        note: what to know before quoting the row; may be empty.
     """
 
     ours: float
     against: float
     ratios: tuple[float, ...]
     goal: float | None
+    unit: str = "s"
+    note: str = ""
 
     def as_dict(self, name: str) -> dict[str, Any]:
         """The row as `--json` writes it."""
         ratio = {"median": statistics.median(self.ratios), "min": min(self.ratios), "max": max(self.ratios)}
         verdict = None if self.goal is None else "reached" if ratio["median"] >= self.goal else "missed"
-        times = {"ours": self.ours, "against": self.against}
-        return {"name": name, **times, "ratio": ratio, "goal": self.goal, "verdict": verdict}
+        costs = {"ours": self.ours, "against": self.against, "unit": self.unit}
+        return {"name": name, **costs, "ratio": ratio, "goal": self.goal, "verdict": verdict, "note": self.note}
 
 
 def compare(
@@ -78,6 +85,24 @@ def within(
     calls = max(1, round(block_s / max(_seconds(ours, 1), 1e-7)))
     seconds = [_seconds(ours, calls) for _ in range(rounds)]
     return Row(statistics.median(seconds), bar_s, tuple(bar_s / own for own in seconds), goal=1.0)
+
+
+def scaling(sizes: Sequence[float], work: Callable[[float], Any], goal: float | None, rounds: int = 3) -> Row:
+    """Fit `seconds = c * size ** power`: a row of the power against 1, that of linear growth.
+
+    Args:
+        sizes: to measure at.
+        work: does the work of one size.
+        goal: the least 1 / power.
+        rounds: how often all sizes are timed, in turns; the first calls are not timed.
+    """
+    for size in sizes:
+        work(size)
+    powers = []
+    for _ in range(rounds):
+        seconds = [_seconds(partial(work, size), 1) for size in sizes]
+        powers.append(float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0]))
+    return Row(statistics.median(powers), 1.0, tuple(1.0 / power for power in powers), goal, unit="power")
 
 
 def _seconds(function: Callable[[], Any], calls: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.measure import NotInstalled, Row, compare
+from benchmarks.measure import NotHere, Row, compare
 from benchmarks.scenes import lidar_rays, street
 from drivewm.geometry import OCC3D_GRID
 from drivewm.geometry.raycast import cast_rays
@@ -21,7 +21,7 @@ def against_open3d() -> Row:
     try:
         import open3d
     except (ImportError, OSError) as error:
-        raise NotInstalled(f"open3d cannot be imported ({error})") from None
+        raise NotHere(f"open3d cannot be imported ({error})") from None
     occupied, (origin, directions) = street() != OCC3D.free, lidar_rays()
     rays = np.concatenate([np.broadcast_to(origin, directions.shape), directions], axis=1).astype(np.float32)
 

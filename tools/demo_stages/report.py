@@ -19,8 +19,9 @@ def write_demo_report(out: Path, options: DemoOptions, pictures: dict, episodes:
     """
     from drivewm.visualization.report import Headline, Report, Section, write_report
 
-    reconstruction, flat = (read_json(out / f"evaluate/{name}.json") for name in ("tokenizer", "planner"))
-    forecasts, driving = forecast_table(flat), read_json(out / "closed_loop/summary.json")
+    reconstruction, tested = (read_json(out / f"evaluate/{name}.json") for name in ("tokenizer", "planner"))
+    reconstruction, forecasts = reconstruction["figures"], forecast_table(tested)
+    driving = read_json(out / "closed_loop/summary.json")
     best_copy = max(forecasts[name]["miou"]["3s"] for name in ("copy_last", "ego_warped_copy"))
     score = {planner: driving[planner]["all"]["score"]["value"] for planner in PLANNERS}
     report = Report(
@@ -39,8 +40,8 @@ def write_demo_report(out: Path, options: DemoOptions, pictures: dict, episodes:
             ),
         ],
         sections=[
-            _forecast_section(forecasts, flat, reconstruction, pictures["town"]),
-            _planning_section(flat),
+            _forecast_section(forecasts, reconstruction, pictures["town"]),
+            _planning_section(tested["figures"]),
             _driving_section(driving, episodes),
             _ablation_section(read_json(out / "evaluate/ablations.json")),
             *_recording_sections(out, forecasts, pictures),
@@ -60,12 +61,11 @@ def write_demo_report(out: Path, options: DemoOptions, pictures: dict, episodes:
     return write_report(out / "report.html", report)
 
 
-def _forecast_section(forecasts: dict, flat: dict, reconstruction: dict, pictures: dict):
+def _forecast_section(forecasts: dict, reconstruction: dict, pictures: dict):
     from drivewm.visualization.charts import by_horizon
     from drivewm.visualization.report import Figure, Section
 
-    steps = ("0.5s", "1s", "1.5s", "2s", "2.5s", "3s")
-    curves = {n: {h: flat[f"{n}/miou/{h}"] for h in steps if f"{n}/miou/{h}" in flat} for n in forecasts}
+    curves = {name: scores["miou"] for name, scores in forecasts.items()}
     return Section(
         "The predicted future",
         [

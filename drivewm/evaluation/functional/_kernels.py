@@ -1,4 +1,4 @@
-"""numba kernels behind `occupancy.confusion_counts`. The readable twin is `occupancy.confusion_counts_reference`."""
+"""numba kernels behind `occupancy.confusion_counts` and `moving.moved_voxels`. Readable twins: `*_reference` there."""
 
 from __future__ import annotations
 
@@ -64,3 +64,21 @@ def count_masked_pairs(prediction, truth, mask, mask_words, counts):
                 counts[np.int64(truth[i]) * stride + prediction[i]] += mask[i]
     for i in range(8 * mask_words.size, mask.size):
         counts[np.int64(truth[i]) * stride + prediction[i]] += mask[i]
+
+
+@numba.njit(cache=True)
+def mark_moved(here, there, movable, moved):
+    """Sets `moved` where `here (X, Y, Z)` has a movable class that none of the 3 x 3 x 3 voxels `there` has."""
+    size_x, size_y, size_z = here.shape
+    for x in range(size_x):
+        for y in range(size_y):
+            for z in range(size_z):
+                label = here[x, y, z]
+                if not movable[label] or there[x, y, z] == label:
+                    continue
+                near = False
+                for i in range(max(x - 1, 0), min(x + 2, size_x)):
+                    for j in range(max(y - 1, 0), min(y + 2, size_y)):
+                        for k in range(max(z - 1, 0), min(z + 2, size_z)):
+                            near = near or there[i, j, k] == label
+                moved[x, y, z] = moved[x, y, z] or not near

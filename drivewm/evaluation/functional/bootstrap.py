@@ -49,16 +49,33 @@ def clustered_interval(
         raise ValueError(f"expected at least one sample and a cluster name each, got {len(sums)} and {len(clusters)}")
     if not 0 < level < 1:
         raise ValueError(f"level must be inside (0, 1), got {level}")
-    names = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
-    per_cluster = np.zeros((len(names), *sums.shape[1:]), sums.dtype)
-    np.add.at(per_cluster, [names[name] for name in clusters], sums)
-
-    drawn = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=resamples)
-    flat = per_cluster.reshape(len(names), -1)
-    draws = np.array([statistic((weights @ flat).reshape(sums.shape[1:])) for weights in drawn], np.float64)
-    draws = draws[np.isfinite(draws)]
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) if draws.size else (np.nan, np.nan)
+    per_cluster = cluster_sums(sums, clusters)
+    draws = redrawn_sums(per_cluster, rng, resamples)
+    low, high = percentiles(np.array([statistic(draw) for draw in draws], np.float64), level)
     return Interval(float(statistic(per_cluster.sum(0))), float(low), float(high))
+
+
+def cluster_sums(sums: np.ndarray, clusters: Sequence[Hashable]) -> np.ndarray:
+    """Records `(N, ...)` summed by their clusters' names: `(S, ...)`, clusters in order of appearance."""
+    names = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
+    per_cluster = np.zeros((len(names), *sums.shape[1:]), np.result_type(sums.dtype, np.int64))
+    np.add.at(per_cluster, [names[name] for name in clusters], sums)
+    return per_cluster
+
+
+def redrawn_sums(per_cluster: np.ndarray, rng: np.random.Generator, resamples: int = 1000) -> np.ndarray:
+    """Sums over clusters drawn with replacement: `(resamples, ...)` float64 from `(S, ...)`, by one set of draws."""
+    count = len(per_cluster)
+    drawn = rng.multinomial(count, np.full(count, 1 / count), size=resamples).astype(np.float64)
+    return (drawn @ per_cluster.reshape(count, -1)).reshape(resamples, *per_cluster.shape[1:])
+
+
+def percentiles(draws: np.ndarray, level: float = 0.95) -> np.ndarray:
+    """Bounds `(2, ...)` that hold `level` of draws `(R, ...)`; NaN draws are left out, and NaN where all are."""
+    bounds = np.full((2, *draws.shape[1:]), np.nan)
+    some = np.isfinite(draws).any(0)
+    bounds[:, some] = np.nanquantile(draws[:, some], [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return bounds
 
 
 def clustered_mean_interval(

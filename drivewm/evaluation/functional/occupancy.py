@@ -11,6 +11,9 @@ import numpy as np
 
 from drivewm.evaluation.functional import _kernels
 
+CONVENTIONS = ("clean", "occworld", "i2world")
+"""How code bases average over classes, see `mean_iou`."""
+
 
 def confusion_counts(
     prediction: np.ndarray, truth: np.ndarray, num_classes: int, mask: np.ndarray | None = None
@@ -73,30 +76,68 @@ def _checked(prediction, truth, num_classes, mask):
     return np.ascontiguousarray(prediction).reshape(-1), np.ascontiguousarray(truth).reshape(-1), mask
 
 
-def iou_per_class(counts: np.ndarray) -> np.ndarray:
-    """Intersection over union of each class from counts `(..., C, C)`: float64 `(..., C)`.
+def class_sums(counts: np.ndarray) -> np.ndarray:
+    """All that IoU needs of counts `(..., C, C)`: voxels of each class in truth, in the prediction, in both.
+
+    `(..., 3, C)`: six times smaller, and as additive as the counts.
+    """
+    return np.stack([counts.sum(-1), counts.sum(-2), np.diagonal(counts, axis1=-2, axis2=-1)], axis=-2)
+
+
+def iou_of_sums(sums: np.ndarray) -> np.ndarray:
+    """Intersection over union of each class from `class_sums (..., 3, C)`: float64 `(..., C)`.
 
     A class with neither truth nor prediction is NaN: nothing was asked and nothing claimed.
     """
-    hit = np.diagonal(counts, axis1=-2, axis2=-1).astype(np.float64)
-    union = counts.sum(-1) + counts.sum(-2) - hit
-    return np.divide(hit, union, out=np.full(hit.shape, np.nan), where=union > 0)
+    truth, predicted, both = np.moveaxis(np.asarray(sums, np.float64), -2, 0)
+    union = truth + predicted - both
+    return np.divide(both, union, out=np.full(union.shape, np.nan), where=union > 0)
 
 
-def miou(counts: np.ndarray, classes: Sequence[int]) -> np.ndarray:
-    """Mean IoU over `classes` from counts `(..., C, C)`: float64 `(...)`.
+def mean_iou(sums: np.ndarray, classes: Sequence[int], convention: str = "clean") -> np.ndarray:
+    """Mean IoU over `classes` from `class_sums (..., 3, C)`: float64 `(...)`; NaN if no class is left to average.
 
-    NaN classes (see `iou_per_class`) are left out; NaN if all of them are.
+    Args:
+        convention: what becomes of classes that the set hardly has.
+            "clean": one with neither truth nor prediction is left out.
+            "occworld": one without truth scores 1, predicted or not (OccWorld's code, Zheng et al., 2024).
+            "i2world": one whose IoU is 0 is left out too (I2-World's code, Liao et al., 2025).
+
+    Raises:
+        ValueError: for another convention.
     """
-    iou = iou_per_class(counts)[..., list(classes)]
+    if convention not in CONVENTIONS:
+        raise ValueError(f"convention must be one of {', '.join(CONVENTIONS)}, got {convention!r}")
+    classes = list(classes)
+    iou = iou_of_sums(sums)[..., classes]
+    if convention == "occworld":
+        iou = np.where(sums[..., 0, :][..., classes] == 0, 1.0, iou)
+    elif convention == "i2world":
+        iou = np.where(iou == 0, np.nan, iou)
     present = np.isfinite(iou)
     total = np.where(present, iou, 0.0).sum(-1)
     return np.divide(total, present.sum(-1), out=np.full(total.shape, np.nan), where=present.any(-1))[()]
 
 
-def occupied_iou(counts: np.ndarray, free: int) -> np.ndarray:
-    """IoU of occupied (all classes but `free`) against free, from counts `(..., C, C)`: float64 `(...)`, or NaN."""
-    occupied = np.arange(counts.shape[-1]) != free
-    hit = counts[..., occupied, :][..., occupied].sum((-2, -1)).astype(np.float64)
-    union = counts.sum((-2, -1)) - counts[..., free, free]
+def occupied_iou_of_sums(sums: np.ndarray, free: int) -> np.ndarray:
+    """IoU of occupied (all classes but `free`) against free, from `class_sums (..., 3, C)`: float64 `(...)`, or NaN."""
+    sums = np.asarray(sums, np.float64)
+    truth, predicted, both = np.moveaxis(sums[..., free], -1, 0)
+    total = sums[..., 0, :].sum(-1)
+    hit, union = total - truth - predicted + both, total - both
     return np.divide(hit, union, out=np.full(hit.shape, np.nan), where=union > 0)[()]
+
+
+def iou_per_class(counts: np.ndarray) -> np.ndarray:
+    """`iou_of_sums` from counts `(..., C, C)`: float64 `(..., C)`."""
+    return iou_of_sums(class_sums(counts))
+
+
+def miou(counts: np.ndarray, classes: Sequence[int]) -> np.ndarray:
+    """`mean_iou` over `classes` from counts `(..., C, C)`: float64 `(...)`."""
+    return mean_iou(class_sums(counts), classes)
+
+
+def occupied_iou(counts: np.ndarray, free: int) -> np.ndarray:
+    """`occupied_iou_of_sums` from counts `(..., C, C)`: float64 `(...)`."""
+    return occupied_iou_of_sums(class_sums(counts), free)

@@ -1,53 +1,28 @@
-"""Occupancy metrics for mmengine: forecasts by horizon with their baselines, and reconstruction.
+"""Occupancy metrics for mmengine: forecasts beside their baselines, and reconstruction.
 
-Each sample leaves one small record of confusion counts (never voxels); scores are taken once, from the summed counts.
+Each sample leaves one small record of sums (never voxels); scores are taken once, from the summed records.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
-from drivewm.evaluation.functional.bootstrap import Interval, clustered_interval
-from drivewm.evaluation.functional.occupancy import confusion_counts, iou_per_class, miou, occupied_iou
+from drivewm.evaluation.forecast.record import ForecastRecord, record_forecast, step_key, to_numpy
+from drivewm.evaluation.forecast.report import EVALUATED, HORIZONS_S, MAIN_SCORES, forecast_report, scores_of_sums
+from drivewm.evaluation.forecast.text import forecast_text
+from drivewm.evaluation.functional.occupancy import class_sums, confusion_counts, iou_per_class
 from drivewm.structures import OCC3D, LabelSet
-
-STEP_S = 0.5
-"""Forecasts are scored on this time step [s], the keyframes' (2 Hz)."""
-HORIZONS_S = (1.0, 2.0, 3.0)
-"""Horizons [s] that published tables report; `avg` is the mean over exactly these."""
-_SUBSETS = ("visible", "newly_seen")
-
-
-def score_counts(counts: np.ndarray, labels: LabelSet = OCC3D) -> dict[str, float]:
-    """Scores in percent from counts `(C, C)`: `miou` (all classes but free), `iou` (occupied against free),
-    `dynamic_miou` (movable classes) and `static_miou` (the others). NaN where there was nothing to score."""
-    static = [i for i in labels.occupied if i not in labels.movable]
-    scores = {
-        "miou": miou(counts, labels.occupied),
-        "iou": occupied_iou(counts, labels.free),
-        "dynamic_miou": miou(counts, labels.movable),
-        "static_miou": miou(counts, static),
-    }
-    return {name: 100.0 * float(value) for name, value in scores.items()}
-
-
-def horizon_key(time_s: float) -> str:
-    """Name of the step of 0.5 s nearest to a time: "1s", "1.5s". ValueError where no step is within 0.2 s."""
-    nearest = round(time_s / STEP_S) * STEP_S
-    if not abs(nearest - time_s) <= 0.2 or nearest <= 0:
-        raise ValueError(f"a forecast at {time_s} s belongs to no step of {STEP_S} s (nearest: {nearest} s)")
-    return f"{nearest:g}s"
 
 
 @METRICS.register_module()
 class OccupancyForecastMetric(BaseMetric):
-    """4D occupancy forecasting, one table for the model and its baselines.
+    """4D occupancy forecasting, one report for the model and its baselines.
 
     Each data sample is a dict of
 
@@ -55,16 +30,20 @@ class OccupancyForecastMetric(BaseMetric):
     - `truth`: `(F, X, Y, Z)` uint8;
     - `times_s`: `(F,)` time of each frame after t0 [s], from the timestamps;
     - `scene`: scene name, the unit of the bootstrap;
-    - `visible`, `newly_seen` (optional): `(F, X, Y, Z)` bool, subsets that are scored beside the whole.
+    - `visible`, `newly_seen` (optional): `(F, X, Y, Z)` bool, subsets that are scored beside the whole;
+    - `sample_token` (optional): of the frame t0, by which the published window sets are told;
+    - `ego_pose` (optional): under whose ego motion the forecasts are made, "given" (the driven one) or "planner";
+    - `probabilities` (optional): predictor name -> `(F, C, X, Y, Z)` float;
+    - `seconds` (optional): what the model's forecast took, tokenizing and decoding included.
 
-    The flat result, in percent: `NAME/SCORE/HORIZON` with SCORE `miou`, `iou`, `dynamic_miou`, `static_miou`, each also
-    as `visible_SCORE` and `newly_seen_SCORE` where given, HORIZON `0.5s` ... `3s` and `avg` (1, 2 and 3 s); and
-    `NAME/class_iou/CLASS/HORIZON` with `per_class`. `nested` gives the same as nested dicts.
+    After `evaluate`, `report` holds all scores (`evaluation.forecast.forecast_report`) and `text()` the tables. The
+    flat result is the part of it that a log has room for: `NAME/SCORE/HORIZON` in percent over all evaluated windows,
+    with SCORE `miou`, `iou` and `dynamic_miou`, HORIZON each of `horizons_s` and `avg` (1, 2 and 3 s).
 
     Args:
         labels: the classes.
         horizons_s: reported horizons [s]; every sample must reach them.
-        per_class: also report each class.
+        resamples: of the bootstrap over scenes.
         collect_device, prefix: as in mmengine.
     """
 
@@ -72,44 +51,39 @@ class OccupancyForecastMetric(BaseMetric):
         self,
         labels: LabelSet = OCC3D,
         horizons_s: Sequence[float] = HORIZONS_S,
-        per_class: bool = False,
+        resamples: int = 1000,
         collect_device: str = "cpu",
         prefix: str | None = None,
     ) -> None:
         super().__init__(collect_device, prefix)
-        self.labels = labels
-        self.horizons = tuple(horizon_key(h) for h in horizons_s)
-        self.per_class = per_class
+        self.labels, self.horizons_s, self.resamples = labels, tuple(horizons_s), resamples
+        self.report: dict | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
-        """Keep one record of counts per sample."""
-        self.results.extend(forecast_record(sample, self.labels) for sample in data_samples)
+        """Keep one record per sample; the first batch of a run warms up, so its time does not count."""
+        warm = bool(self.results)
+        for sample in data_samples:
+            record = record_forecast(sample, self.labels, self.horizons_s)
+            self.results.append(record if warm else replace(record, seconds=None))
 
-    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+    def compute_metrics(self, results: list[ForecastRecord]) -> dict[str, float]:
         """Flat names and percent, see the class."""
-        return flatten(self.nested(results))
+        scenes = (self.dataset_meta or {}).get("scenes")
+        self.report = forecast_report(results, scenes, self.labels, self.resamples)
+        columns = [*(step_key(h) for h in self.horizons_s), "avg"]
+        return {
+            f"{row['predictor']}/{score}/{column}": row["scores"][score][column]
+            for row in self.report["rows"]
+            if row["windows"] == EVALUATED
+            for score in MAIN_SCORES
+            for column in columns
+        }
 
-    def nested(self, results: list[dict]) -> dict[str, dict[str, dict[str, float]]]:
-        """`{name: {score: {horizon: percent}}}` from records; `class_iou` has one more level, the class."""
-        table: dict = {}
-        for name, by_subset in sum_records(results).items():
-            table[name] = {}
-            for subset, by_horizon in by_subset.items():
-                prefix = "" if subset == "all" else f"{subset}_"
-                missing = [h for h in self.horizons if h not in by_horizon]
-                if missing:
-                    raise ValueError(f"forecast {name!r} was asked for {missing}, but holds only {sorted(by_horizon)}")
-                rows = {h: score_counts(by_horizon[h], self.labels) for h in sorted(by_horizon, key=_seconds)}
-                for score in rows[self.horizons[0]]:
-                    values = {h: row[score] for h, row in rows.items()}
-                    table[name][prefix + score] = _with_average(values, self.horizons)
-            if self.per_class:
-                iou = {h: 100 * iou_per_class(c) for h, c in by_subset["all"].items()}
-                table[name]["class_iou"] = {
-                    self.labels.names[i]: _with_average({h: float(v[i]) for h, v in iou.items()}, self.horizons)
-                    for i in self.labels.occupied
-                }
-        return table
+    def text(self) -> str:
+        """The report's tables; ValueError before `evaluate` (and in all processes but the first)."""
+        if self.report is None:
+            raise ValueError("there is no report before evaluate() is called")
+        return forecast_text(self.report, self.horizons_s)
 
 
 @METRICS.register_module()
@@ -138,97 +112,8 @@ class ReconstructionMetric(BaseMetric):
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Flat names and percent, see the class."""
         counts = np.sum([record["counts"] for record in results], axis=0)
-        scores = score_counts(counts, self.labels)
+        scores = {name: float(value) for name, value in scores_of_sums(class_sums(counts), self.labels).items()}
         if self.per_class:
             iou = 100 * iou_per_class(counts)
             scores |= {f"class_iou/{self.labels.names[i]}": float(iou[i]) for i in self.labels.occupied}
         return scores
-
-
-def forecast_record(sample: Mapping[str, Any], labels: LabelSet = OCC3D) -> dict:
-    """What is kept of one sample (`OccupancyForecastMetric`): `scene` and counts by name, subset and horizon.
-
-    Raises:
-        ValueError: if shapes disagree, two frames fall on one step, or a label is out of range.
-    """
-    truth = to_numpy(sample["truth"])
-    times = np.asarray(to_numpy(sample["times_s"]), np.float64).reshape(-1)
-    if len(times) != len(truth):
-        raise ValueError(f"times_s has {len(times)} entries for {len(truth)} frames of truth")
-    keys = [horizon_key(float(t)) for t in times]
-    if len(set(keys)) != len(keys):
-        raise ValueError(f"several frames fall on one step of {STEP_S} s: times_s is {times.tolist()}")
-    masks = {"all": [None] * len(truth)} | {s: to_numpy(sample[s]) for s in _SUBSETS if sample.get(s) is not None}
-    counts = {}
-    for name, forecast in sample["forecasts"].items():
-        forecast = to_numpy(forecast)
-        if forecast.shape != truth.shape:
-            raise ValueError(f"forecast {name!r} has shape {forecast.shape}, but the truth has {truth.shape}")
-        counts[name] = {
-            subset: {
-                key: confusion_counts(forecast[f], truth[f], labels.num_classes, mask[f]) for f, key in enumerate(keys)
-            }
-            for subset, mask in masks.items()
-        }
-    return {"scene": sample["scene"], "counts": counts}
-
-
-def sum_records(records: Sequence[dict]) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-    """Counts `(C, C)` by name, subset and horizon, summed over records."""
-    total: dict = {}
-    for record in records:
-        for name, by_subset in record["counts"].items():
-            for subset, by_horizon in by_subset.items():
-                into = total.setdefault(name, {}).setdefault(subset, {})
-                for horizon, counts in by_horizon.items():
-                    into[horizon] = into.get(horizon, 0) + counts
-    return total
-
-
-def forecast_intervals(
-    records: Sequence[dict],
-    name: str,
-    against: str | None,
-    horizon: str,
-    rng: np.random.Generator,
-    score: str = "miou",
-    subset: str = "all",
-    labels: LabelSet = OCC3D,
-    resamples: int = 1000,
-) -> Interval:
-    """Interval, clustered by scene, of one score [%] of a forecast, or of its lead over another one (paired).
-
-    Args:
-        records: those of `OccupancyForecastMetric.results` (or of `forecast_record`).
-        name, against: predictors; with `against` the value is the difference, above 0 where `name` is better.
-        horizon: "1s" etc.
-    """
-    names = [name] if against is None else [name, against]
-    counts = np.stack([[r["counts"][n][subset][horizon] for n in names] for r in records])
-
-    def statistic(total: np.ndarray) -> float:
-        values = [score_counts(c, labels)[score] for c in total]
-        return values[0] if against is None else values[0] - values[1]
-
-    return clustered_interval(counts, [r["scene"] for r in records], statistic, rng, resamples)
-
-
-def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, float]:
-    """Nested dicts as one, with `/` between the names of the levels."""
-    flat: dict[str, float] = {}
-    for key, value in table.items():
-        flat |= flatten(value, f"{prefix}{key}/") if isinstance(value, Mapping) else {prefix + key: value}
-    return flat
-
-
-def to_numpy(value: Any) -> np.ndarray:
-    """A tensor (any device) or array as NumPy array."""
-    return value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
-
-
-def _with_average(values: dict[str, float], horizons: Sequence[str]) -> dict[str, float]:
-    return values | {"avg": float(np.mean([values[h] for h in horizons]))}
-
-
-def _seconds(key: str) -> float:
-    return float(key.removesuffix("s"))

@@ -10,6 +10,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
 from drivewm.dynamics.bicycle import RENAULT_ZOE, VehicleParameters
+from drivewm.evaluation.forecast.record import to_numpy
 from drivewm.evaluation.functional.planning import (
     Mask,
     average_at,
@@ -20,7 +21,6 @@ from drivewm.evaluation.functional.planning import (
     polygon_collisions,
 )
 from drivewm.evaluation.functional.planning_grid import grid_collisions, rasterize
-from drivewm.evaluation.metrics.occupancy import to_numpy
 from drivewm.structures.route import Command
 
 _EGO_HEIGHT_M = 1.56  # of no consequence: collisions are judged from above

@@ -133,7 +133,8 @@ class OccupancyDecoder(nn.Module):
         squeeze = self.head[0]  # of x and of what the earlier frame shows at full resolution
         outline = self.context.through(previous, squeeze.weight[:, x.shape[1] :], squeeze.bias)
         x = F.conv2d(x, squeeze.weight[:, : x.shape[1]]) + outline
-        out = self.head[1:](x).unflatten(1, (self.num_classes + 1, self.height))
+        # In float32: a CPU scatters bfloat16 forty times slower.
+        out = self.head[1:](x).float().unflatten(1, (self.num_classes + 1, self.height))
         return self._copy(out[:, :-1], out[:, -1:], previous.permute(0, 3, 1, 2)).permute(0, 1, 3, 4, 2)
 
     def _copy(self, logits: Tensor, trust: Tensor, previous: Tensor) -> Tensor:

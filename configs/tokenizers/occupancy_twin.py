@@ -3,6 +3,7 @@
 from mmengine.config import read_base
 
 with read_base():
+    from .._base_.averaging import *
     from .._base_.runtime import *
     from .._base_.twin import *
     from .occupancy_town import model, optim_wrapper, param_scheduler, test_cfg, test_evaluator, tokenizer, train_cfg
@@ -12,6 +13,7 @@ model.update(grid=grid)
 train_dataloader.merge(dict(dataset=dict(num_history=1, num_future=4)))
 test_dataloader.merge(dict(batch_size=16, dataset=dict(num_history=1, num_future=0, stride=4)))
 
-max_iters = 1000
+max_iters = 600
 param_scheduler[1].update(end=max_iters, T_max=max_iters - 20)
 train_cfg.update(max_iters=max_iters)
+custom_hooks = [*custom_hooks, averaging]

@@ -6,6 +6,7 @@ from mmengine.runner import TestLoop
 from torch.optim import AdamW
 
 with read_base():
+    from .._base_.averaging import *
     from .._base_.runtime import *
     from .._base_.twin import *
     from ..tokenizers.occupancy_twin import tokenizer
@@ -27,12 +28,12 @@ model = dict(
     targets_per_clip=2,
     imagine_steps=8,
     guidance=0.5,
-    data_preprocessor=dict(type=ClipPreprocessor),
+    data_preprocessor=dict(type=ClipPreprocessor, mirrored=0.5),
 )
 train_dataloader.merge(dict(dataset=dict(load_boxes=True)))
-test_dataloader.merge(dict(batch_size=4, dataset=dict(stride=4)))
+test_dataloader.merge(dict(batch_size=4, dataset=dict(stride=2)))
 
-max_iters = 1000
+max_iters = 850
 optim_wrapper = dict(
     type=Bfloat16OptimWrapper,
     optimizer=dict(type=AdamW, lr=1.5e-3, betas=(0.9, 0.95), weight_decay=1e-2),
@@ -43,5 +44,6 @@ param_scheduler = [
     dict(type=CosineAnnealingLR, by_epoch=False, begin=20, end=max_iters, T_max=max_iters - 20, eta_min=1e-5),
 ]
 train_cfg = dict(type=ResumableTrainLoop, max_iters=max_iters)
+custom_hooks = [*custom_hooks, averaging]
 test_cfg = dict(type=TestLoop)
 test_evaluator = dict(type=OccupancyForecastMetric, per_class=True)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from drivewm.geometry import VoxelGrid
 from drivewm.geometry.warp import warp_voxels
 from drivewm.layers.draws import rows_of_global_batch
-from drivewm.structures import OCC3D, SceneClip, TokenGrid, TokenSpec
+from drivewm.structures import OCC3D, SceneClip, TokenGrid, TokenSpec, most_likely
 from drivewm.tokenizers.fsq import FiniteScalarQuantizer
 from drivewm.tokenizers.losses import voxel_losses
 from drivewm.tokenizers.multiscale import MultiScaleQuantizer
@@ -161,7 +161,7 @@ class OccupancyTokenizer(BaseModel):
         logits = self.decode(self.encode(clip.occupancy), DecoderContext())
         if mode == "tensor":
             return logits
-        prediction = logits.argmax(2).to(torch.uint8)
+        prediction = most_likely(logits, 2)
         samples = zip(prediction, clip.occupancy, clip.scene, strict=True)
         return [{"reconstruction": p, "truth": t, "scene": s} for p, t, s in samples]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from drivewm.layers.conv import ResBlock, downsample, upsample
 
@@ -26,6 +27,33 @@ class VoxelEmbedding(nn.Module):
         """`(B, X, Y, Z)` integers -> `(B, dim * Z, X, Y)`."""
         features = self.table(labels.int())
         return features.permute(0, 4, 3, 1, 2).flatten(1, 2)
+
+    def through(self, labels: Tensor, weight: Tensor, bias: Tensor, patch: int = 1) -> Tensor:
+        """What a 1x1 convolution makes of the features, or of their `patch` x `patch` patches (`nn.PixelUnshuffle`).
+
+        The features are never made, and at full resolution they are what costs most: each voxel of a patch adds one row
+        of a small table, the product of the embedding and the convolution's weight.
+
+        Args:
+            labels: `(B, X, Y, Z)` integers.
+            weight, bias: `(out, dim * Z * patch^2, 1, 1)` and `(out,)` of the convolution.
+            patch: edge of a patch.
+
+        Returns:
+            `(B, out, X / patch, Y / patch)`.
+        """
+        (batch, x, y, z), (num_labels, dim) = labels.shape, self.table.weight.shape
+        device = labels.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+        with torch.autocast(device, enabled=False):
+            parts = weight.float().view(-1, dim, z, patch, patch)
+            rows = torch.einsum("odzij,ld->ijzlo", parts, self.table.weight.float()).flatten(0, 3)
+            patches = (
+                labels.view(batch, x // patch, patch, y // patch, patch, z).transpose(2, 3).reshape(-1, patch**2 * z)
+            )
+            place = num_labels * torch.arange(patch**2 * z, dtype=torch.int32, device=labels.device)
+            out = F.embedding_bag(patches.int() + place, rows, mode="sum") + bias
+        return out.to(dtype).view(batch, x // patch, y // patch, -1).permute(0, 3, 1, 2)
 
 
 class OccupancyEncoder(nn.Module):
@@ -54,7 +82,8 @@ class OccupancyEncoder(nn.Module):
 
     def forward(self, labels: Tensor) -> Tensor:
         """`(B, X, Y, Z)` uint8 -> `(B, D, H, W)`."""
-        return self.to_latent(self.trunk(self.embedding(labels)))
+        first = self.trunk[0][1]
+        return self.to_latent(self.trunk[1:](self.embedding.through(labels, first.weight, first.bias, patch=2)))
 
 
 class OccupancyDecoder(nn.Module):
@@ -94,14 +123,18 @@ class OccupancyDecoder(nn.Module):
 
     def forward(self, latents: Tensor, previous: Tensor) -> Tensor:
         """Latents `(B, D, H, W)` and labels `(B, X, Y, Z)` -> logits `(B, C, X, Y, Z)`."""
-        outline = self.context(previous)
-        seen = [outline]
-        for read in self.reading:
+        shrink, activate = self.reading[0]
+        seen = [activate(self.context.through(previous, shrink[1].weight, shrink[1].bias, patch=2))]
+        for read in self.reading[1:]:
             seen.append(read(seen[-1]))
         x = self.from_latent(latents)
         for stage, rise in zip(self.stages, self.rising, strict=True):
             x = rise(stage(torch.cat([x, seen.pop()], dim=1)))
-        out = self.head(torch.cat([x, outline], dim=1)).unflatten(1, (self.num_classes + 1, self.height))
+        squeeze = self.head[0]  # of x and of what the earlier frame shows at full resolution
+        outline = self.context.through(previous, squeeze.weight[:, x.shape[1] :], squeeze.bias)
+        x = F.conv2d(x, squeeze.weight[:, : x.shape[1]]) + outline
+        # In float32: a CPU scatters bfloat16 forty times slower.
+        out = self.head[1:](x).float().unflatten(1, (self.num_classes + 1, self.height))
         return self._copy(out[:, :-1], out[:, -1:], previous.permute(0, 3, 1, 2)).permute(0, 1, 3, 4, 2)
 
     def _copy(self, logits: Tensor, trust: Tensor, previous: Tensor) -> Tensor:
@@ -112,4 +145,4 @@ class OccupancyDecoder(nn.Module):
         """
         covered = previous < self.num_classes
         label = torch.where(covered, previous, 0).long()[:, None]
-        return logits.scatter_add(1, label, (trust + _FIRST_TRUST) * covered[:, None])
+        return logits.scatter_add_(1, label, (trust + _FIRST_TRUST) * covered[:, None])

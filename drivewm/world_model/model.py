@@ -9,7 +9,7 @@ from mmengine.model import BaseModel
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drivewm.structures import OCC3D, History, OccupancyForecast, SceneClip, TokenSpec
+from drivewm.structures import OCC3D, History, OccupancyForecast, SceneClip, TokenSpec, most_likely
 from drivewm.tokenizers import DecoderContext, OccupancyTokenizer
 from drivewm.world_model.baselines import newly_seen, warp_history
 from drivewm.world_model.denoiser import Denoiser, Motion
@@ -167,7 +167,7 @@ class WorldModel(BaseModel):
             T_ego_previous = torch.linalg.inv(T_t0_frame[:, observed + f]) @ T_t0_frame[:, observed + f - 1]
             context = self._context(previous, T_ego_previous[:, None], seen[:, f : f + 1])
             voxels = self.tokenizer.decode(self.scales.grids(tokens), context)
-            previous = voxels.argmax(2).to(torch.uint8)
+            previous = most_likely(voxels, 2)
             frames.append(previous)
             features = torch.cat([features[:, :observed], self.denoiser.memory.encode(tokens)], dim=1)
         return torch.cat(frames, dim=1)
@@ -221,8 +221,8 @@ class WorldModel(BaseModel):
         seen = self.see(history, self.displacement(history), T_t0_ego, times_s).flatten(0, 1)[:, None]
         tokens = self.scales.row_of(self.tokenizer.encode(clip.occupancy[:, future])).flatten(0, 1)
         certain = 1e3 * F.one_hot(tokens, self.spec.vocab_size)[:, None]
-        voxels = [self.decode_soft(p[None], s[None])[0, 0].argmax(0) for p, s in zip(certain, seen, strict=True)]
-        return torch.stack(voxels).to(torch.uint8).unflatten(0, T_t0_ego.shape[:2])
+        voxels = [most_likely(self.decode_soft(p[None], s[None])[0, 0], 0) for p, s in zip(certain, seen, strict=True)]
+        return torch.stack(voxels).unflatten(0, T_t0_ego.shape[:2])
 
     def decode_soft(self, logits: Tensor, seen: Tensor) -> Tensor:
         """Token logits `(B, T, N, V)` and what was seen `(B, T, X, Y, Z)` -> voxel logits `(B, T, C, X, Y, Z)`."""

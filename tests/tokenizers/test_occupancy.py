@@ -5,6 +5,7 @@ import torch
 
 from drivewm.tokenizers import DecoderContext, OccupancyTokenizer
 from drivewm.tokenizers.occupancy import NOT_COVERED
+from drivewm.tokenizers.occupancy_network import VoxelEmbedding
 from drivewm.tokenizers.quantizer import VectorQuantizer
 from tests.world_model.tiny import GRID, TOKENIZER, make_clip
 
@@ -82,6 +83,20 @@ def test_it_learns_to_reconstruct(quantizer):
     for sample in samples:
         assert (sample["reconstruction"] == sample["truth"]).float().mean() > 0.97
     assert losses["perplexity_4x4"] > 1.5
+
+
+@pytest.mark.parametrize("patch", [1, 2])
+def test_a_convolution_of_looked_up_features_needs_no_features(patch):
+    torch.manual_seed(0)
+    embedding, conv = VoxelEmbedding(19, 4), torch.nn.Conv2d(4 * 3 * patch**2, 5, 1)
+    labels = torch.randint(19, (2, 8, 6, 3), dtype=torch.uint8)
+    plain = conv(torch.nn.functional.pixel_unshuffle(embedding(labels), patch))
+    direct = embedding.through(labels, conv.weight, conv.bias, patch)
+    torch.testing.assert_close(direct, plain)
+    seed = torch.randn_like(plain)
+    weights = (embedding.table.weight, conv.weight, conv.bias)
+    for a, b in zip(*(torch.autograd.grad((y * seed).sum(), weights) for y in (direct, plain)), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
 
 
 def test_bad_sizes_are_refused():

@@ -1,6 +1,6 @@
-"""Two steps and a test by as many processes as there are: `two_steps.py INDEX WORK_DIR LAUNCHER [TOKENIZER_CHECKPOINT]`.
+"""Two steps and a test by as many processes as there are: `two_steps.py INDEX WORK_DIR LAUNCHER [CHECKPOINT]`.
 
-The tokenizer's, or with the checkpoint of one the world model's.
+The tokenizer's, or with the checkpoint of a tokenizer the world model's.
 """
 
 import os

@@ -29,7 +29,8 @@ def on_small_data(path, index) -> dict:
     if "grid" in owner:
         prefix = "model.tokenizer" if "tokenizer" in config.model else "model"
         options |= {f"{prefix}.grid.range_m": index.grid.range_m, f"{prefix}.grid.voxel_m": index.grid.voxel_m}
-        options |= {f"{prefix}.channels": (16,) * len(owner.channels), f"{prefix}.vocab_size": 32}
+        small = {"channels": (32,) * len(owner.channels), "vocab_size": 32}
+        options |= {f"{prefix}.{name}": value for name, value in small.items() if name in owner}
     network = "model.world_model" if "world_model" in config.model else "model"
     if config.model.get("world_model", config.model).get("depth"):
         options |= {f"{network}.{name}": value for name, value in {"dim": 16, "depth": 1, "heads": 2}.items()}

@@ -87,7 +87,7 @@ def test_a_batch_that_cannot_be_had_in_whole_parts_is_refused(tmp_path):
         fit(tmp_path, 4, batch_size=6)
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.long)])
 def test_a_resumed_run_goes_on_with_the_next_samples(tmp_path, workers):
     whole = fit(tmp_path / "whole", 2, batch_size=4, steps=4, workers=workers)
     fit(tmp_path / "stopped", 2, batch_size=4, steps=2, workers=workers)

@@ -34,8 +34,8 @@ def train(args: argparse.Namespace) -> None:
     runner = build_runner(config, work_dir, args.resume, args.launcher)
     if config.get("tokenizer_checkpoint"):
         load_tokenizer(bare_model(runner), config.tokenizer_checkpoint)
-    if config.get("driving_checkpoint"):
-        load_checkpoint(bare_model(runner), config.driving_checkpoint)
+    if config.get("start_checkpoint"):
+        load_checkpoint(bare_model(runner), config.start_checkpoint)
     runner.train()
 
 

@@ -6,7 +6,7 @@ with read_base():
     from ..world_models.driving_town import *
 
 tokenizer_checkpoint = None  # the checkpoint of the joint training holds it
-driving_checkpoint = "work_dirs/driving_town/last_checkpoint"
+start_checkpoint = "work_dirs/driving_town/last_checkpoint"
 model.merge(dict(head_only=True))
 train_dataloader.merge(dict(batch_size=32))
 

@@ -42,4 +42,4 @@ train_cfg = dict(type=ResumableTrainLoop, max_iters=max_iters, batch_size=32)
 custom_hooks = [*custom_hooks, averaging]
 default_hooks.merge(dict(checkpoint=dict(interval=1000)))
 test_cfg = dict(type=TestLoop)
-test_evaluator = dict(type=OccupancyForecastMetric, per_class=True)
+test_evaluator = dict(type=OccupancyForecastMetric)

@@ -46,4 +46,4 @@ param_scheduler = [
 train_cfg = dict(type=ResumableTrainLoop, max_iters=max_iters)
 custom_hooks = [*custom_hooks, averaging]
 test_cfg = dict(type=TestLoop)
-test_evaluator = dict(type=OccupancyForecastMetric, per_class=True)
+test_evaluator = dict(type=OccupancyForecastMetric)

@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.runner import Runner
 
-_USED = {*inspect.signature(Runner.__init__).parameters, "tokenizer_checkpoint", "driving_checkpoint"}
+_USED = {*inspect.signature(Runner.__init__).parameters, "tokenizer_checkpoint", "start_checkpoint"}
 
 
 def load_config(path: str | Path, options: dict | None = None) -> Config:

@@ -22,8 +22,8 @@ class SpatialAttention(nn.Module):
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention of `(B, heads, N, D)`; on a CPU by plain products, since the fused kernel's gradient is slow there."""
-    if q.device.type != "cpu":
+    """Attention of `(B, heads, N, D)`; plain products where a CPU is to find a gradient, with which it is slow else."""
+    if q.device.type != "cpu" or not torch.is_grad_enabled():
         return F.scaled_dot_product_attention(q, k, v)
     return (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(-1) @ v
 

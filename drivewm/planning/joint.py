@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from drivewm.geometry import se2
+from drivewm.layers.draws import rows_of_global_batch
 from drivewm.planning.head import TrajectoryHead, planning_loss
 from drivewm.planning.open_loop import driven, open_loop_samples
 from drivewm.structures import EgoState, History, Route, SceneClip, Trajectory
@@ -19,7 +20,7 @@ class DrivingModel(WorldModel):
     Args:
         head: keyword arguments of `TrajectoryHead`.
         plan_weight: of the planning losses.
-        planned_clips: how many clips of a batch also train the planner.
+        planned_clips: how many clips of a batch (of all processes) also train the planner.
         ego_pose: under whose motion predictions are made: "given" (the driven one) or "planner" (the model's own plan;
             the truth is not moved: plan and forecast err together, as OccWorld scores them).
         head_only: train the head alone, on states that are computed once: after the joint training, whose batches are
@@ -68,7 +69,8 @@ class DrivingModel(WorldModel):
             plan = self.head(self._remembered_states(clip), clip.route, EgoState.from_history(history))
             return planning_loss(plan, driven(clip))
         losses = world_model_losses(self, clip)
-        clip = clip.select(torch.arange(min(self.planned_clips, len(clip))))
+        planned = rows_of_global_batch(torch.arange, len(clip)) < self.planned_clips
+        clip = clip.select(planned.nonzero()[:, 0])
         plan = self.plan(clip.history(), clip.route)
         for name, value in planning_loss(plan, driven(clip)).items():
             losses[name] = self.plan_weight * value

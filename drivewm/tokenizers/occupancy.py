@@ -8,6 +8,7 @@ import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
 
+from drivewm.evaluation.functional.codes import perplexity
 from drivewm.geometry import VoxelGrid
 from drivewm.geometry.warp import warp_voxels
 from drivewm.layers.draws import rows_of_global_batch
@@ -17,7 +18,7 @@ from drivewm.tokenizers.losses import voxel_losses
 from drivewm.tokenizers.multiscale import MultiScaleQuantizer
 from drivewm.tokenizers.occupancy_network import OccupancyDecoder, OccupancyEncoder
 from drivewm.tokenizers.protocol import DecoderContext
-from drivewm.tokenizers.quantizer import VectorQuantizer, perplexity
+from drivewm.tokenizers.quantizer import VectorQuantizer
 
 NOT_COVERED = OCC3D.num_classes
 """Label of the voxels of a decoder's context that the earlier frame does not reach."""
@@ -127,7 +128,7 @@ class OccupancyTokenizer(BaseModel):
         losses = self.voxel_losses(logits, frames, self.draw_voxels(len(frames), generator, frames.shape[1]))
         losses["loss_commitment"] = self.commitment_weight * quantized.commitment
         for spec, indices in zip(self.specs, quantized.indices, strict=True):
-            losses[f"perplexity_{spec.shape[0]}x{spec.shape[1]}"] = perplexity(indices, spec.vocab_size)
+            losses[f"perplexity_{size_name(spec)}"] = perplexity(indices.flatten().bincount(minlength=spec.vocab_size))
         return losses
 
     def voxel_losses(self, logits: Tensor, labels: Tensor, drawn: Tensor) -> dict[str, Tensor]:
@@ -151,19 +152,30 @@ class OccupancyTokenizer(BaseModel):
     def forward(self, clip: SceneClip, mode: str = "tensor"):
         """mmengine's entry: losses of one random frame of each clip, or the reconstruction of all frames.
 
-        `mode="predict"` gives one dict a clip with "reconstruction" and "truth" `(T, X, Y, Z)` uint8, decoded without
-        context, so that the figures are those of the tokens alone.
+        `mode="predict"` gives one dict a clip, as `ReconstructionMetric` takes it: "reconstruction" and "truth"
+        `(T, X, Y, Z)` uint8, decoded without context, so that the figures are those of the tokens alone, and "codes",
+        how often each code is used `(V,)` by the grids' sizes.
         """
         if clip.grid != self.grid:
             raise ValueError(f"the tokenizer is made for the grid {self.grid}, but the clip's is {clip.grid}")
         if mode == "loss":
             return self.loss(*self._training_frames(clip))
-        logits = self.decode(self.encode(clip.occupancy), DecoderContext())
+        tokens = self.encode(clip.occupancy)
+        logits = self.decode(tokens, DecoderContext())
         if mode == "tensor":
             return logits
         prediction = most_likely(logits, 2)
-        samples = zip(prediction, clip.occupancy, clip.scene, strict=True)
-        return [{"reconstruction": p, "truth": t, "scene": s} for p, t, s in samples]
+        return [
+            {
+                "reconstruction": prediction[b],
+                "truth": clip.occupancy[b],
+                "scene": clip.scene[b],
+                "codes": {
+                    size_name(g.spec): g.indices[b].flatten().bincount(minlength=g.spec.vocab_size) for g in tokens
+                },
+            }
+            for b in range(len(clip))
+        ]
 
     def _training_frames(
         self, clip: SceneClip, generator: torch.Generator | None = None
@@ -184,3 +196,8 @@ class OccupancyTokenizer(BaseModel):
         previous = self.warp_context(clip.occupancy[rows, source][:, None], T_target_source[:, None]).previous
         previous[(drop < self.context_dropout) | (gap > target)] = NOT_COVERED
         return frames, DecoderContext(previous)
+
+
+def size_name(spec: TokenSpec) -> str:
+    """Of a token grid: "25x25"."""
+    return "x".join(map(str, spec.shape))

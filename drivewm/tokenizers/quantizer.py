@@ -134,9 +134,3 @@ class VectorQuantizer(nn.Module):
         if distributed.is_initialized():
             distributed.all_reduce(drawn)
         return drawn
-
-
-def perplexity(indices: Tensor, vocab_size: int) -> Tensor:
-    """exp of the entropy of the codes' use: between 1 (one code) and `vocab_size` (all equally)."""
-    share = torch.bincount(indices.flatten(), minlength=vocab_size).float() / indices.numel()
-    return torch.exp(-torch.xlogy(share, share).sum())

@@ -51,6 +51,7 @@ class WorldModel(BaseModel):
         drop_motion: the unconditional branch does not see the ego's motion either.
         ego_aligned: false leaves what was observed where it was in its own frame, to measure what aligning brings.
         decoder_context: false keeps the decoder from seeing what was observed, to measure what that brings.
+        score_imagined: also score one imagined future of each clip, as forecast "imagined".
         data_preprocessor: moves clips to the model's device.
     """
 
@@ -77,6 +78,7 @@ class WorldModel(BaseModel):
         drop_motion: bool = False,
         ego_aligned: bool = True,
         decoder_context: bool = True,
+        score_imagined: bool = False,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor)
@@ -93,7 +95,7 @@ class WorldModel(BaseModel):
         self.targets_per_clip, self.label_smoothing = targets_per_clip, label_smoothing
         self.decode_weight, self.motion_weight = decode_weight, motion_weight
         self.imagine_steps, self.guidance, self.drop_motion = imagine_steps, guidance, drop_motion
-        self.ego_aligned, self.decoder_context = ego_aligned, decoder_context
+        self.ego_aligned, self.decoder_context, self.score_imagined = ego_aligned, decoder_context, score_imagined
         self.denoiser.memory.warp = ego_aligned
         self.memo = TokenMemo()
 

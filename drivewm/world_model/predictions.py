@@ -16,6 +16,9 @@ from drivewm.world_model.rollout import roll_out
 if TYPE_CHECKING:
     from drivewm.world_model.model import WorldModel
 
+_SEED = 0
+"""Of the imagined future that is scored."""
+
 
 def predict(model: WorldModel, clip: SceneClip) -> list[dict]:
     """A model's predictions, one dict a clip, as `OccupancyForecastMetric` takes it.
@@ -35,6 +38,9 @@ def predict(model: WorldModel, clip: SceneClip) -> list[dict]:
         labels = roll_out(model, history, T_t0_ego, times_s)
     seconds = (_now(T_t0_ego.device) - start) / len(clip)
     forecasts = {"model": labels, CEILING: model.decode_true_tokens(clip, T_t0_ego, times_s)}
+    if model.score_imagined:
+        generator = torch.Generator(T_t0_ego.device).manual_seed(_SEED)
+        forecasts["imagined"] = model.imagine(history, T_t0_ego, times_s, generator)
     samples = beside_baselines(clip, forecasts, T_t0_ego)
     probabilities = None if forecast is None else forecast.probabilities()
     for b, sample in enumerate(samples):

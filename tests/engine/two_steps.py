@@ -28,7 +28,7 @@ def train(folder: Path, work_dir: Path, launcher: str, tokenizer: str | None = N
     owner = config.model.tokenizer if tokenizer else config.model
     owner.lovasz_voxels = 200
     if tokenizer:
-        config.model.plan_weight = 0.0  # plans are trained on part of each process's clips
+        config.model.planned_clips = 2
         config.test_evaluator = config.test_evaluator[:1]
     config.test_dataloader.batch_size = 3
     runner = build_runner(config, work_dir, launcher=launcher)

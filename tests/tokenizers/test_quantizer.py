@@ -1,9 +1,8 @@
 """Vector quantization against brute force; start, updates and restarts of the codebook."""
 
-import pytest
 import torch
 
-from drivewm.tokenizers.quantizer import VectorQuantizer, perplexity
+from drivewm.tokenizers.quantizer import VectorQuantizer
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -67,8 +66,3 @@ def test_evaluation_does_not_change_the_codebook():
     before = quantizer.codebook.clone()
     quantizer.eval()(torch.randn(30, 2, generator=rng(2)))
     assert torch.equal(before, quantizer.codebook)
-
-
-@pytest.mark.parametrize(("indices", "expected"), [([0, 0, 0, 0], 1.0), ([0, 1, 2, 3], 4.0), ([0, 0, 1, 1], 2.0)])
-def test_perplexity(indices, expected):
-    assert perplexity(torch.tensor(indices), 8).item() == pytest.approx(expected)

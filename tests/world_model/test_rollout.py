@@ -72,8 +72,9 @@ def test_an_extended_history_is_what_would_have_been_observed():
 
 def test_predictions_hold_what_the_metric_asks_for():
     model, clip = make_model(horizon=2, predicted_frames=4), make_clip()
-    (first, _), (short, _) = predict(model, clip), predict(make_model(horizon=4), clip)
+    (first, _), (short, _) = predict(model, clip), predict(make_model(horizon=4, score_imagined=True), clip)
     assert set(first["forecasts"]) == {"model", "copy_last", "ego_warped_copy", "true_tokens"}
+    assert set(short["forecasts"]) == {*first["forecasts"], "imagined"}
     assert all(frames.shape == first["truth"].shape for frames in first["forecasts"].values())
     assert "probabilities" not in first and first["seconds"] > 0 and first["ego_pose"] == "given"
     total = short["probabilities"]["model"].float().sum(1)

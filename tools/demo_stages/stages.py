@@ -54,7 +54,7 @@ def world_model(options: DemoOptions, out: Path) -> Stage:
 def planner(options: DemoOptions, out: Path) -> Stage:
     """Train the planner's head on, with the world model frozen."""
     title, iterations = "train the planner's head on", options.planner_iters
-    return _training("planner", title, PLANNER_CONFIG, iterations, out, driving_checkpoint="world_model")
+    return _training("planner", title, PLANNER_CONFIG, iterations, out, start_checkpoint="world_model")
 
 
 def _training(name: str, title: str, config: str, iterations: int | None, out: Path, **handed_over: str) -> Stage:

@@ -10,12 +10,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
 from drivewm.evaluation.forecast.record import ForecastRecord, record_forecast, step_key, to_numpy
 from drivewm.evaluation.forecast.report import EVALUATED, HORIZONS_S, MAIN_SCORES, forecast_report, scores_of_sums
 from drivewm.evaluation.forecast.text import forecast_text
+from drivewm.evaluation.functional.codes import perplexity
 from drivewm.evaluation.functional.occupancy import class_sums, confusion_counts, iou_per_class
 from drivewm.structures import OCC3D, LabelSet
 
@@ -90,8 +92,11 @@ class OccupancyForecastMetric(BaseMetric):
 class ReconstructionMetric(BaseMetric):
     """How well a tokenizer gives frames back: a ceiling for every forecast in its tokens ("0 s").
 
-    Each data sample is a dict of `reconstruction` and `truth`, both `(..., X, Y, Z)` uint8, and `scene`. Result, in
-    percent: `miou`, `iou`, `dynamic_miou`, `static_miou`; with `per_class` also `class_iou/CLASS`.
+    Each data sample is a dict of `reconstruction` and `truth`, both `(..., X, Y, Z)` uint8, `scene` and, where codes are
+    to be scored, `codes`: name of a token grid -> `(V,)` how often each code is used.
+
+    Result, in percent: `miou`, `iou`, `dynamic_miou`, `static_miou`; with `per_class` also `class_iou/CLASS`. Of each
+    token grid: `perplexity/GRID` and `unused_codes/GRID`, over the whole set.
     """
 
     def __init__(
@@ -107,7 +112,8 @@ class ReconstructionMetric(BaseMetric):
             counts = confusion_counts(
                 to_numpy(sample["reconstruction"]), to_numpy(sample["truth"]), self.labels.num_classes
             )
-            self.results.append({"scene": sample["scene"], "counts": counts})
+            codes = {name: to_numpy(used) for name, used in sample.get("codes", {}).items()}
+            self.results.append({"scene": sample["scene"], "counts": counts, "codes": codes})
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Flat names and percent, see the class."""
@@ -116,4 +122,7 @@ class ReconstructionMetric(BaseMetric):
         if self.per_class:
             iou = 100 * iou_per_class(counts)
             scores |= {f"class_iou/{self.labels.names[i]}": float(iou[i]) for i in self.labels.occupied}
+        for name in results[0]["codes"]:
+            used = torch.from_numpy(np.sum([record["codes"][name] for record in results], axis=0))
+            scores |= {f"perplexity/{name}": float(perplexity(used)), f"unused_codes/{name}": int((used == 0).sum())}
         return scores

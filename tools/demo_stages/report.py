@@ -86,12 +86,13 @@ def _forecast_section(forecasts: dict, reconstruction: dict, pictures: dict):
 
 
 def forecast_report_table(forecasts: dict, caption: str):
-    """Rows of predictors, columns of scores by horizon."""
+    """Rows of predictors (not of the tokens' ceiling), columns of scores by horizon."""
     from drivewm.visualization.report import Table
 
     titles = {"miou": "mIoU", "iou": "IoU", "dynamic_miou": "dynamic mIoU"}
     headers = ["predictor", *(f"{title} {h}" for title in titles.values() for h in HORIZONS)]
-    rows = [[TITLES[name], *(by[score][h] for score in titles for h in HORIZONS)] for name, by in forecasts.items()]
+    shown = {TITLES[name]: by for name, by in forecasts.items() if name in TITLES}
+    rows = [[title, *(by[score][h] for score in titles for h in HORIZONS)] for title, by in shown.items()]
     return Table(headers, rows, caption, [None] + ["max"] * (len(headers) - 1), highlight=TITLES["model"])
 
 

@@ -92,8 +92,8 @@ class OccupancyForecastMetric(BaseMetric):
 class ReconstructionMetric(BaseMetric):
     """How well a tokenizer gives frames back: a ceiling for every forecast in its tokens ("0 s").
 
-    Each data sample is a dict of `reconstruction` and `truth`, both `(..., X, Y, Z)` uint8, `scene` and, where codes are
-    to be scored, `codes`: name of a token grid -> `(V,)` how often each code is used.
+    Each data sample is a dict of `reconstruction` and `truth`, both `(..., X, Y, Z)` uint8, `scene` and, where the use
+    of codes is to be scored, `codes`: name of a token grid -> `(V,)` how often each code is used.
 
     Result, in percent: `miou`, `iou`, `dynamic_miou`, `static_miou`; with `per_class` also `class_iou/CLASS`. Of each
     token grid: `perplexity/GRID` and `unused_codes/GRID`, over the whole set.

@@ -3,13 +3,13 @@
 from mmengine.config import read_base
 
 with read_base():
-    from .occupancy_twin import *
+    from .forecast_twin import *
 
 tokenizer_checkpoint = None  # the checkpoint to start from holds it
-start_checkpoint = "work_dirs/occupancy_twin/last_checkpoint"
+start_checkpoint = "work_dirs/forecast_twin/last_checkpoint"
 model.merge(dict(mix=dict(own_history=0.5), horizon=6, predicted_frames=20))
 test_dataloader.merge(dict(dataset=dict(num_future=20, stride=8)))
-test_evaluator.merge(dict(horizons_s=(1.0, 2.0, 3.0, 5.0, 10.0)))
+test_evaluator.update(horizons_s=(1.0, 2.0, 3.0, 5.0, 10.0))
 
 max_iters = 150
 optim_wrapper.merge(dict(optimizer=dict(lr=4e-4)))

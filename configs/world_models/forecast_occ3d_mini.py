@@ -4,7 +4,7 @@ from mmengine.config import read_base
 
 with read_base():
     from .._base_.nuscenes_mini import *
-    from .occupancy_occ3d import *
+    from .forecast_occ3d import *
 
 tokenizer_checkpoint = "work_dirs/occupancy_occ3d_50x50_mini/last_checkpoint"
 train_dataloader.merge(dict(dataset=train_set))

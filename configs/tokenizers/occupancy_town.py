@@ -13,7 +13,16 @@ from drivewm.engine import Bfloat16OptimWrapper, ClipPreprocessor, ResumableTrai
 from drivewm.evaluation.metrics import ReconstructionMetric
 from drivewm.tokenizers import OccupancyTokenizer
 
-tokenizer = dict(grid=grid, label_dim=8, channels=(64, 128), blocks=2, code_dim=32, vocab_size=1024)
+tokenizer = dict(
+    grid=grid,
+    label_dim=8,
+    channels=(64, 128),
+    blocks=2,
+    code_dim=32,
+    vocab_size=1024,
+    fsq_levels=None,
+    coarse_scales=(),
+)
 model = dict(type=OccupancyTokenizer, **tokenizer, data_preprocessor=dict(type=ClipPreprocessor, mirrored=0.5))
 
 # Each keyframe once: reconstruction looks at single frames.

@@ -8,8 +8,8 @@ with read_base():
     from .._base_.twin import *
     from .occupancy_town import model, optim_wrapper, param_scheduler, test_cfg, test_evaluator, tokenizer, train_cfg
 
-tokenizer.update(grid=grid)
-model.update(grid=grid)
+tokenizer.merge(dict(grid=grid))
+model.merge(dict(grid=grid))
 train_dataloader.merge(dict(dataset=dict(num_history=1, num_future=4)))
 test_dataloader.merge(dict(batch_size=16, dataset=dict(num_history=1, num_future=0, stride=4)))
 

@@ -8,13 +8,13 @@ from torch.optim import AdamW
 with read_base():
     from .._base_.runtime import *
     from .._base_.town import *
+    from ..tokenizers.occupancy_town import tokenizer
 
 from drivewm.dynamics.bicycle import PACIFICA
 from drivewm.engine import Bfloat16OptimWrapper, ClipPreprocessor, ResumableTrainLoop
 from drivewm.evaluation.metrics import OccupancyForecastMetric, OpenLoopPlanningMetric
 from drivewm.planning.joint import DrivingModel
 
-tokenizer = dict(grid=grid, label_dim=8, channels=(64, 128), blocks=2, code_dim=32, vocab_size=1024)
 tokenizer_checkpoint = "work_dirs/occupancy_town/last_checkpoint"
 model = dict(
     type=DrivingModel,

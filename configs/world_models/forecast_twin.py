@@ -30,10 +30,10 @@ model = dict(
     guidance=0.5,
     data_preprocessor=dict(type=ClipPreprocessor, mirrored=0.5),
 )
-train_dataloader.merge(dict(dataset=dict(load_boxes=True)))
+train_dataloader.merge(dict(dataset=dict(load_boxes=True, tokens=None)))  # tokens: see tools/extract_tokens.py
 test_dataloader.merge(dict(batch_size=4, dataset=dict(stride=2)))
 
-max_iters = 850
+max_iters = 650
 optim_wrapper = dict(
     type=Bfloat16OptimWrapper,
     optimizer=dict(type=AdamW, lr=1.5e-3, betas=(0.9, 0.95), weight_decay=1e-2),

@@ -1,4 +1,4 @@
-"""Occupancy tokenizer of Occ3D-nuScenes: residual scales of 13 x 13, 25 x 25 and 50 x 50 tokens, from coarse to fine."""
+"""Occupancy tokenizer of Occ3D-nuScenes: residual scales of 13 x 13, 25 x 25 and 50 x 50 tokens, coarse to fine."""
 
 from mmengine.config import read_base
 

@@ -28,6 +28,9 @@ model = dict(
     targets_per_clip=2,
     imagine_steps=8,
     guidance=0.5,
+    ego_aligned=True,
+    decoder_context=True,
+    score_imagined=False,
     data_preprocessor=dict(type=ClipPreprocessor, mirrored=0.5),
 )
 train_dataloader.merge(dict(dataset=dict(load_boxes=True, tokens=None)))  # tokens: see tools/extract_tokens.py

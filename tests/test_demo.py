@@ -36,7 +36,7 @@ def test_summary_has_the_documented_layout(first_run):
     parts = [value for name, value in summary["seconds"].items() if name != "total"]
     assert summary["seconds"]["total"] == pytest.approx(sum(parts), abs=0.5)
     assert set(summary["reconstruction"]) == {"miou", "iou"}
-    assert set(summary["forecast"]) == {"model", "copy_last", "ego_warped_copy"}
+    assert set(summary["forecast"]) == {"model", "copy_last", "ego_warped_copy", "true_tokens"}
     for scores in summary["forecast"].values():
         assert set(scores) == {"miou", "iou", "dynamic_miou"}
         assert all(set(by_horizon) == {"1s", "2s", "3s"} for by_horizon in scores.values())

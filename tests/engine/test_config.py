@@ -31,6 +31,10 @@ def on_small_data(path, index) -> dict:
         options |= {f"{prefix}.grid.range_m": index.grid.range_m, f"{prefix}.grid.voxel_m": index.grid.voxel_m}
         small = {"channels": (32,) * len(owner.channels), "vocab_size": 32}
         options |= {f"{prefix}.{name}": value for name, value in small.items() if name in owner}
+        if owner.get("coarse_scales"):
+            options[f"{prefix}.coarse_scales"] = ((2, 2),) * len(owner.coarse_scales)
+    data = config.test_dataloader.dataset
+    options["test_dataloader.dataset.num_future"] = min(data.get("num_future", 6), 6)
     network = "model.world_model" if "world_model" in config.model else "model"
     if config.model.get("world_model", config.model).get("depth"):
         options |= {f"{network}.{name}": value for name, value in {"dim": 16, "depth": 1, "heads": 2}.items()}

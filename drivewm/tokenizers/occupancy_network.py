@@ -14,6 +14,8 @@ from drivewm.layers.conv import ResBlock, downsample, upsample
 
 # At first the decoder believes what the earlier frame says unless the tokens speak against it.
 _FIRST_TRUST = 3.0
+_SURE = 30.0
+"""The logarithm of the odds of what is as good as certain."""
 
 
 class VoxelEmbedding(nn.Module):
@@ -118,7 +120,7 @@ class OccupancyDecoder(nn.Module):
             nn.SiLU(),
             nn.Conv2d(squeezed, squeezed, 3, padding=1),
             nn.SiLU(),
-            nn.Conv2d(squeezed, (num_classes + 1) * height, 1),  # the last: trust in the earlier frame
+            nn.Conv2d(squeezed, (num_classes + 1) * height, 1),  # the last: log-odds of a copy
         )
 
     def forward(self, latents: Tensor, previous: Tensor) -> Tensor:
@@ -138,11 +140,14 @@ class OccupancyDecoder(nn.Module):
         return self._copy(out[:, :-1], out[:, -1:], previous.permute(0, 3, 1, 2)).permute(0, 1, 3, 4, 2)
 
     def _copy(self, logits: Tensor, trust: Tensor, previous: Tensor) -> Tensor:
-        """Raise the logit of the label that the earlier frame has, by as much as it is trusted there.
+        """Mix what the decoder draws itself with a copy of the earlier frame, voxel by voxel, as log-probabilities.
 
-        A copy gate as in pointer networks (See et al., 2017): what did not change need not be drawn again. Logits
-        `(B, C, Z, X, Y)`, trust `(B, 1, Z, X, Y)`, previous `(B, Z, X, Y)`.
+        The pointer-generator's mixture (See et al., 2017, eq. 9): what did not change need not be drawn again, and how
+        far the copy is trusted does not depend on its class. So even classes are kept that training never showed.
+        Logits `(B, C, Z, X, Y)`, trust `(B, 1, Z, X, Y)`, previous `(B, Z, X, Y)`.
         """
-        covered = previous < self.num_classes
-        label = torch.where(covered, previous, 0).long()[:, None]
-        return logits.scatter_add_(1, label, (trust + _FIRST_TRUST) * covered[:, None])
+        covered = (previous < self.num_classes)[:, None]
+        trust = torch.where(covered, trust + _FIRST_TRUST, -_SURE)
+        mixed = logits.log_softmax(1) + F.logsigmoid(-trust)
+        label = torch.where(covered[:, 0], previous, 0).long()[:, None]
+        return mixed.scatter(1, label, torch.logaddexp(mixed.gather(1, label), F.logsigmoid(trust)))

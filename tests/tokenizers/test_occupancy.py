@@ -113,3 +113,20 @@ def test_an_untrained_decoder_copies_what_it_is_shown():
     tokens = tokenizer.encode(clip.occupancy)
     copied = tokenizer.decode(tokens, DecoderContext(clip.occupancy)).argmax(2)
     assert (copied == clip.occupancy).float().mean() > 0.99
+
+
+def test_the_copy_is_a_mixture_whatever_its_class():
+    """Written out for each voxel: the copy's share goes to the class it has, the rest is what the decoder draws."""
+    torch.manual_seed(0)
+    decoder = OccupancyTokenizer(**TOKENIZER).decoder
+    logits, trust = torch.randn(2, 18, 4, 3, 3), torch.randn(2, 1, 4, 3, 3)
+    previous = torch.randint(19, (2, 4, 3, 3), dtype=torch.uint8)
+    mixed = decoder._copy(logits, trust, previous).exp()
+    share = torch.sigmoid(trust[:, 0] + 3.0) * (previous < 18)
+    expected = logits.softmax(1) * (1 - share)[:, None]
+    one_hot = torch.nn.functional.one_hot(previous.long(), 19)[..., :18].movedim(-1, 1)
+    assert torch.allclose(mixed, expected + share[:, None] * one_hot, atol=1e-6)
+    never = logits.clone()
+    never[:, 9] = -100.0  # a class that training has never shown
+    shown = torch.full_like(previous, 9)
+    assert (decoder._copy(never, trust.abs(), shown).argmax(1) == 9).all()

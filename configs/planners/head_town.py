@@ -10,7 +10,7 @@ start_checkpoint = "work_dirs/driving_town/last_checkpoint"
 model.merge(dict(head_only=True))
 train_dataloader.merge(dict(batch_size=32))
 
-max_iters = 600
+max_iters = 450
 optim_wrapper.merge(dict(optimizer=dict(lr=2e-3)))
 param_scheduler[1].merge(dict(end=max_iters, T_max=max_iters - 20))
 train_cfg.merge(dict(max_iters=max_iters))

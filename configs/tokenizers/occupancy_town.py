@@ -28,7 +28,7 @@ model = dict(type=OccupancyTokenizer, **tokenizer, data_preprocessor=dict(type=C
 # Each keyframe once: reconstruction looks at single frames.
 test_dataloader.merge(dict(batch_size=16, dataset=dict(num_history=1, num_future=0, stride=4)))
 
-max_iters = 210
+max_iters = 200
 optim_wrapper = dict(
     type=Bfloat16OptimWrapper,
     optimizer=dict(type=AdamW, lr=2e-3, betas=(0.9, 0.95), weight_decay=1e-2),

@@ -24,7 +24,7 @@ model = dict(
         depth=3,
         heads=2,
         memory=dict(upscale=2, frame_dim=64, fine_dim=16),
-        motion=dict(horizon_s=3.0, frames=3),
+        motion=dict(horizon_s=3.0, frames=3, channels=(16, 32, 64)),
         horizon=6,
         targets_per_clip=2,
         imagine_steps=8,
@@ -37,8 +37,9 @@ model = dict(
 )
 
 train_dataloader.merge(dict(dataset=dict(load_boxes=True)))  # the motion field learns from tracks
+test_dataloader.merge(dict(dataset=dict(stride=6)))
 
-max_iters = 175
+max_iters = 140
 optim_wrapper = dict(
     type=Bfloat16OptimWrapper,
     optimizer=dict(type=AdamW, lr=1.5e-3, betas=(0.9, 0.95), weight_decay=1e-2),

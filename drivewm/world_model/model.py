@@ -220,20 +220,24 @@ class WorldModel(BaseModel):
     def decode_true_tokens(self, clip: SceneClip, T_t0_ego: Tensor, times_s: Tensor) -> Tensor:
         """Classes `(B, F, X, Y, Z)` uint8 of F true future frames that went through the tokens."""
         history, future = clip.history(), slice(clip.num_history, clip.num_history + T_t0_ego.shape[1])
-        seen = self.see(history, self.displacement(history), T_t0_ego, times_s).flatten(0, 1)[:, None]
-        tokens = self.scales.row_of(self.tokenizer.encode(clip.occupancy[:, future])).flatten(0, 1)
-        certain = 1e3 * F.one_hot(tokens, self.spec.vocab_size)[:, None]
-        voxels = [most_likely(self.decode_soft(p[None], s[None])[0, 0], 0) for p, s in zip(certain, seen, strict=True)]
-        return torch.stack(voxels).unflatten(0, T_t0_ego.shape[:2])
+        seen = self.see(history, self.displacement(history), T_t0_ego, times_s).flatten(0, 1)
+        grids = self.tokenizer.encode(clip.occupancy[:, future])
+        codes = self.tokenizer.quantizer.lookup(tuple(grid.indices.flatten(0, 1) for grid in grids))
+        voxels = self._decode(self.tokenizer.quantizer.decode(codes), seen)
+        return most_likely(voxels, 1).unflatten(0, T_t0_ego.shape[:2])
 
     def decode_soft(self, logits: Tensor, seen: Tensor) -> Tensor:
         """Token logits `(B, T, N, V)` and what was seen `(B, T, X, Y, Z)` -> voxel logits `(B, T, C, X, Y, Z)`."""
         quantizer = self.tokenizer.quantizer
         shares = self.scales.split(logits.flatten(0, 1).float().softmax(-1))
         latents = quantizer.decode(tuple(p @ q.codebook for p, q in zip(shares, quantizer.scales, strict=True)))
+        return self._decode(latents, seen.flatten(0, 1)).unflatten(0, logits.shape[:2])
+
+    def _decode(self, latents: Tensor, seen: Tensor) -> Tensor:
+        """Latents `(J, D, H, W)` and what was seen `(J, X, Y, Z)` -> voxel logits `(J, C, X, Y, Z)`."""
         if not self.decoder_context:
             seen = torch.full_like(seen, OCC3D.num_classes)
-        return self.soft_decoder(latents, seen.flatten(0, 1)).unflatten(0, logits.shape[:2])
+        return self.soft_decoder(latents, seen)
 
     @torch.no_grad()
     def view(self, seen: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,11 +10,13 @@ from drivewm.geometry import VoxelGrid, se2
 from drivewm.geometry.warp import warp_voxels
 from drivewm.layers.conv import ResBlock, downsample, upsample
 from drivewm.structures import OCC3D, History, SceneClip
+from drivewm.tokenizers.occupancy_network import VoxelEmbedding
 
 _NOT_COVERED = OCC3D.num_classes
 _MARGIN_M = 0.2
 _USUAL_STEP_S = 0.5
 _MOVES_SHARE = 0.4
+_EPSILON = 1e-6  # a distance of zero has no gradient
 _SPEED_MPS = 4.0
 """Brings velocities to order one."""
 
@@ -47,9 +49,8 @@ class MotionField(nn.Module):
         super().__init__()
         self.grid, self.step_s, self.frames, self.stride = grid, step_s, frames, stride
         self.knots = round(horizon_s / step_s)
-        self.embedding = nn.Embedding(OCC3D.num_classes + 1, label_dim)
-        width = label_dim * grid.shape[2] * stride**2
-        self.per_frame = nn.Conv2d(width, channels[0], 1)
+        self.embedding = VoxelEmbedding(OCC3D.num_classes + 1, label_dim)
+        self.per_frame = nn.Conv2d(label_dim * grid.shape[2] * stride**2, channels[0], 1)
         self.enter = nn.Sequential(nn.Conv2d(frames * (channels[0] + 1), channels[0], 1), ResBlock(channels[0]))
         self.down = nn.ModuleList(
             nn.Sequential(downsample(a, b), ResBlock(b), ResBlock(b))
@@ -66,9 +67,9 @@ class MotionField(nn.Module):
     def forward(self, history: History) -> Tensor:
         """Displacements `(B, K, 2, H, W)` [m, axes of the ego frame at t0] at the K knots."""
         aligned, ages_s = self._align(history)
-        features = self.embedding(aligned.int()).permute(0, 1, 5, 4, 2, 3).flatten(2, 3)
-        lead = features.shape[:2]
-        features = self.per_frame(F.pixel_unshuffle(features.flatten(0, 1), self.stride)).unflatten(0, lead)
+        lead, squeeze = aligned.shape[:2], self.per_frame
+        features = self.embedding.through(aligned.flatten(0, 1), squeeze.weight, squeeze.bias, self.stride)
+        features = features.unflatten(0, lead)
         age = (ages_s / _USUAL_STEP_S)[..., None, None, None].expand(*lead, 1, *features.shape[-2:])
         x = self.enter(torch.cat([features, age.to(features)], dim=2).flatten(1, 2))
         levels = []
@@ -100,7 +101,7 @@ class MotionField(nn.Module):
 
     def moves(self, displacement: Tensor) -> Tensor:
         """Which cells `(B, H, W)` ever go further than a part of a voxel: bool."""
-        return torch.linalg.vector_norm(displacement, dim=2).amax(1) > _MOVES_SHARE * self.grid.voxel_m
+        return displacement.square().sum(2).amax(1) > (_MOVES_SHARE * self.grid.voxel_m) ** 2
 
     def at(self, displacement: Tensor, times_s: Tensor) -> Tensor:
         """The field `(B, K, 2, H, W)` at times `(B, F)` [s] after t0, up to the last knot: `(B, F, 2, H, W)`."""
@@ -120,7 +121,7 @@ class MotionField(nn.Module):
         times_s = clip.future_times_s()
         times_s = times_s[:, times_s[0] <= self.step_s * self.knots + 0.1]
         target, weight = self._targets(clip, times_s.shape[1])
-        distance = torch.linalg.vector_norm(self.at(displacement, times_s) - target, dim=2)
+        distance = (self.at(displacement, times_s) - target).square().sum(2).add(_EPSILON).sqrt()
         return ((distance * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3)).clamp_min(1e-6)).mean()
 
     @torch.no_grad()

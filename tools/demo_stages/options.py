@@ -30,7 +30,7 @@ class DemoOptions:
     duration_s: float = 20.0
     seed: int = 0
     episode_seed: int = 1
-    episodes: int = 48
+    episodes: int = 40
     scored_s: float = 20.0
     tokenizer_iters: int | None = None
     world_model_iters: int | None = None

@@ -12,6 +12,7 @@ from drivewm.geometry import VoxelGrid
 from drivewm.structures import OCC3D, History
 from drivewm.world_model.baselines import warp_history
 
+_NOT_COVERED = OCC3D.num_classes
 _FILLED = 4
 """Of the nine points that stand for a voxel: with so many of them a voxel is taken. Exactly one voxel gets that many
 where a single one moves by any distance along the axes."""
@@ -79,7 +80,13 @@ def _low(grid: VoxelGrid, device: torch.device) -> Tensor:
 
 
 def _without(history: History, leaving: Tensor) -> History:
-    """The history with the voxels `(B, X, Y, Z)` of its last frame set free."""
+    """The history in which nobody knows what is at the voxels `(B, X, Y, Z)` of its last frame.
+
+    Older frames may have seen what was hidden there; where things move, their own movable voxels are no help.
+    """
     occupancy = history.occupancy.clone()
-    occupancy[:, -1] = occupancy[:, -1].masked_fill(leaving, OCC3D.free)
+    occupancy[:, -1] = occupancy[:, -1].masked_fill(leaving, _NOT_COVERED)
+    older = occupancy[:, :-1]
+    movable = torch.isin(older, older.new_tensor(OCC3D.movable)) & leaving.flatten(1).any(1)[:, None, None, None, None]
+    occupancy[:, :-1] = older.masked_fill(movable, _NOT_COVERED)
     return replace(history, occupancy=occupancy)

@@ -41,9 +41,18 @@ def test_a_car_moves_by_whole_voxels_and_leaves_nothing_behind():
     clip = scene()
     moved = moved_history(clip.history(), clip.future_poses(), field(clip, 3 * GRID.voxel_m, -2 * GRID.voxel_m))
     expected = clip.occupancy[:, :1].clone()
-    expected[:, :, 4:7, 8:10, 1:3] = OCC3D.free
+    expected[:, :, 4:7, 8:10, 1:3] = OCC3D.num_classes  # nobody has seen what the car stood on
     expected[:, :, 7:10, 6:8, 1:3] = CAR
     assert torch.equal(moved, expected.expand_as(moved))
+
+
+def test_what_a_car_uncovers_was_seen_before_it_came():
+    clip = scene()
+    clip.occupancy[:, 0, 4:7, 8:10, 1:3] = OCC3D.free
+    clip.occupancy[:, 0, 4:7, 8:10, 1] = ROAD
+    moved = moved_history(clip.history(), clip.future_poses(), field(clip, 3 * GRID.voxel_m, 0.0))
+    assert (moved[:, :, 4:7, 8:10, 1] == ROAD).all() and (moved[:, :, 4:7, 8:10, 2] == OCC3D.free).all()
+    assert (moved[:, :, 7:10, 8:10, 1:3] == CAR).all()
 
 
 def test_parts_of_a_voxel_round_to_one_place():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from drivewm.layers.scales import shrink, spread
 
 
 @dataclass
@@ -52,21 +54,22 @@ class MultiScaleQuantizer(nn.Module):
 
     def encode(self, latents: Tensor) -> tuple[Tensor, ...]:
         """Indices `(B, h, w)` of each scale for latents `(B, D, H, W)`."""
-        left, found = latents.float(), []
-        for q, shape in zip(self.scales, self.shapes, strict=True):
-            found.append(q.nearest(_shrink(left, shape).movedim(1, -1)))
-            left = left - self._spread(q.lookup(found[-1]))
-        return tuple(found)
+        return tuple(indices for _, indices in self._scale_by_scale(latents))
 
     @torch.no_grad()
     def inputs(self, latents: Tensor) -> tuple[Tensor, ...]:
         """The vectors `(B, h, w, D)` that each scale quantizes, in the space of its codes."""
-        left, found = latents.float(), []
+        steps = zip(self.scales, self._scale_by_scale(latents), strict=True)
+        return tuple(q.to_code_space(vectors) for q, (vectors, _) in steps)
+
+    def _scale_by_scale(self, latents: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """What each scale quantizes `(B, h, w, D)`, and the indices `(B, h, w)` that it finds."""
+        left = latents.float()
         for q, shape in zip(self.scales, self.shapes, strict=True):
-            vectors = _shrink(left, shape).movedim(1, -1)
-            found.append(q.to_code_space(vectors))
-            left = left - self._spread(q.lookup(q.nearest(vectors)))
-        return tuple(found)
+            vectors = shrink(left, shape)
+            indices = q.nearest(vectors)
+            yield vectors, indices
+            left = left - self._spread(q.lookup(indices))
 
     def decode(self, codes: tuple[Tensor, ...]) -> Tensor:
         """Latents `(B, D, H, W)` from codes, or averages of codes, `(B, h, w, D)` of each scale."""
@@ -80,7 +83,7 @@ class MultiScaleQuantizer(nn.Module):
         """Quantize `(B, D, H, W)`; in training mode codebooks are updated."""
         left, total, indices, commitment = latents.float(), 0, [], 0
         for q, shape in zip(self.scales, self.shapes, strict=True):
-            quantized = q(_shrink(left, shape).movedim(1, -1), generator)
+            quantized = q(shrink(left, shape), generator)
             codes = self._spread(quantized.codes)
             # What later scales see depends on the encoder alone: codes are constants to them.
             left, total = left - codes.detach(), total + codes
@@ -93,12 +96,4 @@ class MultiScaleQuantizer(nn.Module):
 
     def _spread(self, codes: Tensor) -> Tensor:
         """Codes `(B, h, w, D)` at the latents' size `(B, D, H, W)`."""
-        moved = codes.movedim(-1, 1)
-        if tuple(moved.shape[-2:]) == self.shapes[-1]:
-            return moved
-        return F.interpolate(moved, self.shapes[-1], mode="bilinear", align_corners=False)
-
-
-def _shrink(latents: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Averages of `(B, D, H, W)` over the cells `(B, D, h, w)` of a scale."""
-    return latents if tuple(latents.shape[-2:]) == shape else F.adaptive_avg_pool2d(latents, shape)
+        return spread(codes, self.shapes[-1])

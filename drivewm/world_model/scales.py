@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
+from drivewm.layers.scales import shrink, spread
 from drivewm.structures import TokenGrid, TokenSpec
 
 
@@ -37,7 +37,7 @@ class Scales:
         return self.specs[-1].shape
 
     def join(self, maps: tuple[Tensor, ...]) -> Tensor:
-        """Maps `(..., h, w, *tail)` of each scale, with as many leading axes as `(J,)` -> rows `(J, N, *tail)`."""
+        """Maps `(J, h, w, *tail)` of each scale -> rows `(J, N, *tail)`."""
         return torch.cat([m.flatten(1, 2) for m in maps], dim=1)
 
     def split(self, rows: Tensor) -> tuple[Tensor, ...]:
@@ -57,17 +57,8 @@ class Scales:
 
     def spread(self, maps: tuple[Tensor, ...]) -> Tensor:
         """The sum of features `(J, h, w, C)` of all scales at the finest: `(J, C, H, W)`."""
-        return sum(_resize(m.movedim(-1, 1), self.shape) for m in maps)
+        return sum(spread(m, self.shape) for m in maps)
 
     def shrink(self, features: Tensor) -> tuple[Tensor, ...]:
         """Averages `(J, h, w, C)` over the cells of each scale, of features `(J, C, H, W)`."""
-        return tuple(
-            (features if spec.shape == self.shape else F.adaptive_avg_pool2d(features, spec.shape)).movedim(1, -1)
-            for spec in self.specs
-        )
-
-
-def _resize(features: Tensor, shape: tuple[int, int]) -> Tensor:
-    if tuple(features.shape[-2:]) == tuple(shape):
-        return features
-    return F.interpolate(features, shape, mode="bilinear", align_corners=False)
+        return tuple(shrink(features, spec.shape) for spec in self.specs)

@@ -47,7 +47,7 @@ def work_dir(folder: Path, miou: float, iteration_s: float, iterations: int = 10
     logs.mkdir(parents=True)
     rows = [{"loss": 1.0, "time": iteration_s, "iter": i} for i in (iterations // 2, iterations)]
     (logs / "scalars.json").write_text("".join(json.dumps(row) + "\n" for row in [*rows, {"miou": miou, "step": 0}]))
-    (folder / "figures.json").write_text(json.dumps({"miou": miou}))
+    (folder / "figures.json").write_text(json.dumps({"figures": {"miou": miou}}))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_without_training_a_row_says_so(tmp_path):
     work_dir(tmp_path / "ours", 80.0, 2.0)
     assert gated(ROW, tmp_path).note == NO_TRAINING
     work_dir(tmp_path / "occworld", 70.0, 2.0)
-    (tmp_path / "occworld" / "figures.json").write_text('{"iou": 1.0}')
+    (tmp_path / "occworld" / "figures.json").write_text('{"figures": {"iou": 1.0}}')
     with pytest.raises(ValueError, match=r"figures.json: found iou, expected miou"):
         gated(ROW, tmp_path)
 

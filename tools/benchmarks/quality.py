@@ -45,7 +45,7 @@ def _run(work_dir: Path) -> tuple[float, float] | None:
     figures, logs = work_dir / "figures.json", sorted(work_dir.glob("*/vis_data/scalars.json"))
     if not figures.is_file() or not logs:
         return None
-    found = json.loads(figures.read_text())
+    found = json.loads(figures.read_text())["figures"]
     if "miou" not in found:
         raise ValueError(f"{figures}: found {', '.join(sorted(found))}, expected miou")
     return found["miou"], sum(_seconds(log) for log in logs)

@@ -19,7 +19,7 @@ from drivewm.data.labels.tracks import boxes_at
 from drivewm.data.labels.voting import Ballot
 from drivewm.data.nuscenes_tables import INCOMPLETE_SUFFIX, NuScenesTables, find_version
 from drivewm.geometry import VoxelGrid
-from drivewm.host import in_processes, write_json
+from drivewm.host import in_processes, replace_folder, write_json
 
 STATEMENT = "labels.json"
 """Lies beside the labels and says how they were made. Labels without it are published ones, or a town's own."""
@@ -111,7 +111,7 @@ def make_labels(
     report(len(chosen) - len(todo), len(chosen))
     for done, _ in enumerate(in_processes(partial(_label_scene, folder, options), todo, workers), 1):
         report(len(chosen) - len(todo) + done, len(chosen))
-    _finish(folder, out)
+    replace_folder(folder, out)
     return out
 
 
@@ -128,17 +128,6 @@ def _begin(out: Path, statement: dict, overwrite: bool) -> Path:
         shutil.rmtree(folder)
     write_json(folder / STATEMENT, statement, indent=1)
     return folder
-
-
-def _finish(folder: Path, out: Path) -> None:
-    if not out.exists():
-        os.replace(folder, out)
-        return
-    retired = out.with_name(out.name + ".retired")
-    shutil.rmtree(retired, ignore_errors=True)
-    os.replace(out, retired)
-    os.replace(folder, out)
-    shutil.rmtree(retired)
 
 
 def _file(folder: Path, scene: LabelScene, k: int) -> Path:

@@ -12,6 +12,6 @@ train_dataloader.merge(dict(batch_size=32))
 
 max_iters = 450
 optim_wrapper.merge(dict(optimizer=dict(lr=2e-3)))
-param_scheduler[1].merge(dict(end=max_iters, T_max=max_iters - 20))
+param_scheduler[1].merge(dict(end=max_iters))
 train_cfg.merge(dict(max_iters=max_iters))
 default_hooks.merge(dict(checkpoint=dict(interval=350)))

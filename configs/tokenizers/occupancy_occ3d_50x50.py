@@ -31,7 +31,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type=LinearLR, start_factor=0.01, by_epoch=False, begin=0, end=500),
-    dict(type=CosineAnnealingLR, by_epoch=False, begin=500, end=max_iters, T_max=max_iters - 500, eta_min=1e-5),
+    dict(type=CosineAnnealingLR, by_epoch=False, begin=500, end=max_iters, eta_min=1e-5),
 ]
 train_cfg = dict(type=ResumableTrainLoop, max_iters=max_iters, batch_size=32)
 custom_hooks = [*custom_hooks, averaging]

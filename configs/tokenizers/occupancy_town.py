@@ -36,7 +36,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type=LinearLR, start_factor=0.05, by_epoch=False, begin=0, end=20),
-    dict(type=CosineAnnealingLR, by_epoch=False, begin=20, end=max_iters, T_max=max_iters - 20, eta_min=2e-5),
+    dict(type=CosineAnnealingLR, by_epoch=False, begin=20, end=max_iters, eta_min=2e-5),
 ]
 train_cfg = dict(type=ResumableTrainLoop, max_iters=max_iters)
 test_cfg = dict(type=TestLoop)

@@ -14,6 +14,6 @@ train_dataloader.merge(dict(dataset=dict(num_history=1, num_future=4)))
 test_dataloader.merge(dict(batch_size=16, dataset=dict(num_history=1, num_future=0, stride=4)))
 
 max_iters = 600
-param_scheduler[1].update(end=max_iters, T_max=max_iters - 20)
+param_scheduler[1].update(end=max_iters)
 train_cfg.update(max_iters=max_iters)
 custom_hooks = [*custom_hooks, averaging]

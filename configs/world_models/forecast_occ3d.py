@@ -36,7 +36,7 @@ optim_wrapper = dict(
 )
 param_scheduler = [
     dict(type=LinearLR, start_factor=0.01, by_epoch=False, begin=0, end=1000),
-    dict(type=CosineAnnealingLR, by_epoch=False, begin=1000, end=max_iters, T_max=max_iters - 1000, eta_min=1e-6),
+    dict(type=CosineAnnealingLR, by_epoch=False, begin=1000, end=max_iters, eta_min=1e-6),
 ]
 train_cfg = dict(type=ResumableTrainLoop, max_iters=max_iters, batch_size=32)
 custom_hooks = [*custom_hooks, averaging]

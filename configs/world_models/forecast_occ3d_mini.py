@@ -11,5 +11,5 @@ train_dataloader.merge(dict(dataset=train_set))
 test_dataloader.merge(dict(dataset=test_set))
 
 max_iters = 2000
-param_scheduler[1].merge(dict(end=max_iters, T_max=max_iters - 1000))
+param_scheduler[1].merge(dict(end=max_iters))
 train_cfg.merge(dict(max_iters=max_iters))

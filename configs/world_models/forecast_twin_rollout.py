@@ -13,5 +13,5 @@ test_evaluator.update(horizons_s=(1.0, 2.0, 3.0, 5.0, 10.0))
 
 max_iters = 150
 optim_wrapper.merge(dict(optimizer=dict(lr=4e-4)))
-param_scheduler[1].merge(dict(end=max_iters, T_max=max_iters - 20))
+param_scheduler[1].merge(dict(end=max_iters))
 train_cfg.merge(dict(max_iters=max_iters))

@@ -18,7 +18,7 @@ from drivewm.world_model.motion_field import MotionField
 from drivewm.world_model.moved_history import moved_history
 from drivewm.world_model.objective import world_model_losses
 from drivewm.world_model.predictions import predict
-from drivewm.world_model.sampler import guide, sample
+from drivewm.world_model.sampler import guide, sample, unsmoothed
 from drivewm.world_model.scales import Scales
 from drivewm.world_model.tasks import TaskMix, motion_of, sources_of
 from drivewm.world_model.token_memo import TokenMemo
@@ -47,6 +47,7 @@ class WorldModel(BaseModel):
         label_smoothing: of the token cross-entropy.
         decode_weight, motion_weight: of the voxel losses of soft tokens and of the motion field's loss.
         imagine_steps: denoising steps per imagined frame.
+        imagine_temperature: of the draws; below 1, likely tokens are drawn more often than they are predicted.
         guidance: weight w of classifier-free guidance when imagining.
         drop_motion: the unconditional branch does not see the ego's motion either.
         ego_aligned: false leaves what was observed where it was in its own frame, to measure what aligning brings.
@@ -74,6 +75,7 @@ class WorldModel(BaseModel):
         decode_weight: float = 1.0,
         motion_weight: float = 0.5,
         imagine_steps: int = 8,
+        imagine_temperature: float = 0.5,
         guidance: float = 0.5,
         drop_motion: bool = False,
         ego_aligned: bool = True,
@@ -94,7 +96,8 @@ class WorldModel(BaseModel):
         self.horizon, self.predicted_frames = horizon, predicted_frames or horizon
         self.targets_per_clip, self.label_smoothing = targets_per_clip, label_smoothing
         self.decode_weight, self.motion_weight = decode_weight, motion_weight
-        self.imagine_steps, self.guidance, self.drop_motion = imagine_steps, guidance, drop_motion
+        self.imagine_steps, self.imagine_temperature = imagine_steps, imagine_temperature
+        self.guidance, self.drop_motion = guidance, drop_motion
         self.ego_aligned, self.decoder_context, self.score_imagined = ego_aligned, decoder_context, score_imagined
         self.denoiser.memory.warp = ego_aligned
         self.memo = TokenMemo()
@@ -281,10 +284,11 @@ class WorldModel(BaseModel):
 
         def tokens_to_logits(tokens: Tensor) -> Tensor:
             if not self.guidance:
-                return self.denoiser(tokens, memory, motion)
-            return guide(*self.denoiser(tokens.repeat(2, 1), memory, motion).chunk(2), self.guidance)
+                return unsmoothed(self.denoiser(tokens, memory, motion), self.label_smoothing)
+            branches = self.denoiser(tokens.repeat(2, 1), memory, motion).chunk(2)
+            return unsmoothed(guide(*branches, self.guidance), self.label_smoothing)
 
-        return sample(tokens_to_logits, self.spec, batch, self.imagine_steps, generator)
+        return sample(tokens_to_logits, self.spec, batch, self.imagine_steps, generator, self.imagine_temperature)
 
     def forward(self, clip: SceneClip, mode: str = "tensor"):
         """mmengine's entry: `mode` is "loss", "predict" (see `losses`, `predictions`) or "tensor" (the forecast

@@ -14,6 +14,7 @@ from drivewm.world_model.corruption import corrupt
 from drivewm.world_model.denoiser import Motion
 from drivewm.world_model.memory import Memory
 from drivewm.world_model.rollout import with_own_history
+from drivewm.world_model.sampler import unsmoothed
 from drivewm.world_model.tasks import Tasks, Uniform, draw_tasks, motion_of, sources_of
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _self_generated(
     memory = model.denoiser.memory.gather(features, sources)
     logits = model.denoiser(model.all_masks(len(clips)), memory, _motion(clip, clips, frame))
     # Inverse transform sampling: one number a token.
-    below = logits.float().softmax(-1).cumsum(-1) < draws[clips, slots][..., None]
+    below = unsmoothed(logits, model.label_smoothing).softmax(-1).cumsum(-1) < draws[clips, slots][..., None]
     recent[clips, slots] = below.sum(-1).clamp_max(model.spec.vocab_size - 1)
     return recent
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from drivewm.structures import TokenSpec
-from drivewm.world_model.sampler import METHODS, guide, sample
+from drivewm.world_model.sampler import METHODS, guide, sample, unsmoothed
 from drivewm.world_model.schedule import keep_count
 
 SPEC = TokenSpec("occupancy", (6, 5), 11)
@@ -125,6 +125,15 @@ def test_guidance_of_weight_zero_or_equal_branches_is_the_conditional():
     assert torch.equal(guide(c, u, 0.0), c)
     assert torch.equal(guide(c, c, 3.0), c)
     assert torch.allclose(guide(c, u, 1.5), 2.5 * c - 1.5 * u)
+
+
+def test_what_label_smoothing_added_is_taken_off():
+    p = torch.rand(3, 7, 50, generator=rng()).double() ** 4
+    p = p / p.sum(-1, keepdim=True)
+    smoothed = (0.9 * p + 0.1 / 50).log() + 3.0  # logits are free up to a constant
+    assert torch.allclose(unsmoothed(smoothed, 0.1).softmax(-1).double(), p, atol=1e-4)
+    assert torch.equal(unsmoothed(smoothed, 0.0), smoothed)
+    assert unsmoothed(torch.tensor([[50.0, 0.0, 0.0]]), 0.1).isfinite().all()
 
 
 def test_bad_requests_are_refused():

@@ -140,14 +140,16 @@ class OccupancyDecoder(nn.Module):
         return self._copy(out[:, :-1], out[:, -1:], previous.permute(0, 3, 1, 2)).permute(0, 1, 3, 4, 2)
 
     def _copy(self, logits: Tensor, trust: Tensor, previous: Tensor) -> Tensor:
-        """Mix what the decoder draws itself with a copy of the earlier frame, voxel by voxel, as log-probabilities.
+        """Mix what the decoder draws itself with a copy of the earlier frame, voxel by voxel.
 
-        The pointer-generator's mixture (See et al., 2017, eq. 9): what did not change need not be drawn again, and how
-        far the copy is trusted does not depend on its class. So even classes are kept that training never showed.
+        The pointer-generator's mixture (See et al., 2017, eq. 9) as logits: with trust t, the odds of a copy are e^t.
+        What did not change need not be drawn again, and how far the copy is trusted does not depend on its class. So
+        even classes are kept that training never showed.
         Logits `(B, C, Z, X, Y)`, trust `(B, 1, Z, X, Y)`, previous `(B, Z, X, Y)`.
         """
         covered = (previous < self.num_classes)[:, None]
         trust = torch.where(covered, trust + _FIRST_TRUST, -_SURE)
-        mixed = logits.log_softmax(1) + F.logsigmoid(-trust)
         label = torch.where(covered[:, 0], previous, 0).long()[:, None]
-        return mixed.scatter(1, label, torch.logaddexp(mixed.gather(1, label), F.logsigmoid(trust)))
+        mixed = torch.logaddexp(logits.gather(1, label), logits.logsumexp(1, keepdim=True) + trust)
+        # In place where no gradient asks for what was there: at full size a copy costs as much as a convolution.
+        return logits.scatter(1, label, mixed) if torch.is_grad_enabled() else logits.scatter_(1, label, mixed)

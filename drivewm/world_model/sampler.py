@@ -66,8 +66,8 @@ def guide(conditional: Tensor, unconditional: Tensor, weight: float) -> Tensor:
 def unsmoothed(logits: Tensor, smoothing: float) -> Tensor:
     """Logits of what a network has learned that was trained with label smoothing.
 
-    Its targets were `(1 - e) p + e / V` (Szegedy et al., 2016, section 7), so that a share e of all tokens drawn from it
-    would be any code whatever. That share is taken off again; what is left of a code is at least a hundredth of it.
+    Its targets were `(1 - e) p + e / V` (Szegedy et al., 2016, section 7), so that a share e of all tokens drawn from
+    it would be any code whatever. That share is taken off again; what is left of a code is at least a hundredth of it.
     """
     floor = smoothing / logits.shape[-1]
     return (logits.float().softmax(-1) - floor).clamp_min(1e-2 * floor).log() if smoothing else logits

@@ -121,11 +121,13 @@ def test_the_copy_is_a_mixture_whatever_its_class():
     decoder = OccupancyTokenizer(**TOKENIZER).decoder
     logits, trust = torch.randn(2, 18, 4, 3, 3), torch.randn(2, 1, 4, 3, 3)
     previous = torch.randint(19, (2, 4, 3, 3), dtype=torch.uint8)
-    mixed = decoder._copy(logits, trust, previous).exp()
+    mixed = decoder._copy(logits, trust, previous).softmax(1)
     share = torch.sigmoid(trust[:, 0] + 3.0) * (previous < 18)
     expected = logits.softmax(1) * (1 - share)[:, None]
     one_hot = torch.nn.functional.one_hot(previous.long(), 19)[..., :18].movedim(-1, 1)
     assert torch.allclose(mixed, expected + share[:, None] * one_hot, atol=1e-6)
+    with torch.no_grad():
+        assert torch.equal(decoder._copy(logits.clone(), trust, previous).softmax(1), mixed)
     never = logits.clone()
     never[:, 9] = -100.0  # a class that training has never shown
     shown = torch.full_like(previous, 9)

@@ -21,6 +21,7 @@ from drivewm.world_model.predictions import predict
 from drivewm.world_model.sampler import guide, sample, unsmoothed
 from drivewm.world_model.scales import Scales
 from drivewm.world_model.tasks import TaskMix, motion_of, sources_of
+from drivewm.world_model.things import as_wholes
 from drivewm.world_model.token_memo import TokenMemo
 
 
@@ -203,11 +204,11 @@ class WorldModel(BaseModel):
         return torch.full((batch, self.spec.num_tokens), self.spec.mask_id, dtype=torch.int64, device=device)
 
     def displacement(self, history: History) -> Tensor | None:
-        """How what is seen at t0 will move, `MotionField`'s answer, without gradient; None without such a field."""
+        """How the things seen at t0 will move, without gradient: see `MotionField`. None without such a field."""
         if self.motion_field is None:
             return None
         with torch.no_grad():
-            return self.motion_field(history)
+            return as_wholes(self.motion_field(history), history)
 
     @torch.no_grad()
     def see(self, history: History, displacement: Tensor | None, T_t0_ego: Tensor, times_s: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from drivewm.world_model.memory import Memory
 from drivewm.world_model.rollout import with_own_history
 from drivewm.world_model.sampler import unsmoothed
 from drivewm.world_model.tasks import Tasks, Uniform, draw_tasks, motion_of, sources_of
+from drivewm.world_model.things import as_wholes
 
 if TYPE_CHECKING:
     from drivewm.world_model.model import WorldModel
@@ -42,10 +43,12 @@ def world_model_losses(
     # One draw for all clips, and so the same one in all processes.
     if model.mix.own_history and torch.rand((), generator=generator, device=device) < model.mix.own_history:
         clip = with_own_history(model, clip)
-    displacement = None if model.motion_field is None else model.motion_field(clip.history())
-    if displacement is not None and clip.boxes is not None:
-        losses["loss_motion"] = model.motion_weight * model.motion_field.loss(displacement, clip)
-        displacement = displacement.detach()
+    displacement = None
+    if model.motion_field is not None:
+        field = model.motion_field(clip.history())
+        if clip.boxes is not None:
+            losses["loss_motion"] = model.motion_weight * model.motion_field.loss(field, clip)
+        displacement = as_wholes(field.detach(), clip.history())
     tokens = model.encode(clip)
     tasks = draw_tasks(clip, model.horizon, model.targets_per_clip, model.mix, uniform)
     rows, future = _rows(tasks), tasks.target - clip.num_history

@@ -1,6 +1,7 @@
 """The CPU-size twin of Occ3D-nuScenes: the town in 100 x 100 x 8 voxels of 0.8 m, 2 s observed, 3 s ahead.
 
-python tools/make_town.py --out data/twin --scenes 160 --families all --grid-size 100 100 8 --no-cameras --no-sweeps
+python tools/make_town.py --out data/twin --scenes 400 --families all --grid-size 100 100 8 --voxel 0.8 \
+    --no-cameras --no-sweeps --workers 2
 """
 
 from mmengine.config import read_base

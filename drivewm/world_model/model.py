@@ -284,10 +284,11 @@ class WorldModel(BaseModel):
             motion = Motion(motion.pose.repeat(2, 1), motion.time_s.repeat(2), given)
 
         def tokens_to_logits(tokens: Tensor) -> Tensor:
-            if not self.guidance:
-                return unsmoothed(self.denoiser(tokens, memory, motion), self.label_smoothing)
-            branches = self.denoiser(tokens.repeat(2, 1), memory, motion).chunk(2)
-            return unsmoothed(guide(*branches, self.guidance), self.label_smoothing)
+            if self.guidance:
+                logits = guide(*self.denoiser(tokens.repeat(2, 1), memory, motion).chunk(2), self.guidance)
+            else:
+                logits = self.denoiser(tokens, memory, motion)
+            return unsmoothed(logits, self.label_smoothing)
 
         return sample(tokens_to_logits, self.spec, batch, self.imagine_steps, generator, self.imagine_temperature)
 

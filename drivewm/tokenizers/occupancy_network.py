@@ -11,51 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drivewm.layers.conv import ResBlock, downsample, upsample
+from drivewm.tokenizers.context_decoder import ContextDecoder, VoxelEmbedding
 
 # At first the decoder believes what the earlier frame says unless the tokens speak against it.
 _FIRST_TRUST = 3.0
 _SURE = 30.0
 """The logarithm of the odds of what is as good as certain."""
-
-
-class VoxelEmbedding(nn.Module):
-    """Class labels `(B, X, Y, Z)` -> features `(B, dim * Z, X, Y)` by lookup, height folded into channels."""
-
-    def __init__(self, num_labels: int, dim: int) -> None:
-        super().__init__()
-        self.table = nn.Embedding(num_labels, dim)
-
-    def forward(self, labels: Tensor) -> Tensor:
-        """`(B, X, Y, Z)` integers -> `(B, dim * Z, X, Y)`."""
-        features = self.table(labels.int())
-        return features.permute(0, 4, 3, 1, 2).flatten(1, 2)
-
-    def through(self, labels: Tensor, weight: Tensor, bias: Tensor, patch: int = 1) -> Tensor:
-        """What a 1x1 convolution makes of the features, or of their `patch` x `patch` patches (`nn.PixelUnshuffle`).
-
-        The features are never made, and at full resolution they are what costs most: each voxel of a patch adds one row
-        of a small table, the product of the embedding and the convolution's weight.
-
-        Args:
-            labels: `(B, X, Y, Z)` integers.
-            weight, bias: `(out, dim * Z * patch^2, 1, 1)` and `(out,)` of the convolution.
-            patch: edge of a patch.
-
-        Returns:
-            `(B, out, X / patch, Y / patch)`.
-        """
-        (batch, x, y, z), (num_labels, dim) = labels.shape, self.table.weight.shape
-        device = labels.device.type
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
-        with torch.autocast(device, enabled=False):
-            parts = weight.float().view(-1, dim, z, patch, patch)
-            rows = torch.einsum("odzij,ld->ijzlo", parts, self.table.weight.float()).flatten(0, 3)
-            patches = (
-                labels.view(batch, x // patch, patch, y // patch, patch, z).transpose(2, 3).reshape(-1, patch**2 * z)
-            )
-            place = num_labels * torch.arange(patch**2 * z, dtype=torch.int32, device=labels.device)
-            out = F.embedding_bag(patches.int() + place, rows, mode="sum") + bias
-        return out.to(dtype).view(batch, x // patch, y // patch, -1).permute(0, 3, 1, 2)
 
 
 class OccupancyEncoder(nn.Module):
@@ -88,7 +49,7 @@ class OccupancyEncoder(nn.Module):
         return self.to_latent(self.trunk[1:](self.embedding.through(labels, first.weight, first.bias, patch=2)))
 
 
-class OccupancyDecoder(nn.Module):
+class OccupancyDecoder(ContextDecoder):
     """Latents and an earlier frame warped into this one -> class logits per voxel.
 
     Tokens say what is new; the earlier frame keeps the detail of what they cannot afford to store, such as the exact
@@ -98,21 +59,11 @@ class OccupancyDecoder(nn.Module):
     def __init__(
         self, num_classes: int, height: int, label_dim: int, channels: tuple[int, ...], blocks: int, code_dim: int
     ) -> None:
-        super().__init__()
-        self.num_classes, self.height = num_classes, height
-        self.context = VoxelEmbedding(num_classes + 1, label_dim)  # one more label: not covered
-        reading, reversed_channels = [], list(channels[::-1])
-        width = label_dim * height
-        for stage_width in channels:
-            reading.append(nn.Sequential(downsample(width, stage_width), nn.SiLU()))
-            width = stage_width
-        self.reading = nn.ModuleList(reading)
-        self.from_latent = nn.Conv2d(code_dim, channels[-1], 1)
-        self.stages, self.rising = nn.ModuleList(), nn.ModuleList()
-        for stage_width, next_width in zip(reversed_channels, [*reversed_channels[1:], channels[0]], strict=True):
-            merge = nn.Conv2d(2 * stage_width, stage_width, 1)
-            self.stages.append(nn.Sequential(merge, *(ResBlock(stage_width) for _ in range(blocks))))
-            self.rising.append(upsample(stage_width, next_width))
+        embedding = VoxelEmbedding(num_classes + 1, label_dim)  # one more label: not covered
+        first = nn.Sequential(downsample(label_dim * height, channels[0]), nn.SiLU())
+        super().__init__(first, channels, blocks, code_dim)
+        self.num_classes, self.height, self.context = num_classes, height, embedding
+        self.rising.append(upsample(channels[0], channels[0]))
         # At full resolution each channel of a 3x3 convolution costs most: squeeze before it.
         squeezed = channels[0] // 2
         self.head = nn.Sequential(
@@ -126,12 +77,8 @@ class OccupancyDecoder(nn.Module):
     def forward(self, latents: Tensor, previous: Tensor) -> Tensor:
         """Latents `(B, D, H, W)` and labels `(B, X, Y, Z)` -> logits `(B, C, X, Y, Z)`."""
         shrink, activate = self.reading[0]
-        seen = [activate(self.context.through(previous, shrink[1].weight, shrink[1].bias, patch=2))]
-        for read in self.reading[1:]:
-            seen.append(read(seen[-1]))
-        x = self.from_latent(latents)
-        for stage, rise in zip(self.stages, self.rising, strict=True):
-            x = rise(stage(torch.cat([x, seen.pop()], dim=1)))
+        first = activate(self.context.through(previous, shrink[1].weight, shrink[1].bias, patch=2))
+        x = self.rising[-1](self.features(latents, first))
         squeeze = self.head[0]  # of x and of what the earlier frame shows at full resolution
         outline = self.context.through(previous, squeeze.weight[:, x.shape[1] :], squeeze.bias)
         x = F.conv2d(x, squeeze.weight[:, : x.shape[1]]) + outline

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drivewm.tokenizers.occupancy_network import VoxelEmbedding
+from drivewm.tokenizers.context_decoder import VoxelEmbedding
 
 _GROUPS = 32
 

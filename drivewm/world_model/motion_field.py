@@ -10,7 +10,7 @@ from drivewm.geometry import VoxelGrid, se2
 from drivewm.geometry.warp import warp_voxels
 from drivewm.layers.conv import ResBlock, downsample, upsample
 from drivewm.structures import OCC3D, History, SceneClip
-from drivewm.tokenizers.occupancy_network import VoxelEmbedding
+from drivewm.tokenizers.context_decoder import VoxelEmbedding
 
 _NOT_COVERED = OCC3D.num_classes
 _MARGIN_M = 0.2

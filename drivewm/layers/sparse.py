@@ -1,7 +1,7 @@
 """Submanifold convolution over the voxels that hold anything (Graham et al., 2018): by spconv, or by torch anywhere.
 
 Both give the same numbers. spconv is made for CUDA; without it, or on another device, each of the 27 neighbours of a
-voxel is looked up in a map of the grid, which costs less than a dense convolution by the share of voxels that are empty.
+voxel is looked up in a map of the grid, which costs less than a dense convolution by the share of empty voxels.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numba
-import numpy as np
 
 _LOG_HALF = math.log(0.5)
 _FLAT = 1e-2  # where the field changes by less over an interval, the quotient of differences is all rounding

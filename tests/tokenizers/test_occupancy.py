@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from drivewm.tokenizers import DecoderContext, OccupancyTokenizer
-from drivewm.tokenizers.occupancy import NOT_COVERED
 from drivewm.tokenizers.context_decoder import VoxelEmbedding
+from drivewm.tokenizers.occupancy import NOT_COVERED
 from drivewm.tokenizers.quantizer import VectorQuantizer
 from tests.world_model.tiny import GRID, TOKENIZER, make_clip
 

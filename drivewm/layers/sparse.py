@@ -32,11 +32,6 @@ class SparseVoxels:
     frames: int
     shape: tuple[int, int, int]
 
-    def flat_index(self) -> Tensor:
-        """`(V,)` int64: number of each voxel in an array `(J, X, Y, Z)`."""
-        frame, x, y, z = self.index.unbind(1)
-        return ((frame * self.shape[0] + x) * self.shape[1] + y) * self.shape[2] + z
-
 
 class SubmanifoldConv(nn.Module):
     """A 3x3x3 convolution whose output stands where its input does; what is empty counts as zero.

@@ -1,0 +1,65 @@
+"""The LiDAR tokenizer's network: points to bird's-eye-view latents, and latents to a field that rays are cast into."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from drivewm.geometry import VoxelGrid
+from drivewm.layers.conv import ResBlock, downsample
+from drivewm.tokenizers.context_decoder import ContextDecoder
+from drivewm.tokenizers.point_cloud import PointCloud
+from drivewm.tokenizers.point_network import PatchStem, PointNet
+
+# At first all is free: rays that met nothing yet have a gradient everywhere.
+_FIRST_FIELD = 3.0
+
+
+class LidarEncoder(nn.Module):
+    """Points -> latents `(J, D, X / 2^S, Y / 2^S)` for S stages.
+
+    Args:
+        grid: range and voxels.
+        point_dim: features of a voxel.
+        channels: width of each stage; each halves the resolution.
+        blocks: residual blocks per stage.
+        code_dim: D.
+    """
+
+    def __init__(self, grid: VoxelGrid, point_dim: int, channels: tuple[int, ...], blocks: int, code_dim: int) -> None:
+        super().__init__()
+        self.point_net = PointNet(grid, point_dim)
+        self.stem = PatchStem(point_dim, grid.shape[2], channels[0], patch=2)
+        stages: list[nn.Module] = [ResBlock(channels[0]) for _ in range(blocks)]
+        for width, stage_width in zip(channels, channels[1:], strict=False):
+            stages += [downsample(width, stage_width), *(ResBlock(stage_width) for _ in range(blocks))]
+        self.trunk = nn.Sequential(*stages)
+        self.to_latent = nn.Sequential(nn.GroupNorm(8, channels[-1]), nn.SiLU(), nn.Conv2d(channels[-1], code_dim, 1))
+
+    def forward(self, cloud: PointCloud) -> Tensor:
+        """Points -> `(J, D, H, W)`."""
+        voxels = self.point_net(cloud.points, cloud.valid, cloud.time_s)
+        return self.to_latent(self.trunk(self.stem(voxels)))
+
+
+class LidarDecoder(ContextDecoder):
+    """Latents and what earlier frames saw -> the field s `(J, X, Y, Z)` of `rendering`.
+
+    Args:
+        grid, point_dim, channels, blocks, code_dim: as for `LidarEncoder`.
+    """
+
+    def __init__(self, grid: VoxelGrid, point_dim: int, channels: tuple[int, ...], blocks: int, code_dim: int) -> None:
+        height = grid.shape[2]
+        point_net, stem = PointNet(grid, point_dim), PatchStem(point_dim, height, channels[0], patch=2)
+        super().__init__(nn.SiLU(), channels, blocks, code_dim)
+        self.point_net, self.stem = point_net, stem
+        self.head = nn.Sequential(
+            nn.Conv2d(channels[0], channels[0], 1), nn.SiLU(), nn.Conv2d(channels[0], 4 * height, 1)
+        )
+
+    def forward(self, latents: Tensor, context: PointCloud) -> Tensor:
+        """Latents `(J, D, H, W)` and the points of earlier frames, brought into this one -> `(J, X, Y, Z)`."""
+        first = self.reading[0](self.stem(self.point_net(context.points, context.valid, context.time_s)))
+        field = self.head(self.features(latents, first.to(latents.dtype)))
+        return F.pixel_shuffle(field.float() + _FIRST_FIELD, 2).permute(0, 2, 3, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -34,18 +35,28 @@ class PointCloud:
         """J frames in which nothing was seen."""
         return cls(torch.zeros(frames, 0, 4, device=device), torch.zeros(frames, 0, dtype=torch.bool, device=device))
 
+    @classmethod
+    def stack(cls, clouds: list[PointCloud]) -> PointCloud:
+        """F clouds of J frames each, all with times, as `(J, F)` frames."""
+        parts = ([getattr(cloud, name) for cloud in clouds] for name in ("points", "valid", "time_s"))
+        return cls(*(torch.stack(part, dim=1) for part in parts))
+
     @property
     def lead(self) -> tuple[int, ...]:
         """`...` of the shapes."""
         return tuple(self.valid.shape[:-1])
 
-    def flatten(self) -> PointCloud:
+    def __getitem__(self, frames) -> PointCloud:
+        """Some of the frames, as a tensor of that shape is indexed."""
+        return self._map(lambda tensor: tensor[frames])
+
+    def flatten(self, first: int = 0, last: int = 1) -> PointCloud:
         """`(B, T)` frames as B * T."""
-        return PointCloud(
-            self.points.flatten(0, 1),
-            self.valid.flatten(0, 1),
-            None if self.time_s is None else self.time_s.flatten(0, 1),
-        )
+        return self._map(lambda tensor: tensor.flatten(first, last))
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> PointCloud:
+        time_s = None if self.time_s is None else function(self.time_s)
+        return PointCloud(function(self.points), function(self.valid), time_s)
 
     def moved(self, T_target_source: Tensor, age_s: Tensor, chosen: Tensor) -> PointCloud:
         """The points of T frames together, seen from one frame for each of B clips: J = B, N = T times as many.

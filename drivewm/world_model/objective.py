@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,7 +16,6 @@ from drivewm.world_model.memory import Memory
 from drivewm.world_model.rollout import with_own_history
 from drivewm.world_model.sampler import unsmoothed
 from drivewm.world_model.tasks import Tasks, Uniform, draw_tasks, motion_of, sources_of
-from drivewm.world_model.things import as_wholes
 
 if TYPE_CHECKING:
     from drivewm.world_model.model import WorldModel
@@ -43,16 +42,13 @@ def world_model_losses(
     # One draw for all clips, and so the same one in all processes.
     if model.mix.own_history and torch.rand((), generator=generator, device=device) < model.mix.own_history:
         clip = with_own_history(model, clip)
-    displacement = None
-    if model.motion_field is not None:
-        field = model.motion_field(clip.history())
-        if clip.boxes is not None:
-            losses["loss_motion"] = model.motion_weight * model.motion_field.loss(field, clip)
-        displacement = as_wholes(field.detach(), clip.history())
-    tokens = model.encode(clip)
+    stream = model.stream
+    motion_losses, displacement = stream.motion_losses(clip)
+    losses |= {name: model.motion_weight * loss for name, loss in motion_losses.items()}
+    tokens = stream.tokens(clip)
     tasks = draw_tasks(clip, model.horizon, model.targets_per_clip, model.mix, uniform)
     rows, future = _rows(tasks), tasks.target - clip.num_history
-    seen = model.see(
+    seen = stream.see(
         clip.history(), displacement, clip.future_poses()[rows, future], clip.future_times_s()[rows, future]
     )
     memory, motion = _condition(model, clip, tokens, tasks, displacement, seen, uniform)
@@ -63,7 +59,9 @@ def world_model_losses(
     logits = model.denoiser(noisy, memory, motion).float()
     tokens_loss = F.cross_entropy(logits.flatten(0, 1), clean.flatten(), label_smoothing=model.label_smoothing)
     losses["loss_tokens"] = tokens_loss
-    losses |= _decode_losses(model, clip, tasks, logits.unflatten(0, tasks.target.shape)[:, 0], seen[:, 0], generator)
+    first = logits.unflatten(0, tasks.target.shape)[:, 0]
+    decode_losses = stream.losses(first, seen[:, 0], clip, tasks.target[:, 0], tasks.forecast, generator)
+    losses |= {name: model.decode_weight * loss for name, loss in decode_losses.items()}
     losses["token_accuracy"] = (logits.argmax(-1) == clean).float().mean()
     return losses
 
@@ -83,7 +81,7 @@ def _condition(
     tokens: Tensor,
     tasks: Tasks,
     displacement: Tensor | None,
-    seen: Tensor,
+    seen: Any,
     uniform: Uniform,
 ) -> tuple[Memory, Motion]:
     """What the B * J targets may look at: the observed frames, perhaps the one just before, and the motion."""
@@ -105,7 +103,7 @@ def _condition(
     known = torch.cat([torch.ones_like(slot_observed, dtype=torch.bool), tasks.has_recent[..., None]], dim=2)
     known = known & ~tasks.alone[:, None, None]
     # The view is clean: a corrupted past is only a task without it.
-    view, covered = model.view(seen.flatten(0, 1))
+    view, covered = model.stream.view(seen.flatten(0, 1))
     covered = covered * tasks.forecast.repeat_interleave(targets)[:, None, None]
     sources = sources_of(clip.T_global_ego, clip.times_s(), tasks.target, frame, known, view, covered)
     return model.denoiser.memory.gather(features.flatten(0, 1), sources), _motion(clip, rows, tasks.target)
@@ -134,7 +132,7 @@ def _self_generated(
     future = frame - clip.num_history
     observed = torch.arange(clip.num_history, device=tokens.device).expand(len(clips), 1, -1)
     features = model.denoiser.memory.encode(tokens[clips, : clip.num_history])
-    seen = model.see(
+    seen = model.stream.see(
         clip.history().select(clips),
         None if displacement is None else displacement[clips],
         clip.future_poses()[clips, future][:, None],
@@ -142,37 +140,10 @@ def _self_generated(
     )
     poses, times = clip.T_global_ego[clips], clip.times_s()[clips]
     known = torch.ones_like(observed, dtype=torch.bool)
-    sources = sources_of(poses, times, frame[:, None], observed, known, *model.view(seen[:, 0]))
+    sources = sources_of(poses, times, frame[:, None], observed, known, *model.stream.view(seen[:, 0]))
     memory = model.denoiser.memory.gather(features, sources)
     logits = model.denoiser(model.all_masks(len(clips)), memory, _motion(clip, clips, frame))
     # Inverse transform sampling: one number a token.
     below = unsmoothed(logits, model.label_smoothing).softmax(-1).cumsum(-1) < draws[clips, slots][..., None]
     recent[clips, slots] = below.sum(-1).clamp_max(model.spec.vocab_size - 1)
     return recent
-
-
-def _decode_losses(
-    model: WorldModel,
-    clip: SceneClip,
-    tasks: Tasks,
-    logits: Tensor,
-    seen: Tensor,
-    generator: torch.Generator | None,
-) -> dict[str, Tensor]:
-    """Voxel losses of the soft tokens of the targets that are asked for as forecasts are, a mean over all clips.
-
-    Args:
-        logits, seen: of the first target of each clip, `(B, N, V)` and `(B, X, Y, Z)`.
-    """
-    chosen = tasks.forecast.nonzero()[:, 0]
-    drawn = model.tokenizer.draw_voxels(len(clip), generator)[:, 0]
-    if len(chosen) == 0:
-        return {"loss_decode": logits.sum() * 0, "loss_temperature": model.log_temperature * 0}
-    voxels = model.decode_soft(logits[chosen][:, None], seen[chosen][:, None])[:, 0]
-    truth = clip.occupancy[chosen, tasks.target[chosen, 0]]
-    decode = sum(model.tokenizer.voxel_losses(voxels, truth, drawn[chosen]).values())
-    # The temperature is fitted to what is predicted; it must not change it.
-    scaled = (voxels.detach().float() - model.log_class_weight[:, None, None, None]) / model.log_temperature.exp()
-    temperature = F.cross_entropy(scaled, truth.long())
-    share = len(chosen) / len(tasks.target)
-    return {"loss_decode": share * model.decode_weight * decode, "loss_temperature": share * temperature}

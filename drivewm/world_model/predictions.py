@@ -35,9 +35,9 @@ def predict(model: WorldModel, clip: SceneClip) -> list[dict]:
         forecast = model.forecast(history, T_t0_ego, times_s)
         labels = forecast.labels
     else:
-        labels = roll_out(model, history, T_t0_ego, times_s)
+        labels = torch.cat([f.labels for f in roll_out(model, history, T_t0_ego, times_s)], dim=1)
     seconds = (_now(T_t0_ego.device) - start) / len(clip)
-    forecasts = {"model": labels, CEILING: model.decode_true_tokens(clip, T_t0_ego, times_s)}
+    forecasts = {"model": labels, CEILING: model.stream.decode_true(clip, T_t0_ego, times_s)}
     if model.score_imagined:
         generator = torch.Generator(T_t0_ego.device).manual_seed(_SEED)
         forecasts["imagined"] = model.imagine(history, T_t0_ego, times_s, generator)

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from drivewm.world_model.model import WorldModel
 
 
-def roll_out(model: WorldModel, history: History, T_t0_ego: Tensor, times_s: Tensor) -> Tensor:
-    """Most likely classes of any number of future frames, forecast in stretches of `model.horizon`.
+def roll_out(model: WorldModel, history: History, T_t0_ego: Tensor, times_s: Tensor) -> list:
+    """Forecasts of any number of future frames, in stretches of `model.horizon`: one for each stretch.
 
-    Arguments as for `WorldModel.forecast`; the result is `(B, F, X, Y, Z)` uint8.
+    Arguments as for `WorldModel.forecast`.
     """
-    frames, now_s, T_t0_now = (
+    forecasts, now_s, T_t0_now = (
         [],
         torch.zeros_like(times_s[:, :1]),
         torch.eye(4).to(T_t0_ego).expand(len(history), 1, 4, 4),
@@ -27,20 +27,21 @@ def roll_out(model: WorldModel, history: History, T_t0_ego: Tensor, times_s: Ten
     for start in range(0, T_t0_ego.shape[1], model.horizon):
         stretch = slice(start, start + model.horizon)
         T_now_ego, ahead_s = torch.linalg.inv(T_t0_now) @ T_t0_ego[:, stretch], times_s[:, stretch] - now_s
-        labels = model.forecast(history, T_now_ego, ahead_s).labels
-        history = extended(history, labels, T_now_ego, ahead_s)
-        frames.append(labels)
+        forecast = model.forecast(history, T_now_ego, ahead_s)
+        history = extended(history, model.stream.as_history(forecast, history, T_now_ego), T_now_ego, ahead_s)
+        forecasts.append(forecast)
         now_s, T_t0_now = times_s[:, stretch][:, -1:], T_t0_ego[:, stretch][:, -1:]
-    return torch.cat(frames, dim=1)
+    return forecasts
 
 
-def extended(history: History, labels: Tensor, T_t0_ego: Tensor, times_s: Tensor) -> History:
-    """The history as long as before, its newest frames predicted ones: `labels (B, F, X, Y, Z)`.
+def extended(history: History, frames: dict[str, Tensor], T_t0_ego: Tensor, times_s: Tensor) -> History:
+    """The history as long as before, its newest frames predicted ones: fields `(B, F, ...)` of a history.
 
-    What the model does not predict (points, images, boxes) is left out.
+    What the model does not predict (of points, occupancy, images and boxes) is left out.
     """
     number = history.num_frames
     ahead_us = (times_s * 1e6).round().long()
+    seen = {name: torch.cat([getattr(history, name), new], dim=1)[:, -number:] for name, new in frames.items()}
     return History(
         timestamp_us=torch.cat([history.timestamp_us, history.timestamp_us[:, -1:] + ahead_us], 1)[:, -number:],
         T_global_ego=torch.cat([history.T_global_ego, history.T_global_ego[:, -1:] @ T_t0_ego.double()], 1)[
@@ -49,7 +50,7 @@ def extended(history: History, labels: Tensor, T_t0_ego: Tensor, times_s: Tensor
         scene=history.scene,
         sample_token=history.sample_token,
         grid=history.grid,
-        occupancy=torch.cat([history.occupancy, labels], dim=1)[:, -number:],
+        **seen,
     )
 
 
@@ -62,7 +63,11 @@ def with_own_history(model: WorldModel, clip: SceneClip) -> SceneClip:
     number = clip.num_history
     if clip.num_future <= number:
         return clip
-    own = model.forecast(clip.history(), clip.future_poses()[:, :number], clip.future_times_s()[:, :number]).labels
+    history, T_t0_ego = clip.history(), clip.future_poses()[:, :number]
+    forecast = model.forecast(history, T_t0_ego, clip.future_times_s()[:, :number])
     later = clip._map(lambda tensor: tensor[:, number:], command=clip.command)
-    occupancy = torch.cat([own, later.occupancy[:, number:]], dim=1)
-    return replace(later, occupancy=occupancy, tokens=None)
+    own = {
+        name: torch.cat([frames, getattr(later, name)[:, number:]], dim=1)
+        for name, frames in model.stream.as_history(forecast, history, T_t0_ego).items()
+    }
+    return replace(later, **own, tokens=None)

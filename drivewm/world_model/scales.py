@@ -9,6 +9,7 @@ from torch import Tensor
 
 from drivewm.layers.scales import shrink, spread
 from drivewm.structures import TokenGrid, TokenSpec
+from drivewm.tokenizers.multiscale import MultiScaleQuantizer
 
 
 @dataclass(frozen=True)
@@ -62,3 +63,8 @@ class Scales:
     def shrink(self, features: Tensor) -> tuple[Tensor, ...]:
         """Averages `(J, h, w, C)` over the cells of each scale, of features `(J, C, H, W)`."""
         return tuple(shrink(features, spec.shape) for spec in self.specs)
+
+    def soft_latents(self, logits: Tensor, quantizer: MultiScaleQuantizer) -> Tensor:
+        """Logits `(J, N, V)` of tokens -> the averages of their codes as latents `(J, D, H, W)`."""
+        shares = self.split(logits.float().softmax(-1))
+        return quantizer.decode(tuple(p @ q.codebook for p, q in zip(shares, quantizer.scales, strict=True)))

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-
-from drivewm.tokenizers import OccupancyTokenizer
 
 _FRAMES_AT_ONCE = 32
 
@@ -27,18 +26,17 @@ class TokenMemo:
         self._tokens.clear()
 
     @torch.no_grad()
-    def encode(self, tokenizer: OccupancyTokenizer, frames: Tensor) -> Tensor:
-        """Occupancy `(B, T, X, Y, Z)` uint8 -> tokens of all scales in a row, `(B, T, N)` int64."""
-        flat = frames.flatten(0, 1)
-        keys = [hashlib.blake2b(frame, digest_size=16).digest() for frame in flat.contiguous().cpu().numpy()]
+    def encode(self, frames: Sequence[Tensor], encode: Callable[[list[int]], Tensor]) -> Tensor:
+        """Tokens of all scales in a row, `(J, N)` int64, on the CPU.
+
+        Args:
+            frames: what tells J frames apart, each a tensor of any shape.
+            encode: tokens `(K, N)` of the K frames of these numbers.
+        """
+        keys = [hashlib.blake2b(f.contiguous().cpu().numpy(), digest_size=16).digest() for f in frames]
         new = list({key: i for i, key in enumerate(keys) if key not in self._tokens}.values())
         for start in range(0, len(new), _FRAMES_AT_ONCE):
             chunk = new[start : start + _FRAMES_AT_ONCE]
-            grids = tokenizer.encode(flat[chunk][:, None])
-            indices = torch.cat([grid.indices[:, 0].flatten(1) for grid in grids], 1).to("cpu", torch.int16)
+            indices = encode(chunk).to("cpu", torch.int16)
             self._tokens.update((keys[i], tokens) for i, tokens in zip(chunk, indices, strict=True))
-        return (
-            torch.stack([self._tokens[key] for key in keys])
-            .to(frames.device, torch.int64)
-            .unflatten(0, frames.shape[:2])
-        )
+        return torch.stack([self._tokens[key] for key in keys]).to(torch.int64)

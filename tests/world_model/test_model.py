@@ -19,7 +19,7 @@ def ask(clip):
 
 def observe(model, clip):
     history, poses, times_s = ask(clip)
-    return model._observe(*ask(clip), model.see(history, model.displacement(history), poses, times_s))
+    return model._observe(*ask(clip), model.stream.see(history, model.stream.displacement(history), poses, times_s))
 
 
 def rng(seed=0):

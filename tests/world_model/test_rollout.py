@@ -29,14 +29,13 @@ def imagine_without_cache(model, clip, generator):
         tokens = torch.cat([model.scales.row_of(model.tokenizer.encode(history.occupancy)), *drawn[-1:]], dim=1)
         features = model.denoiser.memory.encode(tokens)
         source = torch.tensor([*range(observed), *([observed + f - 1] if f else [])]).expand(len(clip), 1, -1)
-        seen = model.see(history, model.displacement(history), T_t0_ego, times_s)[:, f]
+        seen = model.stream.see(history, model.stream.displacement(history), T_t0_ego, times_s)[:, f]
         target, known = torch.full((len(clip), 1), observed + f), torch.ones_like(source, dtype=torch.bool)
-        sources = sources_of(T_t0_frame.double(), stamps, target, source, known, *model.view(seen))
+        sources = sources_of(T_t0_frame.double(), stamps, target, source, known, *model.stream.view(seen))
         memory = model.denoiser.memory.gather(features, sources)
         drawn.append(model._sample(memory, motion_of(T_t0_ego[:, f], times_s[:, f]), generator)[:, None])
         T_ego_previous = torch.linalg.inv(T_t0_frame[:, observed + f]) @ T_t0_frame[:, observed + f - 1]
-        context = model._context(frames[-1], T_ego_previous[:, None], seen[:, None])
-        frames.append(model.tokenizer.decode(model.scales.grids(drawn[-1]), context).argmax(2).to(torch.uint8))
+        frames.append(model.stream.decode_drawn(drawn[-1][:, 0], frames[-1], T_ego_previous, seen[:, None]))
     return torch.cat(frames[1:], dim=1)
 
 
@@ -45,15 +44,16 @@ def test_a_cached_rollout_draws_the_same_as_one_without_cache(model, clip):
 
 
 def test_a_short_rollout_is_a_forecast(model, clip):
-    assert torch.equal(roll_out(model, *ask(clip)), model.forecast(*ask(clip)).labels)
+    (only,) = roll_out(model, *ask(clip))
+    assert torch.equal(only.logits, model.forecast(*ask(clip)).logits)
 
 
 def test_a_long_rollout_feeds_on_its_own_frames():
     model, clip = make_model(horizon=2), make_clip(future=5)
     history, poses, times = ask(clip)
-    whole = roll_out(model, history, poses, times)
+    whole = torch.cat([forecast.labels for forecast in roll_out(model, history, poses, times)], dim=1)
     first = model.forecast(history, poses[:, :2], times[:, :2]).labels
-    then = extended(history, first, poses[:, :2], times[:, :2])
+    then = extended(history, {"occupancy": first}, poses[:, :2], times[:, :2])
     T_2_ego = torch.linalg.inv(poses[:, 1:2]) @ poses[:, 2:4]
     second = model.forecast(then, T_2_ego, times[:, 2:4] - times[:, 1:2]).labels
     assert torch.equal(whole[:, :4], torch.cat([first, second], dim=1))
@@ -64,7 +64,7 @@ def test_an_extended_history_is_what_would_have_been_observed():
     """With the true frames in place of predicted ones, it is the history of a later clip."""
     clip = make_clip(history=3, future=4)
     history, poses, times = ask(clip)
-    later = extended(history, clip.occupancy[:, 3:5], poses[:, :2], times[:, :2])
+    later = extended(history, {"occupancy": clip.occupancy[:, 3:5]}, poses[:, :2], times[:, :2])
     assert torch.equal(later.occupancy, clip.occupancy[:, 2:5]) and later.num_frames == 3
     assert torch.equal(later.timestamp_us, clip.timestamp_us[:, 2:5])
     assert torch.allclose(later.T_global_ego, clip.T_global_ego[:, 2:5], atol=1e-5)

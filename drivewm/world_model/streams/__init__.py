@@ -1,0 +1,31 @@
+"""Streams: all that a world model has to know of a modality. The model itself knows tokens alone."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from drivewm.tokenizers import LidarTokenizer, OccupancyTokenizer
+from drivewm.world_model.streams.lidar import LidarForecast, LidarStream
+from drivewm.world_model.streams.occupancy import OccupancyStream
+from drivewm.world_model.streams.protocol import Stream
+
+__all__ = ["LidarForecast", "LidarStream", "OccupancyStream", "Stream", "build_tokenizer", "stream_of"]
+
+
+def build_tokenizer(config: dict) -> nn.Module:
+    """A tokenizer from its keyword arguments; `type` is its class, `OccupancyTokenizer` if there is none."""
+    options = dict(config)
+    return options.pop("type", OccupancyTokenizer)(**options)
+
+
+def stream_of(tokenizer: nn.Module, motion: dict | None, ego_aligned: bool, decoder_context: bool) -> Stream:
+    """The stream of a tokenizer's modality. Arguments as for `WorldModel`, which see.
+
+    Raises:
+        ValueError: if an option is given that the modality does not have.
+    """
+    if isinstance(tokenizer, LidarTokenizer):
+        if motion is not None:
+            raise ValueError("motion is learned from occupancy and boxes; a LiDAR stream has no motion field")
+        return LidarStream(tokenizer, ego_aligned, decoder_context)
+    return OccupancyStream(tokenizer, motion, ego_aligned, decoder_context)

@@ -1,0 +1,164 @@
+"""LidarStream: points, of which nothing is known but where they were met and from where. No labels, no boxes."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from drivewm.geometry import VoxelGrid
+from drivewm.structures import History, Rays, SceneClip
+from drivewm.tokenizers import LidarTokenizer
+from drivewm.tokenizers.point_cloud import PointCloud
+from drivewm.tokenizers.rendering import Depths, render_depths
+from drivewm.world_model.scales import Scales
+from drivewm.world_model.token_memo import TokenMemo
+
+
+@dataclass
+class LidarForecast:
+    """Where rays will end.
+
+    Attributes:
+        field: `(B, F, X, Y, Z)` of F future frames, each in its own ego frame; see `tokenizers.rendering`.
+        grid: of the field.
+    """
+
+    field: Tensor
+    grid: VoxelGrid
+
+    def cast(self, rays: Rays) -> Depths:
+        """Depths `(B * F, R)` of rays in the frames, clip after clip. Any sensor at any pose."""
+        return render_depths(self.field.flatten(0, 1), rays, self.grid, self.grid.voxel_m)
+
+
+class LidarStream(nn.Module):
+    """See `Stream`; what was seen is a `PointCloud` of `(B, F)` frames, content the field `(..., X, Y, Z)`.
+
+    Args:
+        tokenizer: will be frozen.
+        ego_aligned, decoder_context: as for `WorldModel`.
+    """
+
+    def __init__(self, tokenizer: LidarTokenizer, ego_aligned: bool, decoder_context: bool) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer.requires_grad_(False).eval()
+        self.scales, self.grid = Scales(tokenizer.specs), tokenizer.grid
+        self.soft_decoder = copy.deepcopy(tokenizer.decoder).requires_grad_(True)
+        self.ego_aligned, self.decoder_context = ego_aligned, decoder_context
+        self.memo = TokenMemo()
+
+    def check(self, frames: SceneClip | History) -> None:
+        """ValueError for frames without points or without the sensor's pose."""
+        for name in ("points", "points_valid", "T_ego_lidar"):
+            if getattr(frames, name) is None:
+                raise ValueError(f"the world model needs {name}, but the clip of scene {frames.scene[0]} has none")
+
+    @torch.no_grad()
+    def tokens(self, frames: SceneClip | History) -> Tensor:
+        """Each sweep is encoded once."""
+        cloud = PointCloud.of(frames).flatten()
+        # Padding differs from batch to batch: what is not valid must not tell frames apart.
+        content = torch.where(cloud.valid[..., None], cloud.points, 0)
+
+        def encode(rows: list[int]) -> Tensor:
+            return self.scales.row_of(self.tokenizer.encode(cloud[rows][:, None]))[:, 0]
+
+        keys = [frame[valid] for frame, valid in zip(content, cloud.valid, strict=True)]
+        return self.memo.encode(keys, encode).to(content.device).unflatten(0, frames.timestamp_us.shape)
+
+    def displacement(self, history: History) -> None:
+        """Not known."""
+
+    def motion_losses(self, clip: SceneClip) -> tuple[dict[str, Tensor], None]:
+        """None."""
+        return {}, None
+
+    @torch.no_grad()
+    def see(self, history: History, displacement: None, T_t0_ego: Tensor, times_s: Tensor) -> PointCloud:
+        """All observed points, and how long ago each was seen."""
+        if not self.ego_aligned:
+            T_t0_ego = torch.eye(4, device=T_t0_ego.device).expand_as(T_t0_ego)
+        observed_s = (history.times_s() - history.times_s()[:, -1:]).float()
+        chosen = torch.ones_like(observed_s, dtype=torch.bool)
+        T_t0_source, cloud = history.poses_in_t0().double(), PointCloud.of(history)
+        T_ego_t0 = torch.linalg.inv(T_t0_ego.double())
+        moved = [
+            cloud.moved((T_ego_t0[:, f, None] @ T_t0_source).float(), times_s[:, f, None] - observed_s, chosen)
+            for f in range(T_t0_ego.shape[1])
+        ]
+        return PointCloud.stack(moved)
+
+    @torch.no_grad()
+    def view(self, seen: PointCloud) -> tuple[Tensor, Tensor]:
+        """Of J frames: what the tokenizer would make of all points as if they were of one sweep."""
+        latents = self.tokenizer.encoder(PointCloud(seen.points, seen.valid)).float()
+        occupied = self._cells_with_points(seen)
+        inputs = self.tokenizer.quantizer.inputs(latents)
+        return self.scales.join(inputs), self.scales.join(self.scales.shrink(occupied))
+
+    def _cells_with_points(self, seen: PointCloud) -> Tensor:
+        """`(J, 1, H, W)`: 1 where any point lies in the cell of a token."""
+        (x_cells, y_cells), grid = self.scales.shape, self.grid
+        size = torch.as_tensor(grid.extent_m[:2] / (x_cells, y_cells), device=seen.points.device).float()
+        low = torch.as_tensor(grid.origin_m[:2], device=seen.points.device).float()
+        x, y = ((seen.points[..., :2] - low) / size).floor().long().unbind(-1)
+        inside = seen.valid & (x >= 0) & (x < x_cells) & (y >= 0) & (y < y_cells)
+        # What is outside falls into a cell behind the last one.
+        cell = torch.where(inside, x * y_cells + y, x_cells * y_cells)
+        found = torch.zeros(len(cell), x_cells * y_cells + 1, device=cell.device)
+        return found.scatter_(1, cell, 1.0)[:, :-1].view(-1, 1, x_cells, y_cells)
+
+    def decode_soft(self, logits: Tensor, seen: PointCloud) -> Tensor:
+        """The field `(J, X, Y, Z)`."""
+        return self._decode(self.scales.soft_latents(logits, self.tokenizer.quantizer), seen)
+
+    def _decode(self, latents: Tensor, seen: PointCloud) -> Tensor:
+        context = seen if self.decoder_context else PointCloud.empty(len(latents), latents.device)
+        return self.soft_decoder(latents, context)
+
+    def forecast(self, content: Tensor) -> LidarForecast:
+        """A field of each frame."""
+        return LidarForecast(content, self.grid)
+
+    def as_history(self, forecast: LidarForecast, history: History, T_t0_ego: Tensor) -> dict[str, Tensor]:
+        """What the sensor would see: the rays that came back last, cast into the forecast from where it will be."""
+        frames = forecast.field.shape[1]
+        T_ego_lidar = history.T_ego_lidar[:, -1:].expand(-1, frames, -1, -1)
+        rays, _ = Rays.towards(history.points[:, -1, :, :3], history.T_ego_lidar[:, -1])
+        every = Rays(*(part.repeat_interleave(frames, 0) for part in (rays.origins, rays.directions)))
+        depth = forecast.cast(every).median_m
+        met = depth.isfinite() & history.points_valid[:, -1].repeat_interleave(frames, 0)
+        intensity = history.points[:, -1, :, 3:].repeat_interleave(frames, 0)
+        points = torch.cat([every.at(torch.where(met, depth, 0)), intensity], dim=-1)
+        lead = (len(history), frames)
+        return {"points": points.unflatten(0, lead), "points_valid": met.unflatten(0, lead), "T_ego_lidar": T_ego_lidar}
+
+    def first_frame(self, history: History) -> None:
+        """The decoder sees the observed points; imagined frames reach the next ones as tokens alone."""
+
+    def decode_drawn(self, tokens: Tensor, previous: None, T_ego_previous: Tensor, seen: PointCloud) -> Tensor:
+        """The field `(B, 1, X, Y, Z)`."""
+        context = seen if self.decoder_context else None
+        return self.tokenizer.decode(self.scales.grids(tokens[:, None]), context)
+
+    def losses(
+        self,
+        logits: Tensor,
+        seen: PointCloud,
+        clip: SceneClip,
+        target: Tensor,
+        asked: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """ "loss_depth" and "loss_surface" of the tokenizer, on rays of the true frames."""
+        chosen = asked.nonzero()[:, 0]
+        drawn = self.tokenizer.draw_rays(len(clip), generator)
+        if len(chosen) == 0:
+            return {"loss_depth": logits.sum() * 0, "loss_surface": logits.sum() * 0}
+        field = self.decode_soft(logits[chosen], seen[chosen])
+        frames = PointCloud.of(clip)[chosen, target[chosen]]
+        losses = self.tokenizer.ray_losses(field, frames, clip.T_ego_lidar[chosen, target[chosen]], drawn[chosen])
+        return {name: len(chosen) / len(clip) * value for name, value in losses.items()}

@@ -1,0 +1,169 @@
+"""OccupancyStream: semantic voxels, in which things are moved on by a motion field."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from drivewm.structures import OCC3D, History, OccupancyForecast, SceneClip, most_likely
+from drivewm.tokenizers import DecoderContext, OccupancyTokenizer
+from drivewm.world_model.baselines import newly_seen, warp_history
+from drivewm.world_model.motion_field import MotionField
+from drivewm.world_model.moved_history import moved_history
+from drivewm.world_model.predictions import predict
+from drivewm.world_model.scales import Scales
+from drivewm.world_model.things import as_wholes
+from drivewm.world_model.token_memo import TokenMemo
+
+
+class OccupancyStream(nn.Module):
+    """See `Stream`; what was seen are labels `(B, F, X, Y, Z)` uint8, content is class logits `(..., C, X, Y, Z)`.
+
+    Args:
+        tokenizer: will be frozen.
+        motion, ego_aligned, decoder_context: as for `WorldModel`.
+    """
+
+    def __init__(
+        self, tokenizer: OccupancyTokenizer, motion: dict | None, ego_aligned: bool, decoder_context: bool
+    ) -> None:
+        super().__init__()
+        self.tokenizer = tokenizer.requires_grad_(False).eval()
+        self.scales, self.grid = Scales(tokenizer.specs), tokenizer.grid
+        self.soft_decoder = copy.deepcopy(tokenizer.decoder).requires_grad_(True)
+        self.motion_field = None if motion is None else MotionField(self.grid, **motion)
+        self.log_temperature = nn.Parameter(torch.zeros(()))
+        self.ego_aligned, self.decoder_context = ego_aligned, decoder_context
+        self.memo = TokenMemo()
+
+    def check(self, frames: SceneClip | History) -> None:
+        """ValueError for frames without occupancy or on another grid."""
+        if frames.grid != self.grid:
+            raise ValueError(f"the world model is made for the grid {self.grid}, but the clip's is {frames.grid}")
+        if frames.occupancy is None:
+            raise ValueError(
+                f"the world model needs occupancy, but the clip of scene {frames.scene[0]} was loaded without"
+            )
+
+    @property
+    def log_class_weight(self) -> Tensor:
+        """`(C,)` by how much the decoder's logits favour rare classes, since the loss does."""
+        return self.tokenizer.class_weight.log()
+
+    def tokens(self, frames: SceneClip | History) -> Tensor:
+        """Those that come with the frames, else each frame is encoded once."""
+        if frames.tokens is not None:
+            return self.scales.row_of(frames.tokens)
+        flat = frames.occupancy.flatten(0, 1)
+
+        def encode(rows: list[int]) -> Tensor:
+            return self.scales.row_of(self.tokenizer.encode(flat[rows][:, None]))[:, 0]
+
+        return self.memo.encode(flat, encode).to(flat.device).unflatten(0, frames.occupancy.shape[:2])
+
+    def displacement(self, history: History) -> Tensor | None:
+        """See `MotionField`; None without such a field."""
+        if self.motion_field is None:
+            return None
+        with torch.no_grad():
+            return as_wholes(self.motion_field(history), history)
+
+    def motion_losses(self, clip: SceneClip) -> tuple[dict[str, Tensor], Tensor | None]:
+        """ "loss_motion" where there is a motion field and the clip has boxes; and how things will move."""
+        if self.motion_field is None:
+            return {}, None
+        field = self.motion_field(clip.history())
+        losses = {} if clip.boxes is None else {"loss_motion": self.motion_field.loss(field, clip)}
+        return losses, as_wholes(field.detach(), clip.history())
+
+    @torch.no_grad()
+    def see(self, history: History, displacement: Tensor | None, T_t0_ego: Tensor, times_s: Tensor) -> Tensor:
+        """See `moved_history`."""
+        if not self.ego_aligned:
+            T_t0_ego = torch.eye(4, device=T_t0_ego.device).expand_as(T_t0_ego)
+        if displacement is None:
+            return warp_history(history, T_t0_ego)
+        field = self.motion_field
+        return moved_history(history, T_t0_ego, field.at(displacement, times_s), field.moves(displacement))
+
+    @torch.no_grad()
+    def view(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """Of a moved history `(J, X, Y, Z)`.
+
+        Moved before it is encoded, content keeps its place to the voxel; no token has to be moved by parts of itself.
+        """
+        unseen = newly_seen(seen)
+        latents = self.tokenizer.encoder(seen.masked_fill(unseen, OCC3D.free)).float()
+        covered = (~unseen).float().mean(-1)[:, None]
+        covered = F.adaptive_avg_pool2d(covered, self.scales.shape)
+        return self.scales.join(self.tokenizer.quantizer.inputs(latents)), self.scales.join(self.scales.shrink(covered))
+
+    def decode_soft(self, logits: Tensor, seen: Tensor) -> Tensor:
+        """`(J, C, X, Y, Z)`."""
+        return self._decode(self.scales.soft_latents(logits, self.tokenizer.quantizer), seen)
+
+    def forecast(self, content: Tensor) -> OccupancyForecast:
+        """Calibrated by the temperature."""
+        return OccupancyForecast(content, self.log_class_weight, self.log_temperature.exp())
+
+    def as_history(self, forecast: OccupancyForecast, history: History, T_t0_ego: Tensor) -> dict[str, Tensor]:
+        """The most likely classes."""
+        return {"occupancy": forecast.labels}
+
+    def first_frame(self, history: History) -> Tensor:
+        """The frame at t0, `(B, 1, X, Y, Z)`."""
+        return history.occupancy[:, -1:]
+
+    def decode_drawn(self, tokens: Tensor, previous: Tensor, T_ego_previous: Tensor, seen: Tensor) -> Tensor:
+        """The decoder sees what was observed, and elsewhere the imagined frame before: `(B, 1, X, Y, Z)` uint8."""
+        context = DecoderContext()
+        if self.decoder_context:
+            before = self.tokenizer.warp_context(previous, T_ego_previous[:, None]).previous
+            context = DecoderContext(torch.where(newly_seen(seen), before, seen))
+        return most_likely(self.tokenizer.decode(self.scales.grids(tokens[:, None]), context), 2)
+
+    @torch.no_grad()
+    def decode_true(self, clip: SceneClip, T_t0_ego: Tensor, times_s: Tensor) -> Tensor:
+        """Classes `(B, F, X, Y, Z)` uint8 of F true future frames that went through the tokens."""
+        history, future = clip.history(), slice(clip.num_history, clip.num_history + T_t0_ego.shape[1])
+        seen = self.see(history, self.displacement(history), T_t0_ego, times_s).flatten(0, 1)
+        grids = self.tokenizer.encode(clip.occupancy[:, future])
+        codes = self.tokenizer.quantizer.lookup(tuple(grid.indices.flatten(0, 1) for grid in grids))
+        voxels = self._decode(self.tokenizer.quantizer.decode(codes), seen)
+        return most_likely(voxels, 1).unflatten(0, T_t0_ego.shape[:2])
+
+    def losses(
+        self,
+        logits: Tensor,
+        seen: Tensor,
+        clip: SceneClip,
+        target: Tensor,
+        asked: Tensor,
+        generator: torch.Generator | None = None,
+    ) -> dict[str, Tensor]:
+        """ "loss_decode" of the voxels, and "loss_temperature" that calibrates them."""
+        chosen = asked.nonzero()[:, 0]
+        drawn = self.tokenizer.draw_voxels(len(clip), generator)[:, 0]
+        if len(chosen) == 0:
+            return {"loss_decode": logits.sum() * 0, "loss_temperature": self.log_temperature * 0}
+        voxels = self.decode_soft(logits[chosen], seen[chosen])
+        truth = clip.occupancy[chosen, target[chosen]]
+        decode = sum(self.tokenizer.voxel_losses(voxels, truth, drawn[chosen]).values())
+        # The temperature is fitted to what is predicted; it must not change it.
+        scaled = (voxels.detach().float() - self.log_class_weight[:, None, None, None]) / self.log_temperature.exp()
+        temperature = F.cross_entropy(scaled, truth.long())
+        share = len(chosen) / len(clip)
+        return {"loss_decode": share * decode, "loss_temperature": share * temperature}
+
+    def predictions(self, model, clip: SceneClip) -> list[dict]:
+        """As `OccupancyForecastMetric` takes them."""
+        return predict(model, clip)
+
+    def _decode(self, latents: Tensor, seen: Tensor) -> Tensor:
+        """Latents `(J, D, H, W)` and what was seen `(J, X, Y, Z)` -> voxel logits `(J, C, X, Y, Z)`."""
+        if not self.decoder_context:
+            seen = torch.full_like(seen, OCC3D.num_classes)
+        return self.soft_decoder(latents, seen)

@@ -1,0 +1,80 @@
+"""What a world model asks of a modality."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from drivewm.structures import History, SceneClip
+
+
+class Stream(Protocol):
+    """One modality: its tokens, what of the past can be carried into a future frame, and how tokens become content.
+
+    "Seen" is what was observed, brought into frames to predict; a tensor or a `PointCloud` that is indexed and
+    flattened along `(B, F)` as a tensor is. "Content" is what the soft decoder makes of tokens.
+
+    Attributes:
+        tokenizer: frozen.
+        soft_decoder: a copy of its decoder that learns to read averages of codes.
+    """
+
+    tokenizer: torch.nn.Module
+    soft_decoder: torch.nn.Module
+
+    def check(self, frames: SceneClip | History) -> None:
+        """ValueError if the frames lack what the stream needs."""
+
+    def tokens(self, frames: SceneClip | History) -> Tensor:
+        """Tokens `(B, T, N)` of frames, each encoded once."""
+
+    def displacement(self, history: History) -> Tensor | None:
+        """How the things seen at t0 will move, without gradient; None where the stream does not know."""
+
+    def motion_losses(self, clip: SceneClip) -> tuple[dict[str, Tensor], Tensor | None]:
+        """What teaches that, and the displacement itself."""
+
+    def see(self, history: History, displacement: Tensor | None, T_t0_ego: Tensor, times_s: Tensor) -> Any:
+        """What was observed, in the ego frames `T_t0_ego (B, F, 4, 4)` at `times_s (B, F)` after t0."""
+
+    def view(self, seen: Any) -> tuple[Tensor, Tensor]:
+        """What the tokenizer makes of what was seen in J frames: see `Sources.view` and `covered`."""
+
+    def decode_soft(self, logits: Tensor, seen: Any) -> Tensor:
+        """Token logits `(J, N, V)` and what was seen -> content of J frames."""
+
+    def forecast(self, content: Tensor) -> Any:
+        """Content `(B, F, ...)` as the modality's forecast."""
+
+    def as_history(self, forecast: Any, history: History, T_t0_ego: Tensor) -> dict[str, Tensor]:
+        """A forecast as fields of a `History` of the forecast's frames, `(B, F, ...)`, to be predicted from."""
+
+    def first_frame(self, history: History) -> Tensor | None:
+        """What precedes the first imagined frame: `decode_drawn` takes it as `previous`."""
+
+    def decode_drawn(self, tokens: Tensor, previous: Tensor | None, T_ego_previous: Tensor, seen: Any) -> Tensor:
+        """Drawn tokens `(B, N)` -> the imagined frame `(B, 1, ...)`.
+
+        Args:
+            tokens: of one frame.
+            previous: the imagined frame before it.
+            T_ego_previous: `(B, 4, 4)` [m] the motion in between.
+            seen: what was observed, `(B, 1, ...)`.
+        """
+
+    def losses(self, logits: Tensor, seen: Any, clip: SceneClip, target: Tensor, asked: Tensor, generator) -> dict:
+        """Losses of the soft decoder, a mean over all clips.
+
+        Args:
+            logits: `(B, N, V)` of one frame a clip.
+            seen: of these frames.
+            clip: the truth.
+            target: `(B,)` which frame that is.
+            asked: `(B,)` bool, clips whose frame was asked for as forecasts are; the others count nothing.
+            generator: of what is drawn, equally often in every process.
+        """
+
+    def predictions(self, model, clip: SceneClip) -> list[dict]:
+        """What a test run scores, one dict a clip."""

@@ -28,17 +28,22 @@ class Rays:
                 f"origins and directions must both be (J, R, 3), got {tuple(self.origins.shape)} and "
                 f"{tuple(self.directions.shape)}"
             )
+        length = self.directions.norm(dim=-1)
+        if not ((length - 1).abs() < 1e-3).all():
+            raise ValueError(f"directions of rays must have unit length, got {length.min():g} to {length.max():g}")
 
     @classmethod
     def towards(cls, points: Tensor, T_frame_lidar: Tensor) -> tuple[Rays, Tensor]:
         """The rays that met `points (J, R, 3)` [m], and how far away those are, `(J, R)` [m].
 
-        The sensor stands at `T_frame_lidar (J, 4, 4)`. A point that lies in the sensor itself gets some direction.
+        The sensor stands at `T_frame_lidar (J, 4, 4)`. A point that lies in the sensor itself is ahead.
         """
         origins = T_frame_lidar[:, None, :3, 3].expand_as(points)
         offset = points - origins
         depth_m = offset.norm(dim=-1)
-        return cls(origins, offset / depth_m.clamp_min(1e-6)[..., None]), depth_m
+        forward = torch.tensor([1.0, 0.0, 0.0], dtype=points.dtype, device=points.device)
+        away = (depth_m > 1e-6)[..., None]
+        return cls(origins, torch.where(away, offset / depth_m.clamp_min(1e-6)[..., None], forward)), depth_m
 
     def at(self, depth_m: Tensor) -> Tensor:
         """Points `(J, R, 3)` [m] at `depth_m (J, R)` along the rays."""

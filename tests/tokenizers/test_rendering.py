@@ -166,3 +166,8 @@ def test_rays_towards_points_lead_to_them():
 def test_unequal_shapes_of_rays_are_refused():
     with pytest.raises(ValueError, match=r"must both be \(J, R, 3\)"):
         Rays(torch.zeros(1, 4, 3), torch.zeros(1, 5, 3))
+
+
+def test_directions_that_are_not_of_unit_length_are_refused():
+    with pytest.raises(ValueError, match="unit length, got 0 to 1"):
+        Rays(torch.zeros(1, 2, 3), torch.tensor([[[1.0, 0, 0], [0, 0, 0]]]))

@@ -1,0 +1,130 @@
+"""The world model on LiDAR: what it may see, what it gives, and that it trains."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from drivewm.structures import Rays
+from drivewm.tokenizers import LidarTokenizer
+from drivewm.world_model import WorldModel
+from drivewm.world_model.objective import world_model_losses
+from drivewm.world_model.rollout import roll_out
+from tests.tokenizers import test_lidar
+
+
+def make_clip(history: int = 3, future: int = 2):
+    return replace(test_lidar.make_clip(history + future), num_history=history)
+
+
+def make_model(**options) -> WorldModel:
+    torch.manual_seed(0)
+    size = dict(dim=16, depth=2, heads=2, memory=dict(frame_dim=16, fine_dim=2), imagine_steps=2, horizon=2)
+    model = WorldModel(dict(type=LidarTokenizer, **test_lidar.SIZE), **(size | options))
+    generator = torch.Generator().manual_seed(1)
+    (scale,) = model.tokenizer.quantizer.scales
+    for tensor in (*model.parameters(), scale.codebook):
+        tensor.data.add_(0.1 * torch.randn(tensor.shape, generator=generator))
+    model.denoiser.adopt_codebooks([scale.codebook])
+    return model.eval()
+
+
+def ask(clip):
+    return clip.history(), clip.future_poses(), clip.future_times_s()
+
+
+def test_a_forecast_is_a_field_of_each_frame_and_any_ray_can_be_cast_into_it():
+    clip, forecast = make_clip(), make_model().forecast(*ask(make_clip()))
+    assert forecast.field.shape == (2, 2, *test_lidar.GRID.shape)
+    rays, _ = Rays.towards(clip.points[:, 3:, :100, :3].flatten(0, 1), clip.T_ego_lidar[:, 3:].flatten(0, 1))
+    assert forecast.cast(rays).expected_m.shape == (4, 100)
+
+
+def test_what_was_seen_stands_where_it_is_seen_from_the_future():
+    """The wall of the first clip is at x = 5 in the first frame, and the ego drives a metre a frame."""
+    clip, stream = make_clip(), make_model().stream
+    history, poses, times = ask(clip)
+    seen = stream.see(history, None, poses, times)
+    for f, wall_x in enumerate((2.0, 1.0)):
+        points = seen[0, f].points[seen[0, f].valid]
+        high = points[(points[:, 2] > 0.1) & (points[:, 0] > 0)]
+        assert high[high.norm(dim=-1) < 15][:, 0].median().item() == pytest.approx(wall_x, abs=1e-3)
+    assert sorted(set(seen.time_s[0, 0].tolist())) == [-1.5, -1.0, -0.5]
+
+
+def test_a_frame_is_encoded_once_and_its_padding_does_not_matter():
+    clip, stream = make_clip(), make_model().stream
+    tokens = stream.tokens(clip)
+    padded = replace(
+        clip,
+        points=torch.nn.functional.pad(clip.points, (0, 0, 0, 50), value=1.0),
+        points_valid=torch.nn.functional.pad(clip.points_valid, (0, 50)),
+    )
+    known = len(stream.memo._tokens)
+    assert torch.equal(stream.tokens(padded), tokens) and len(stream.memo._tokens) == known
+    (direct,) = stream.tokenizer.encode(test_lidar.PointCloud.of(clip))
+    assert torch.equal(tokens, direct.indices.flatten(2))
+
+
+def test_the_same_seed_imagines_the_same_future():
+    model, clip = make_model(), make_clip()
+    a, b, c = (model.imagine(*ask(clip), torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    assert torch.equal(a, b) and not torch.equal(a, c)
+
+
+def test_the_unconditional_branch_sees_no_points():
+    """With guidance infinite weights lie on the difference; here the blind branch alone is asked."""
+    model, clip = make_model(), make_clip()
+    history, poses, times = ask(clip)
+    blind = []
+    for points in (clip.points, clip.points.flip(3)):
+        other = replace(clip, points=points).history()
+        seen = model.stream.see(other, None, poses, times)
+        memory, motion = model._observe(other, poses, times, seen)
+        twin = memory.with_blind_twin()
+        logits = model.denoiser(
+            model.all_masks(2 * len(motion.time_s)),
+            twin,
+            replace(
+                motion,
+                pose=motion.pose.repeat(2, 1),
+                time_s=motion.time_s.repeat(2),
+                given=motion.given.repeat(2),
+            ),
+        )
+        blind.append(logits.chunk(2)[1])
+    assert torch.equal(*blind)
+
+
+def test_long_rollouts_feed_on_rendered_sweeps():
+    model, clip = make_model(horizon=2), make_clip(future=3)
+    first, second = roll_out(model, *ask(clip))
+    assert first.field.shape[1] == 2 and second.field.shape[1] == 1 and second.field.isfinite().all()
+
+
+def test_it_learns():
+    """A step on the same draws lowers the loss; the frozen tokenizer stays as it is."""
+    model, clip = make_model().train(), make_clip()
+    frozen = {name: value.clone() for name, value in model.tokenizer.state_dict().items()}
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
+    totals = []
+    for _ in range(6):
+        losses = world_model_losses(model, clip, torch.Generator().manual_seed(0))
+        assert {"loss_tokens", "loss_depth", "loss_surface"} <= set(losses)
+        total = sum(value for name, value in losses.items() if "loss" in name)
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        totals.append(total.item())
+    assert totals[-1] < 0.9 * totals[0]
+    assert all(torch.equal(value, frozen[name]) for name, value in model.tokenizer.state_dict().items())
+
+
+def test_a_motion_field_is_refused():
+    with pytest.raises(ValueError, match="a LiDAR stream has no motion field"):
+        make_model(motion=dict())
+
+
+def test_a_clip_without_points_is_refused():
+    with pytest.raises(ValueError, match="needs points, but the clip of scene a has none"):
+        make_model().forecast(*ask(replace(make_clip(), points=None)))

@@ -69,10 +69,10 @@ class _Sorted:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Square columns over x and y: lower corner (2,), edge, how many along x and y, and whether points lie beyond."""
+    """Square columns over x and y: lower corner (2,), how many a metre and in all, and whether points lie beyond."""
 
     low: np.ndarray
-    cell: float
+    per_m: float
     shape: tuple[int, int]
     cut: bool
 
@@ -86,16 +86,16 @@ class _Columns:
             middle = np.median(points[:, :2], axis=0).astype(np.float64)
             low, high = np.maximum(low, middle - span / 2), np.minimum(high, middle + span / 2)
         x, y = np.minimum(np.floor((high - low) / cell) + 1, _MOST_CELLS).astype(int).tolist()
-        return cls(low, float(cell), (x, y), cut)
+        return cls(low, 1.0 / cell, (x, y), cut)
 
     def sorted(self, points: np.ndarray) -> _Sorted:
-        return _Sorted(*_nearest_kernels.sort_into_cells(points, self.low, self.cell, self.shape))
+        return _Sorted(*_nearest_kernels.sort_into_cells(points, self.low, self.per_m, self.shape))
 
 
 def _search(grid: _Columns, queries: _Sorted, points: _Sorted) -> tuple[np.ndarray, np.ndarray]:
     squared, position = np.empty(len(queries.points)), np.empty(len(queries.points), np.int64)
     _nearest_kernels.search(
-        queries.points, points.points, points.begin, grid.low, grid.cell, grid.shape, squared, position
+        queries.points, points.points, points.begin, grid.low, grid.per_m, grid.shape, squared, position
     )
     out, number = np.empty_like(squared), np.empty_like(position)
     out[queries.number], number[queries.number] = squared, points.number[position]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from drivewm.evaluation.functional.lidar_forecast import NEAR_FIELD_M, NUSCENES_OWN_VEHICLE_M, off_vehicle
+from drivewm.evaluation.functional.lidar_forecast import NEAR_FIELD_M, NUSCENES_OWN_VEHICLE_M, Vehicle, off_vehicle
 from drivewm.geometry import VoxelGrid, se3
 from drivewm.geometry.raycast import cast_rays
 from drivewm.geometry.voxelize import Voxelizer
@@ -18,7 +18,6 @@ from drivewm.structures import History
 
 Frames = list[list[np.ndarray]]
 """An array for each of B clips and F future frames."""
-Vehicle = tuple[float, float, float, float]
 
 RAY_GRID = VoxelGrid(NEAR_FIELD_M, 0.25)
 """Where past points stop rays: the published near field."""

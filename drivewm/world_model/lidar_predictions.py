@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from drivewm.evaluation.forecast.record import BASELINES
-from drivewm.evaluation.functional.lidar_forecast import NUSCENES_OWN_VEHICLE_M
+from drivewm.evaluation.functional.lidar_forecast import NUSCENES_OWN_VEHICLE_M, Vehicle
 from drivewm.evaluation.functional.moving import moving_boxes
 from drivewm.evaluation.lidar_forecast.report import REFERENCE
 from drivewm.geometry import VoxelGrid, se3
@@ -13,7 +13,6 @@ from drivewm.structures import SceneClip
 from drivewm.world_model.lidar_baselines import (
     RAY_GRID,
     Frames,
-    Vehicle,
     copy_last_points,
     ego_warped_points,
     ray_points,

@@ -1,5 +1,9 @@
 """The report of LiDAR forecasts: records add up, averages are over frames, every frame in its own ego frame."""
 
+import importlib.util
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +12,11 @@ from drivewm.evaluation.functional.bootstrap import clustered_mean_interval
 from drivewm.evaluation.functional.lidar_forecast import SCORES, frame_scores, in_lidar_t0
 from drivewm.evaluation.lidar_forecast import lidar_report, lidar_text, record_lidar_forecast
 from drivewm.evaluation.lidar_forecast.report import MAIN_SCORES
-from drivewm.evaluation.metrics import LidarForecastMetric
+from drivewm.evaluation.metrics import LidarForecastMetric, OccupancyForecastMetric
 from drivewm.geometry import se3
+from tests.evaluation.forecasts import make_sample as make_occupancy_sample
 
+ROOT = Path(__file__).resolve().parents[2]
 T_EGO_LIDAR = se3.from_xyzyaw(0.9, 0.0, 1.8, -np.pi / 2)
 NOISE = {"model": 0.05, "raycast_history": 0.2, "copy_last": 0.8}
 STEPS = ["0.5s", "1s", "1.5s", "2s", "2.5s", "3s"]
@@ -172,3 +178,21 @@ def test_what_does_not_fit_is_refused_and_the_window_named():
     with pytest.raises(ValueError, match="names is .*mine.*a table needs them alike"):
         other = record_lidar_forecast(sample | {"clouds": {"mine": sample["truth"]}})
         lidar_report([record_lidar_forecast(sample), other])
+
+
+def test_the_tool_prints_both_reports_once(capsys):
+    spec = importlib.util.spec_from_file_location("test_tool", ROOT / "tools" / "test.py")
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    lidar, occupancy = LidarForecastMetric(resamples=10), OccupancyForecastMetric(resamples=10)
+    lidar.process(None, [{"lidar": make_sample(np.random.default_rng(8))}])
+    occupancy.process(None, [make_occupancy_sample(np.random.default_rng(8))])
+    figures = lidar.evaluate(size=1) | occupancy.evaluate(size=1) | {"perplexity": 7.0}
+    runner = SimpleNamespace(test_evaluator=SimpleNamespace(metrics=[occupancy, lidar]))
+    assert tool.report(runner, figures) == {"forecasts": occupancy.report, "lidar_forecasts": lidar.report}
+    printed = capsys.readouterr().out
+    assert (
+        printed.index("# Occupancy forecasts") < printed.index("# LiDAR forecasts") < printed.index("# Other figures")
+    )
+    others = printed[printed.index("# Other figures") :]
+    assert "perplexity" in others and "cd_in" not in others and "miou" not in others

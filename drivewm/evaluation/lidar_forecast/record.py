@@ -11,14 +11,13 @@ import numpy as np
 from drivewm.evaluation.forecast.record import STEP_S, step_key, step_keys, to_numpy
 from drivewm.evaluation.functional.lidar_forecast import (
     NUSCENES_OWN_VEHICLE_M,
+    Vehicle,
     frame_scores,
     in_lidar_t0,
     off_vehicle,
 )
 from drivewm.geometry import se3
 from drivewm.geometry.boxes import points_in_boxes
-
-Vehicle = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
 from drivewm.evaluation.forecast.record import STEP_S, step_key
-from drivewm.evaluation.functional.lidar_forecast import NUSCENES_OWN_VEHICLE_M
-from drivewm.evaluation.lidar_forecast.record import LidarRecord, Vehicle, record_lidar_forecast
+from drivewm.evaluation.functional.lidar_forecast import NUSCENES_OWN_VEHICLE_M, Vehicle
+from drivewm.evaluation.lidar_forecast.record import LidarRecord, record_lidar_forecast
 from drivewm.evaluation.lidar_forecast.report import HORIZONS_S, MAIN_SCORES, REFERENCE, average_key, lidar_report
 from drivewm.evaluation.lidar_forecast.text import lidar_text
 

@@ -16,7 +16,7 @@ from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
 from drivewm.engine import DumpPredictionsHook, bare_model, build_runner, load_checkpoint, load_config
-from drivewm.evaluation.metrics import OccupancyForecastMetric
+from drivewm.evaluation.metrics import LidarForecastMetric, OccupancyForecastMetric
 from drivewm.evaluation.tables import figure_table
 from drivewm.host import write_json
 
@@ -60,9 +60,9 @@ def evaluate(args: argparse.Namespace) -> None:
         runner.register_hook(DumpPredictionsHook(args.dump, args.dump_probabilities))
     metrics = run_test(runner)
     if is_main_process():
-        figures, forecasts = report(runner, metrics)
+        reports = report(runner, metrics)
         if args.out:
-            write_json(args.out, without_nan({"figures": figures, "forecasts": forecasts}), indent=1)
+            write_json(args.out, without_nan({"figures": metrics} | reports), indent=1)
 
 
 def read_from_files(config: Config, folder: Path) -> None:
@@ -100,17 +100,23 @@ def run_test(runner: Runner) -> dict[str, float]:
     return runner.test()
 
 
-def report(runner: Runner, metrics: dict[str, float]) -> tuple[dict[str, float], dict | None]:
-    """Print the tables; returns the flat figures and the report of the occupancy forecasts, if there are any."""
-    forecasts, rest = None, dict(metrics)
+def report(runner: Runner, metrics: dict[str, float]) -> dict[str, dict | None]:
+    """Print the tables; returns the reports of the occupancy and of the LiDAR forecasts, None where there are none."""
+    reports: dict[str, dict | None] = {"forecasts": None, "lidar_forecasts": None}
+    rest = dict(metrics)
     for metric in runner.test_evaluator.metrics:
         if isinstance(metric, OccupancyForecastMetric):
-            forecasts = metric.report
-            rest = {name: value for name, value in rest.items() if name.split("/")[0] not in forecasts["predictors"]}
-            print(f"\n# Occupancy forecasts\n\n{metric.text()}")
+            key, title, shown = "forecasts", "Occupancy forecasts", metric.report["predictors"]
+        elif isinstance(metric, LidarForecastMetric):
+            key, title, shown = "lidar_forecasts", "LiDAR forecasts", [metric.prefix]
+        else:
+            continue
+        reports[key] = metric.report
+        rest = {name: value for name, value in rest.items() if name.split("/")[0] not in shown}
+        print(f"\n# {title}\n\n{metric.text()}")
     if rest:
-        print(f"\n# {'Other figures' if forecasts else 'Figures'}\n\n{figure_table(rest)}")
-    return metrics, forecasts
+        print(f"\n# {'Other figures' if any(reports.values()) else 'Figures'}\n\n{figure_table(rest)}")
+    return reports
 
 
 def without_nan(value):

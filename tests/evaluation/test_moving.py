@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from drivewm.evaluation.functional.moving import moved_voxels, moved_voxels_reference
+from drivewm.evaluation.functional.moving import moved_voxels, moved_voxels_reference, moving_boxes
 from drivewm.evaluation.functional.occupancy import confusion_counts, miou
+from drivewm.geometry import se3
 from drivewm.structures import OCC3D
 
 CAR, ROAD = OCC3D.index("car"), OCC3D.index("driveable_surface")
@@ -47,3 +48,21 @@ def test_what_cannot_move_by_itself_does_not_count():
     truth = _road_with_car(5)
     still = np.where(truth == ROAD, OCC3D.index("sidewalk"), truth).astype(np.uint8)
     assert not moved_voxels(truth, still).any()
+
+
+def test_boxes_that_move_over_ground():
+    """Seen from an ego that drives: what stands moves in its frames, what drives along does not."""
+    times = np.array([0.0, 0.5, 1.0])
+    T_t0_ego = se3.from_xyzyaw(10.0 * times, 0.0, 0.0, 0.0)
+    center = np.zeros((3, 4, 3))
+    center[:, 0, 0] = 30 - 10 * times  # parked
+    center[:, 1, 0] = 5  # drives as the ego does
+    center[:, 2, 0] = 50 - 10 * times + 0.2 * times  # wobbles
+    center[1:, 3, 0] = [8, 9]  # comes in later, in another slot at the end
+    track = np.array([[1, 2, 3, 0], [1, 2, 3, 4], [1, 4, 3, 2]])
+    center[2, [1, 3]] = center[2, [3, 1]]
+    valid = np.array([[True, True, True, False]] + [[True] * 4] * 2)
+    found = moving_boxes(center, track, valid, T_t0_ego, times)
+    np.testing.assert_array_equal(found, [[0, 1, 0, 0], [0, 1, 0, 1], [0, 1, 0, 1]])
+    valid[1] = False
+    assert not moving_boxes(center, track, valid, T_t0_ego, times).any()

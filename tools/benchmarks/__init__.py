@@ -6,6 +6,7 @@ A benchmark is a function without arguments that returns a `measure.Row`; `BENCH
 from functools import partial
 
 from benchmarks import (
+    clouds,
     counts,
     driving,
     forecasts,
@@ -27,6 +28,10 @@ BENCHMARKS = {
     "confusion_counts_uint8_loops": counts.against_uint8_loops,
     "confusion_counts_bincount": counts.against_torch_bincount,
     "confusion_counts_noise": counts.on_noise,
+    "chamfer_pykdtree": clouds.chamfer_pykdtree,
+    "chamfer_scipy": clouds.chamfer_scipy,
+    "voxelize_34k": partial(clouds.voxelize, 34_000, 2.0),
+    "voxelize_300k": partial(clouds.voxelize, 300_000, 1.3),
     "occupancy_label": labels.against_numpy,
     "occupancy_label_carved": labels.carved_against_numpy,
     "open_index": opening.against_devkit,

@@ -52,31 +52,31 @@ class ForecastRecord:
     seconds: float | None
 
 
-def step_key(time_s: float) -> str:
-    """Name of a step: "1s", "1.5s". ValueError for a time [s] that is no multiple of 0.5 s above 0."""
-    if not (time_s > 0 and (time_s / STEP_S).is_integer()):
-        raise ValueError(f"a horizon must be a multiple of {STEP_S} s above 0, got {time_s}")
+def step_key(time_s: float, step_s: float = STEP_S) -> str:
+    """Name of a step: "1s", "1.5s". ValueError for a time [s] that is no multiple of `step_s` above 0."""
+    if not (np.isfinite(time_s) and time_s > 0 and abs(time_s / step_s - np.round(time_s / step_s)) < 1e-9):
+        raise ValueError(f"a horizon must be a multiple of {step_s} s above 0, got {time_s}")
     return f"{time_s:g}s"
 
 
-def step_keys(times_s: np.ndarray) -> list[str]:
+def step_keys(times_s: np.ndarray, step_s: float = STEP_S) -> list[str]:
     """Name of the step of each frame, from the times after t0 `(F,)` [s], in any order.
 
-    Steps are counted from each frame to the next, as the papers count keyframes, so that stamps that drift (nuScenes'
-    are not exactly 0.5 s apart) do not lose a frame. ValueError where that is ambiguous, or the stamps leave the steps
-    by more than `drift_s`.
+    Steps of `step_s` are counted from each frame to the next, as the papers count keyframes, so that stamps that drift
+    (nuScenes' are not exactly 0.5 s apart) do not lose a frame. ValueError where that is ambiguous, or the stamps leave
+    the steps by more than `drift_s`.
     """
     order = np.argsort(times_s)
-    gaps = np.diff(times_s[order], prepend=0.0) / STEP_S
+    gaps = np.diff(times_s[order], prepend=0.0) / step_s
     if not (np.isfinite(times_s).all() and (np.abs(gaps - np.round(gaps)) < 0.5 - 1e-6).all()):
-        raise ValueError(f"times_s is {times_s.tolist()}: not on steps of {STEP_S} s")
+        raise ValueError(f"times_s is {times_s.tolist()}: not on steps of {step_s} s")
     if (np.round(gaps) < 1).any():
-        raise ValueError(f"times_s is {times_s.tolist()}: several frames fall on one step of {STEP_S} s")
+        raise ValueError(f"times_s is {times_s.tolist()}: several frames fall on one step of {step_s} s")
     steps = np.empty(len(times_s))
-    steps[order] = STEP_S * np.round(gaps).cumsum()
+    steps[order] = step_s * np.round(gaps).cumsum()
     if (np.abs(times_s - steps) > drift_s(times_s)).any():
         raise ValueError(f"times_s is {times_s.tolist()}, too far from the steps {steps.tolist()}")
-    return [step_key(float(step)) for step in steps]
+    return [step_key(float(step), step_s) for step in steps]
 
 
 def drift_s(times_s: np.ndarray) -> np.ndarray:

@@ -72,7 +72,14 @@ def forecast_report(
     Raises:
         ValueError: if there are no records, or they differ in predictors, steps, subsets or ego pose.
     """
-    _check_alike(records)
+    check_alike(records, ("names", "steps", "ego_pose"))
+    for record in records:
+        if set(record.sums) != set(records[0].sums) or set(record.calibration) != set(records[0].calibration):
+            raise ValueError(
+                f"window {record.sample_token} of scene {record.scene} has other subsets or probabilities "
+                f"({[*record.sums, *record.calibration]}) than {records[0].sample_token} "
+                f"({[*records[0].sums, *records[0].calibration]})"
+            )
     rng, first = np.random.default_rng(seed), records[0]
     sets = window_sets(scenes or {})
     chosen = {name: [r for r in records if r.sample_token in tokens] for name, tokens in sets.items()}
@@ -95,7 +102,7 @@ def forecast_report(
             if scenes or name == EVALUATED
         },
         "rows": rows,
-        "latency": _latency([r.seconds for r in records if r.seconds is not None]),
+        "latency": latency([r.seconds for r in records if r.seconds is not None]),
     }
 
 
@@ -109,29 +116,25 @@ def score_forecasts(
     return forecast_report([record_forecast(sample, labels, horizons_s) for sample in samples], scenes, labels)
 
 
-def _check_alike(records: Sequence[ForecastRecord]) -> None:
+def check_alike(records: Sequence[Any], fields: Sequence[str]) -> None:
+    """ValueError if there are no records of windows, or they differ in one of the fields: a table needs them alike."""
     if not records:
         raise ValueError("there is no window to score")
     for record in records:
-        for field in ("names", "steps", "ego_pose"):
+        for field in fields:
             found, expected = getattr(record, field), getattr(records[0], field)
             if found != expected:
                 raise ValueError(
                     f"window {record.sample_token} of scene {record.scene}: {field} is {found}, but window "
                     f"{records[0].sample_token} has {expected}: a table needs them alike"
                 )
-        if set(record.sums) != set(records[0].sums) or set(record.calibration) != set(records[0].calibration):
-            raise ValueError(
-                f"window {record.sample_token} of scene {record.scene} has other subsets or probabilities "
-                f"({[*record.sums, *record.calibration]}) than {records[0].sample_token} "
-                f"({[*records[0].sums, *records[0].calibration]})"
-            )
 
 
 def _rows(records: list[ForecastRecord], labels: LabelSet, rng: np.random.Generator, resamples: int) -> list[dict]:
     """One row a predictor over these windows."""
     first = records[0]
     names, steps = first.names, first.steps
+    columns = (*steps, *AVERAGES)
     total = {subset: np.sum([r.sums[subset] for r in records], axis=0) for subset in first.sums}
     scores = {}
     for subset, sums in total.items():
@@ -153,14 +156,16 @@ def _rows(records: list[ForecastRecord], labels: LabelSet, rng: np.random.Genera
         row: dict[str, Any] = {
             "predictor": predictor,
             "ego_pose": first.ego_pose,
-            "scores": {name: _by_step(_averaged(v[p], steps), steps) for name, v in scores.items()},
-            "class_iou": {labels.names[i]: _by_step(_averaged(class_iou[i, p], steps), steps) for i in labels.occupied},
-            "intervals": {s: _intervals(value[s][p], draws[s][:, p], steps) for s in MAIN_SCORES},
+            "scores": {name: by_column(_averaged(v[p], steps), columns) for name, v in scores.items()},
+            "class_iou": {
+                labels.names[i]: by_column(_averaged(class_iou[i, p], steps), columns) for i in labels.occupied
+            },
+            "intervals": {s: intervals(value[s][p], draws[s][:, p], columns) for s in MAIN_SCORES},
         }
         if REFERENCE in names and predictor not in (*BASELINES, CEILING):
             still = names.index(REFERENCE)
             row[f"lead_over_{REFERENCE}"] = {
-                s: _intervals(value[s][p] - value[s][still], draws[s][:, p] - draws[s][:, still], steps)
+                s: intervals(value[s][p] - value[s][still], draws[s][:, p] - draws[s][:, still], columns)
                 for s in MAIN_SCORES
             }
         if predictor in first.calibration:
@@ -179,16 +184,17 @@ def _averaged(values: np.ndarray, steps: Sequence[str]) -> np.ndarray:
     return np.concatenate([values, np.stack(means, axis=-1)], axis=-1)
 
 
-def _by_step(values: np.ndarray, steps: Sequence[str]) -> dict[str, float]:
-    return {key: float(v) for key, v in zip((*steps, *AVERAGES), values, strict=True)}
+def by_column(values: np.ndarray, columns: Sequence[str]) -> dict[str, float]:
+    """Values `(K,)` under the names of their columns."""
+    return {key: float(v) for key, v in zip(columns, values, strict=True)}
 
 
-def _intervals(values: np.ndarray, draws: np.ndarray, steps: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Values `(T + 2,)` with the bounds of draws `(R, T + 2)`."""
+def intervals(values: np.ndarray, draws: np.ndarray, columns: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Values `(K,)` with the bounds of draws `(R, K)`, under the names of their columns."""
     low, high = percentiles(draws)
     return {
         key: {"value": float(v), "low": float(a), "high": float(b)}
-        for key, v, a, b in zip((*steps, *AVERAGES), values, low, high, strict=True)
+        for key, v, a, b in zip(columns, values, low, high, strict=True)
     }
 
 
@@ -204,7 +210,8 @@ def _calibration(records: list[dict[str, np.ndarray]], steps: Sequence[str]) -> 
     return out
 
 
-def _latency(seconds: list[float]) -> dict[str, float] | None:
+def latency(seconds: list[float]) -> dict[str, float] | None:
+    """Mean and median of the seconds of windows, and of how many; None of none."""
     if not seconds:
         return None
     return {"mean_s": float(np.mean(seconds)), "median_s": float(np.median(seconds)), "windows": len(seconds)}

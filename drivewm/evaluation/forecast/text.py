@@ -46,7 +46,7 @@ def forecast_text(report: dict, horizons_s: Sequence[float] = HORIZONS_S) -> str
         sections.append(("mIoU by step [%], all evaluated windows", _scores(report, ("miou",), report["steps"]), ""))
     sections.append(("Calibration, all evaluated windows", _calibration(report), "NLL in nats; ECE with 15 bins"))
     parts = [f"## {title}\n\n{table}" + (f"\n\n{note}" if note else "") for title, table, note in sections if table]
-    return "\n\n".join([*parts, _latency(report)])
+    return "\n\n".join([*parts, latency_text(report["latency"])])
 
 
 def _windows(report: dict) -> str:
@@ -89,7 +89,7 @@ def _parts(report: dict, columns: Sequence[str]) -> str:
 def _lead(report: dict, columns: Sequence[str]) -> str:
     key = f"lead_over_{REFERENCE}"
     rows = [
-        [row["windows"], row["predictor"], _title(score), *(_interval(row[key][score][c]) for c in columns)]
+        [row["windows"], row["predictor"], _title(score), *(interval_cell(row[key][score][c]) for c in columns)]
         for row in _rows(report, published=True)
         if key in row
         for score in MAIN_SCORES
@@ -97,7 +97,8 @@ def _lead(report: dict, columns: Sequence[str]) -> str:
     return markdown_table(["windows", "predictor", "score", *columns], rows) if rows else ""
 
 
-def _interval(v: dict[str, float]) -> str:
+def interval_cell(v: dict[str, float]) -> str:
+    """A difference with its bounds, as far as they are known."""
     if v["value"] != v["value"]:
         return "-"
     return f"{v['value']:+.2f}" + (f" [{v['low']:+.2f}, {v['high']:+.2f}]" if v["low"] == v["low"] else "")
@@ -114,8 +115,8 @@ def _calibration(report: dict) -> str:
     return markdown_table(headers, rows) if rows else ""
 
 
-def _latency(report: dict) -> str:
-    found = report["latency"]
+def latency_text(found: dict[str, float] | None) -> str:
+    """A line on what a window takes (`report.latency`)."""
     if found is None:
         return "Latency: not known."
     mean, median = 1000 * found["mean_s"], 1000 * found["median_s"]

@@ -1,11 +1,15 @@
-"""Where did something move? Voxels at which a copy of the past is wrong because things have come or gone."""
+"""What moved? Voxels at which a copy of the past is wrong because things have come or gone, and boxes that drive."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from drivewm.evaluation.functional import _kernels
+from drivewm.geometry import se3
 from drivewm.structures import OCC3D, LabelSet
+
+MOVES_MPS = 0.5
+"""Slower boxes stand [m/s]: annotations wobble."""
 
 
 def moved_voxels(truth: np.ndarray, still: np.ndarray, labels: LabelSet = OCC3D) -> np.ndarray:
@@ -45,3 +49,31 @@ def moved_voxels_reference(truth: np.ndarray, still: np.ndarray, labels: LabelSe
                 near |= padded[:, i : i + x, j : j + y, k : k + z]
             moved |= here & ~near
     return moved
+
+
+def moving_boxes(
+    center: np.ndarray, track: np.ndarray, valid: np.ndarray, T_t0_ego: np.ndarray, times_s: np.ndarray
+) -> np.ndarray:
+    """Boxes whose track moves over ground, faster than `MOVES_MPS` from the frame before or to the one after.
+
+    A track that is seen in one frame alone, or not in the frames beside it, is not known to move.
+
+    Args:
+        center: `(T, M, 3)` [m], each frame in its own ego frame; slots need not keep their track.
+        track: `(T, M)` int, the same for one instance in all frames.
+        valid: `(T, M)` bool.
+        T_t0_ego: `(T, 4, 4)` where each frame's ego is, seen from one fixed frame.
+        times_s: `(T,)` in order [s].
+
+    Returns:
+        `(T, M)` bool.
+    """
+    fixed = se3.transform_points(np.asarray(T_t0_ego, np.float64), np.asarray(center, np.float64))
+    moving = np.zeros(valid.shape, bool)
+    for t in range(1, len(valid)):
+        same = (track[t - 1][:, None] == track[t]) & valid[t - 1][:, None] & valid[t]
+        before, after = np.nonzero(same)
+        moved = np.linalg.norm(fixed[t, after] - fixed[t - 1, before], axis=-1)
+        drives = moved > MOVES_MPS * (times_s[t] - times_s[t - 1])
+        moving[t - 1, before[drives]] = moving[t, after[drives]] = True
+    return moving

@@ -1,6 +1,7 @@
 """mmengine metrics: one small record a sample, scores from their sum."""
 
+from drivewm.evaluation.metrics.lidar import LidarForecastMetric
 from drivewm.evaluation.metrics.occupancy import OccupancyForecastMetric, ReconstructionMetric
 from drivewm.evaluation.metrics.planning import OpenLoopPlanningMetric
 
-__all__ = ["OccupancyForecastMetric", "OpenLoopPlanningMetric", "ReconstructionMetric"]
+__all__ = ["LidarForecastMetric", "OccupancyForecastMetric", "OpenLoopPlanningMetric", "ReconstructionMetric"]

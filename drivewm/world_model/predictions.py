@@ -30,13 +30,13 @@ def predict(model: WorldModel, clip: SceneClip) -> list[dict]:
     history, times_s = clip.history(), clip.future_times_s()[:, : model.predicted_frames]
     T_t0_ego = model.ego_motion(clip)[:, : model.predicted_frames]
     forecast = None
-    start = _now(T_t0_ego.device)
+    start = now_s(T_t0_ego.device)
     if T_t0_ego.shape[1] <= model.horizon:
         forecast = model.forecast(history, T_t0_ego, times_s)
         labels = forecast.labels
     else:
         labels = torch.cat([f.labels for f in roll_out(model, history, T_t0_ego, times_s)], dim=1)
-    seconds = (_now(T_t0_ego.device) - start) / len(clip)
+    seconds = (now_s(T_t0_ego.device) - start) / len(clip)
     forecasts = {"model": labels, CEILING: model.stream.decode_true(clip, T_t0_ego, times_s)}
     if model.score_imagined:
         generator = torch.Generator(T_t0_ego.device).manual_seed(_SEED)
@@ -78,7 +78,7 @@ def beside_baselines(clip: SceneClip, forecasts: dict[str, Tensor], T_t0_ego: Te
     ]
 
 
-def _now(device: torch.device) -> float:
+def now_s(device: torch.device) -> float:
     """Seconds of a clock, once the device has done all that it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

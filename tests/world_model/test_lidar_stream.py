@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from drivewm.evaluation.metrics import LidarForecastMetric
 from drivewm.structures import Rays
 from drivewm.tokenizers import LidarTokenizer
 from drivewm.world_model import WorldModel
@@ -118,6 +119,21 @@ def test_it_learns():
         totals.append(total.item())
     assert totals[-1] < 0.9 * totals[0]
     assert all(torch.equal(value, frozen[name]) for name, value in model.tokenizer.state_dict().items())
+
+
+def test_predictions_are_what_the_metric_takes():
+    metric = LidarForecastMetric(horizons_s=(0.5, 1.0), own_vehicle_m=None)
+    metric.process(None, make_model(horizon=1)(make_clip(), "predict"))
+    figures = metric.compute_metrics(metric.results)
+    assert {name.split("/")[0] for name in figures} == {
+        "model",
+        "true_tokens",
+        "copy_last",
+        "ego_warped_copy",
+        "raycast_history",
+    }
+    # Walls and ground stand still: the past that is moved says all.
+    assert figures["ego_warped_copy/cd_in/1s"] < 0.5 * figures["copy_last/cd_in/1s"]
 
 
 def test_a_motion_field_is_refused():

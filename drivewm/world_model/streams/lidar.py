@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from drivewm.evaluation.forecast.record import CEILING
 from drivewm.geometry import VoxelGrid
 from drivewm.structures import History, Rays, SceneClip
 from drivewm.tokenizers import LidarTokenizer
 from drivewm.tokenizers.point_cloud import PointCloud
 from drivewm.tokenizers.rendering import Depths, render_depths
+from drivewm.world_model.lidar_predictions import lidar_beside_baselines
+from drivewm.world_model.predictions import now_s
+from drivewm.world_model.rollout import roll_out
 from drivewm.world_model.scales import Scales
 from drivewm.world_model.token_memo import TokenMemo
+
+if TYPE_CHECKING:
+    from drivewm.world_model.model import WorldModel
 
 
 @dataclass
@@ -162,3 +171,39 @@ class LidarStream(nn.Module):
         frames = PointCloud.of(clip)[chosen, target[chosen]]
         losses = self.tokenizer.ray_losses(field, frames, clip.T_ego_lidar[chosen, target[chosen]], drawn[chosen])
         return {name: len(chosen) / len(clip) * value for name, value in losses.items()}
+
+    def predictions(self, model: WorldModel, clip: SceneClip) -> list[dict]:
+        """As `LidarForecastMetric` takes them: clouds of the model beside baselines, along the true rays.
+
+        The ceiling is what the true future frames give that went through the tokens.
+        """
+        history, times_s, T_t0_ego = clip.history(), clip.future_times_s(), model.ego_motion(clip)
+        start = now_s(T_t0_ego.device)
+        forecasts = roll_out(model, history, T_t0_ego, times_s)
+        seconds = (now_s(T_t0_ego.device) - start) / len(clip)
+        forecast = LidarForecast(torch.cat([f.field for f in forecasts], dim=1), self.grid)
+        clouds = {"model": self._along_true_rays(forecast, clip)}
+        clouds[CEILING] = self._along_true_rays(self.forecast(self._true_fields(clip, T_t0_ego, times_s)), clip)
+        samples = lidar_beside_baselines(clip, clouds)
+        for sample in samples:
+            sample["lidar"]["seconds"] = seconds
+        return samples
+
+    def _along_true_rays(self, forecast: LidarForecast, clip: SceneClip) -> list[list[np.ndarray]]:
+        """For each clip and future frame the points `(N, 3)` float32 [m, its ego frame] at which its rays end."""
+        future = slice(clip.num_history, None)
+        points, valid = clip.points[:, future, :, :3].flatten(0, 1), clip.points_valid[:, future].flatten(0, 1)
+        rays, _ = Rays.towards(points, clip.T_ego_lidar[:, future].flatten(0, 1))
+        depth = forecast.cast(rays).median_m
+        met = depth.isfinite() & valid
+        ends = rays.at(torch.where(met, depth, 0))
+        flat = [end[hit].cpu().numpy() for end, hit in zip(ends, met, strict=True)]
+        return [flat[b * clip.num_future : (b + 1) * clip.num_future] for b in range(len(clip))]
+
+    @torch.no_grad()
+    def _true_fields(self, clip: SceneClip, T_t0_ego: Tensor, times_s: Tensor) -> Tensor:
+        """Fields `(B, F, X, Y, Z)` of the true future frames that went through the tokens."""
+        seen = self.see(clip.history(), None, T_t0_ego, times_s).flatten()
+        grids = self.tokenizer.encode(PointCloud.of(clip)[:, clip.num_history :])
+        codes = self.tokenizer.quantizer.lookup(tuple(grid.indices.flatten(0, 1) for grid in grids))
+        return self._decode(self.tokenizer.quantizer.decode(codes), seen).unflatten(0, T_t0_ego.shape[:2])

@@ -1,5 +1,6 @@
 """Data on disk: nuScenes' format read and written, the index, clips."""
 
+from drivewm.data.clips import DriveClips, collate
 from drivewm.data.errors import (
     DataError,
     DatasetExistsError,
@@ -9,7 +10,6 @@ from drivewm.data.errors import (
     UnsafePathError,
 )
 from drivewm.data.index import Index
-from drivewm.data.nuscenes import NuScenesClips, collate
 from drivewm.data.nuscenes_index import build_index
 
 __all__ = [
@@ -18,7 +18,7 @@ __all__ = [
     "Index",
     "IncompleteDatasetError",
     "MissingFileError",
-    "NuScenesClips",
+    "DriveClips",
     "StaleIndexError",
     "UnsafePathError",
     "build_index",

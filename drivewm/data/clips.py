@@ -24,7 +24,7 @@ VISIBLE_TO = ("lidar", "camera")
 """Whose view labels.npz has masks of."""
 
 
-class NuScenesClips(Dataset):
+class DriveClips(Dataset):
     """Windows of `num_history + num_future` keyframes, none of which spans two scenes or a gap in time.
 
     Args:

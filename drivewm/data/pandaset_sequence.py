@@ -94,8 +94,9 @@ def _poses(path: Path, number: list[int]) -> np.ndarray:
 
 
 def _times(path: Path, number: list[int]) -> np.ndarray:
+    rows = _rows(path, number)
     try:
-        return np.array(_rows(path, number), np.float64).reshape(len(number))
+        return np.array(rows, np.float64).reshape(len(number))
     except (TypeError, ValueError):
         raise DataError(path, "rows", "something else", "a list of seconds") from None
 

@@ -181,7 +181,7 @@ class DriveClips(Dataset):
             raise DataError(
                 self.index.folder,
                 f"split {self.split}",
-                f"no window of {self.num_history} + {self.num_future} frames at sample_token {lacking[0]}"
+                f"no window of {self.num_history} + {self.num_future} keyframes at sample_token {lacking[0]}"
                 + (f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""),
                 "one for each that is asked for",
             )

@@ -27,6 +27,7 @@ ORDER = [
 ]
 MAX_LINES = 350
 PICKLES = ("pickle", "dill", "cloudpickle", "shelve", "joblib")
+UNPICKLES = "drivewm/data/pandas_pickle.py"  # the one place, which runs nothing that a pickle names
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 TREES = {path: ast.parse(path.read_text(encoding="utf-8"), str(path)) for path in FILES}
@@ -130,8 +131,11 @@ def forbidden(tree: ast.AST) -> list[tuple[int, str]]:
 
 
 def test_house_rules():
-    wrong = [f"{relative(path)}:{line} {what}" for path, tree in TREES.items() for line, what in forbidden(tree)]
+    found = [(relative(path), line, what) for path, tree in TREES.items() for line, what in forbidden(tree)]
+    allowed = (UNPICKLES, "imports a pickle module")
+    wrong = [f"{path}:{line} {what}" for path, line, what in found if (path, what) != allowed]
     assert not wrong, "\n".join(wrong)
+    assert sum((path, what) == allowed for path, _, what in found) == 1
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from drivewm.data import DataError
-from drivewm.data.nuscenes import NuScenesClips
+from drivewm.data.clips import DriveClips
 from drivewm.evaluation.forecast import forecast_report, record_forecast
 from drivewm.evaluation.tables import markdown_table
 from drivewm.structures import OCC3D
@@ -37,7 +37,7 @@ def main() -> None:
     args = parser.parse_args()
     records, unseen, occupied = [], 0, 0
     try:
-        clips = NuScenesClips(args.data / "index", args.split, HISTORY, FUTURE, args.stride)
+        clips = DriveClips(args.data / "index", args.split, HISTORY, FUTURE, args.stride)
         for number in tqdm(range(len(clips)), desc="clips"):
             clip = clips[number]["clip"]
             history, poses, times = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from drivewm.data import NuScenesClips
+from drivewm.data import DriveClips
 from drivewm.engine import load_config, load_model
 from drivewm.visualization.clips import draw_clip
 from drivewm.visualization.forecasts import draw_model_forecast
@@ -44,7 +44,7 @@ def draw(args: argparse.Namespace) -> dict[str, Path]:
 
 
 def read_clip(args: argparse.Namespace, num_history: int, load_points: bool = False):
-    clips = NuScenesClips(args.index, args.split, num_history, args.future, load_points=load_points)
+    clips = DriveClips(args.index, args.split, num_history, args.future, load_points=load_points)
     if not 0 <= args.clip < len(clips):
         raise ValueError(f"--clip must be 0 .. {len(clips) - 1} in split {args.split}, got {args.clip}")
     return clips[args.clip]["clip"]

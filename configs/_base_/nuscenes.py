@@ -2,14 +2,14 @@
 
 from mmengine.dataset import DefaultSampler
 
-from drivewm.data import NuScenesClips, collate
+from drivewm.data import DriveClips, collate
 from drivewm.engine import ResumableSampler
 
 index = "data/nuscenes/index"
 grid = dict(range_m=(-40.0, -40.0, -1.0, 40.0, 40.0, 5.4), voxel_m=0.4)
 num_history = 5
 num_future = 6
-clips = dict(type=NuScenesClips, index=index, num_history=num_history, num_future=num_future)
+clips = dict(type=DriveClips, index=index, num_history=num_history, num_future=num_future)
 
 # What one GPU holds at once; train_cfg.batch_size says how many clips make a step.
 train_dataloader = dict(

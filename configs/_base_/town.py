@@ -2,7 +2,7 @@
 
 from mmengine.dataset import DefaultSampler
 
-from drivewm.data import NuScenesClips, collate
+from drivewm.data import DriveClips, collate
 from drivewm.engine import ResumableSampler
 
 index = "data/town/index"
@@ -15,7 +15,7 @@ train_dataloader = dict(
     num_workers=0,
     sampler=dict(type=ResumableSampler),
     dataset=dict(
-        type=NuScenesClips,
+        type=DriveClips,
         index=index,
         split="train",
         num_history=num_history,
@@ -29,8 +29,6 @@ test_dataloader = dict(
     batch_size=8,
     num_workers=0,
     sampler=dict(type=DefaultSampler, shuffle=False),
-    dataset=dict(
-        type=NuScenesClips, index=index, split="val", num_history=num_history, num_future=num_future, stride=4
-    ),
+    dataset=dict(type=DriveClips, index=index, split="val", num_history=num_history, num_future=num_future, stride=4),
     collate_fn=collate,
 )

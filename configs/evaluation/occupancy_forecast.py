@@ -10,7 +10,7 @@ from mmengine.runner import TestLoop
 with read_base():
     from .._base_.runtime import *
 
-from drivewm.data import NuScenesClips, collate
+from drivewm.data import DriveClips, collate
 from drivewm.evaluation.metrics import OccupancyForecastMetric
 
 test_dataloader = dict(
@@ -18,7 +18,7 @@ test_dataloader = dict(
     num_workers=2,
     sampler=dict(type=DefaultSampler, shuffle=False),
     dataset=dict(
-        type=NuScenesClips,
+        type=DriveClips,
         index="data/nuscenes/index",
         split="val",
         num_history=4,  # predictions.json has its own number of observed and predicted keyframes

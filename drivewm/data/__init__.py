@@ -1,5 +1,7 @@
-"""Data on disk: nuScenes' format read and written, the index, clips."""
+"""Data on disk: nuScenes' format read and written, other data sets read, the index, clips."""
 
+from drivewm.data.argoverse2_index import build_argoverse2_index
+from drivewm.data.clips import DriveClips, collate
 from drivewm.data.errors import (
     DataError,
     DatasetExistsError,
@@ -9,7 +11,7 @@ from drivewm.data.errors import (
     UnsafePathError,
 )
 from drivewm.data.index import Index
-from drivewm.data.nuscenes import NuScenesClips, collate
+from drivewm.data.kitti_index import build_kitti_index
 from drivewm.data.nuscenes_index import build_index
 
 __all__ = [
@@ -18,9 +20,11 @@ __all__ = [
     "Index",
     "IncompleteDatasetError",
     "MissingFileError",
-    "NuScenesClips",
+    "DriveClips",
     "StaleIndexError",
     "UnsafePathError",
+    "build_argoverse2_index",
     "build_index",
+    "build_kitti_index",
     "collate",
 ]

@@ -1,6 +1,6 @@
 """A sensor log in Argoverse 2's layout (Wilson et al., NeurIPS 2021): boxes, ego poses and the drivable area.
 
-Feather files need pyarrow, which drivewm does not depend on (`pip install drivewm[argoverse]`).
+As scenes for simulated agents; sweeps and their index are another matter (`argoverse2_index`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,17 @@ import numpy as np
 import shapely
 from scipy.signal import savgol_filter
 
+from drivewm.data.argoverse_files import (
+    BOX_COLUMNS,
+    BOXES_FILE,
+    POSES_FILE,
+    T_EGO_AXLE,
+    categories_of,
+    read_poses,
+    rows_at,
+)
 from drivewm.data.errors import DataError, MissingFileError
+from drivewm.data.nuscenes_schema import CATEGORIES
 from drivewm.geometry import se3
 from drivewm.structures import OCC3D, AgentTracks, RoadMap
 
@@ -21,19 +31,6 @@ DT_S = 0.1
 _RESOLUTION_M = 0.25
 _AROUND_M = 120.0
 _SMOOTH_STEPS = 9  # velocities by a parabola over so many positions
-# nuScenes category and Occ3D class of Argoverse 2's categories; any other is an obstacle.
-_KINDS = {
-    "vehicle.car": ("car", ("REGULAR_VEHICLE",)),
-    "vehicle.truck": ("truck", ("BOX_TRUCK", "LARGE_VEHICLE", "TRUCK", "TRUCK_CAB")),
-    "vehicle.bus.rigid": ("bus", ("ARTICULATED_BUS", "BUS", "SCHOOL_BUS")),
-    "vehicle.trailer": ("trailer", ("MESSAGE_BOARD_TRAILER", "TRAFFIC_LIGHT_TRAILER", "VEHICULAR_TRAILER")),
-    "vehicle.motorcycle": ("motorcycle", ("MOTORCYCLE", "MOTORCYCLIST")),
-    "vehicle.bicycle": ("bicycle", ("BICYCLE", "BICYCLIST", "WHEELED_DEVICE", "WHEELED_RIDER")),
-    "human.pedestrian.adult": ("pedestrian", ("OFFICIAL_SIGNALER", "PEDESTRIAN", "STROLLER", "WHEELCHAIR")),
-    "movable_object.barrier": ("barrier", ("BOLLARD",)),
-    "movable_object.trafficcone": ("traffic_cone", ("CONSTRUCTION_BARREL", "CONSTRUCTION_CONE")),
-}
-_OTHER = ("movable_object.debris", "others")
 
 
 @dataclass(frozen=True)
@@ -63,50 +60,25 @@ def read_argoverse(folder: str | Path) -> ArgoverseLog:
         DataError: pyarrow is not installed, boxes without a pose, or sweeps not 0.1 s apart.
     """
     folder = Path(folder)
-    boxes, poses = _table(folder / "annotations.feather"), _table(folder / "city_SE3_egovehicle.feather")
+    T_axle_box, boxes = read_poses(folder / BOXES_FILE, BOX_COLUMNS)
+    T_global_axle, poses = read_poses(folder / POSES_FILE, ("timestamp_ns",))
     stamps, step = np.unique(boxes["timestamp_ns"], return_inverse=True)
     dt_s = np.diff(stamps) / 1e9
     if len(dt_s) and np.abs(dt_s - DT_S).max() > 0.1 * DT_S:
-        raise DataError(folder / "annotations.feather", "timestamp_ns", f"steps of {dt_s.max()} s", f"{DT_S} s")
-    row = np.searchsorted(poses["timestamp_ns"], stamps).clip(0, len(poses["timestamp_ns"]) - 1)
-    if not np.array_equal(poses["timestamp_ns"][row], stamps):
-        raise DataError(folder / "city_SE3_egovehicle.feather", "timestamp_ns", "sweeps without a pose", "one for each")
-    T_global_ego = _transforms(poses)[row]
-    T_global_box = T_global_ego[step] @ _transforms(boxes)
+        raise DataError(folder / BOXES_FILE, "timestamp_ns", f"steps of {dt_s.max()} s", f"{DT_S} s")
+    row = rows_at(folder / POSES_FILE, poses["timestamp_ns"], stamps, "every sweep with boxes")
+    T_global_ego = T_global_axle[row] @ se3.inverse(T_EGO_AXLE)
+    T_global_box = T_global_axle[row][step] @ T_axle_box
     names, first, slot = np.unique(boxes["track_uuid"], return_index=True, return_inverse=True)
-    kinds = {theirs: (ours, label) for ours, (label, many) in _KINDS.items() for theirs in many}
-    kind = [kinds.get(str(name), _OTHER) for name in boxes["category"][first]]
+    category = categories_of(folder / BOXES_FILE, boxes["category"][first])
     array, valid = np.zeros((len(stamps), len(names), 7)), np.zeros((len(stamps), len(names)), bool)
     size = np.stack([boxes[f"{side}_m"] for side in ("length", "width", "height")], axis=-1)
     yaw = np.arctan2(T_global_box[:, 1, 0], T_global_box[:, 0, 0])
     array[step, slot] = np.concatenate([T_global_box[:, :3, 3], size, yaw[:, None]], axis=-1)
     valid[step, slot] = True
-    label = np.array([OCC3D.index(name) for _, name in kind], np.int64)
+    label = np.array([OCC3D.index(CATEGORIES[name]) for name in category], np.int64)
     tracks = AgentTracks(array, _velocity(array, valid), label, np.arange(len(names)), valid)
-    return ArgoverseLog(
-        folder.name, tracks, tuple(category for category, _ in kind), T_global_ego, _road_map(folder, T_global_ego)
-    )
-
-
-def _table(path: Path) -> dict[str, np.ndarray]:
-    try:
-        from pyarrow import ArrowInvalid, feather
-    except ImportError:
-        raise DataError(
-            path, "format", "feather, but no pyarrow", "pyarrow", "pip install drivewm[argoverse]"
-        ) from None
-    if not path.is_file():
-        raise MissingFileError(path, "file", "nothing", "a sensor log in Argoverse 2's layout")
-    try:
-        table = feather.read_table(path)
-    except ArrowInvalid as error:
-        raise DataError(path, "format", str(error), "a feather file") from None
-    return {name: table[name].to_numpy() for name in table.column_names}
-
-
-def _transforms(table: dict[str, np.ndarray]) -> np.ndarray:
-    quaternion = np.stack([table[f"q{axis}"] for axis in "wxyz"], axis=-1)
-    return se3.from_quaternion(quaternion, np.stack([table[f"t{axis}_m"] for axis in "xyz"], axis=-1))
+    return ArgoverseLog(folder.name, tracks, tuple(category), T_global_ego, _road_map(folder, T_global_ego))
 
 
 def _velocity(boxes: np.ndarray, valid: np.ndarray) -> np.ndarray:

@@ -49,15 +49,16 @@ def write_lidar(path: str | Path, points: np.ndarray) -> None:
     write_bytes(path, np.ascontiguousarray(points, "<f4").tobytes())
 
 
-def read_lidar(path: str | Path, num_bytes: int | None = None) -> np.ndarray:
-    """Reads a .pcd.bin.
+def read_lidar(path: str | Path, num_bytes: int | None = None, channels: int = LIDAR_CHANNELS) -> np.ndarray:
+    """Reads a .pcd.bin, or a .bin with fewer channels.
 
     Args:
         path: the file.
         num_bytes: its size when the index was built, to tell a file that was cut short since; None: not known.
+        channels: float32 values a point.
 
     Returns:
-        `(N, 5)` float32: x, y, z [m, LiDAR frame], intensity, ring. An empty sweep is valid.
+        `(N, channels)` float32; of nuScenes x, y, z [m, LiDAR frame], intensity, ring. An empty sweep is valid.
 
     Raises:
         MissingFileError, DataError: file absent, cut short, or with values that are not finite.
@@ -65,15 +66,13 @@ def read_lidar(path: str | Path, num_bytes: int | None = None) -> np.ndarray:
     try:
         raw = np.fromfile(path, "<f4") if os.path.getsize(path) % 4 == 0 else None
     except FileNotFoundError:
-        raise MissingFileError(path, "file", "nothing", "a LiDAR sweep (.pcd.bin)") from None
+        raise MissingFileError(path, "file", "nothing", "a LiDAR sweep") from None
     size = os.path.getsize(path)
-    if raw is None or size % (4 * LIDAR_CHANNELS):
-        raise DataError(
-            path, "size", f"{size} bytes", f"a multiple of {4 * LIDAR_CHANNELS} bytes (float32 x {LIDAR_CHANNELS})"
-        )
+    if raw is None or size % (4 * channels):
+        raise DataError(path, "size", f"{size} bytes", f"a multiple of {4 * channels} bytes (float32 x {channels})")
     if num_bytes is not None and size != num_bytes:
         raise DataError(path, "size", f"{size} bytes", f"{num_bytes} bytes, as when the index was built")
-    points = raw.reshape(-1, LIDAR_CHANNELS)
+    points = raw.reshape(-1, channels)
     if not np.isfinite(points).all():
         bad = int((~np.isfinite(points).all(axis=1)).sum())
         raise DataError(path, "points", f"{bad} of {len(points)} points with NaN or infinite values", "finite values")

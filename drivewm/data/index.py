@@ -1,4 +1,4 @@
-"""The index: what a data set's tables say about its keyframes, as memory-mapped columns.
+"""The index: what a data set's tables say about its frames and sweeps, as memory-mapped columns.
 
 Built once from the tables (seconds to a minute), opened in milliseconds, shared between worker processes by the
 operating system. A folder with one .npy file a column and `schema.json`; `docs/data_format.md` documents it.
@@ -11,6 +11,7 @@ import math
 import mmap
 import os
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,11 +22,9 @@ from drivewm.data.files import read_json, read_occupancy, resolve
 from drivewm.geometry import VoxelGrid
 from drivewm.host import replace_folder, write_json
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _NPY_PREFIX = 10
 """Bytes before the header of a .npy file: magic, version, length of the header."""
-
-_STATEMENTS = ("splits.json", "dataset.json", "gts/labels.json")
 
 COLUMNS: dict[str, tuple[str, tuple[int, ...], str]] = {
     "scene_name": ("S", (), "name of each scene"),
@@ -35,11 +34,17 @@ COLUMNS: dict[str, tuple[str, tuple[int, ...], str]] = {
     "scene_in_split": ("b1", (-1,), "(S, splits): is the scene in the split of that position in schema.json"),
     "route_xy": ("f8", (2,), "route polylines [m, global]"),
     "frame_token": ("S", (), "sample token of each keyframe"),
-    "frame_time_us": ("i8", (), "timestamp of its LIDAR_TOP sweep [microseconds]"),
+    "frame_time_us": ("i8", (), "timestamp of its LiDAR sweep [microseconds]"),
     "frame_T_global_ego": ("f8", (4, 4), "ego pose at that time"),
-    "frame_T_ego_lidar": ("f8", (4, 4), "calibration of LIDAR_TOP"),
-    "frame_lidar_file": ("S", (), ".pcd.bin, relative to the data root"),
+    "frame_T_ego_lidar": ("f8", (4, 4), "calibration of the LiDAR"),
+    "frame_lidar_file": ("S", (), "the sweep, relative to the data root"),
     "frame_lidar_bytes": ("i8", (), "its size"),
+    "frame_sweep_ptr": ("i8", (), "F + 1: between the keyframe before and f lie the sweeps ptr[f] to ptr[f + 1]"),
+    "sweep_time_us": ("i8", (), "timestamp of each sweep that is no keyframe [microseconds]"),
+    "sweep_T_global_ego": ("f8", (4, 4), "ego pose at that time"),
+    "sweep_T_ego_lidar": ("f8", (4, 4), "calibration of the LiDAR"),
+    "sweep_lidar_file": ("S", (), "the sweep, relative to the data root"),
+    "sweep_lidar_bytes": ("i8", (), "its size"),
     "frame_occupancy_file": ("S", (), "labels.npz, relative to the data root; empty where the scene has none"),
     "frame_light_ptr": ("i8", (), "F + 1: keyframe f has the red lights ptr[f] to ptr[f + 1]"),
     "light_xy": (
@@ -67,7 +72,9 @@ class Index:
     Attributes:
         folder: where it lies.
         data_root: where the data set lies that it describes.
-        version: folder of the tables.
+        version: folder of nuScenes' tables; the data set's name where it has none.
+        sweep_format: of the LiDAR files, one of `sweeps.SWEEP_FORMATS`.
+        tables: glob patterns below the data root of the files that the index depends on.
         grid: the data set's voxel grid; None where it has no occupancy.
         split_names: names that `scene_in_split`'s columns stand for.
         columns: `COLUMNS`, memory-mapped.
@@ -78,6 +85,8 @@ class Index:
     folder: Path
     data_root: Path
     version: str
+    sweep_format: str
+    tables: tuple[str, ...]
     grid: VoxelGrid | None
     split_names: tuple[str, ...]
     columns: dict[str, np.ndarray] = field(repr=False)
@@ -106,9 +115,9 @@ class Index:
             raise DataError(self.folder / "schema.json", "split", repr(split), f"one of {', '.join(self.split_names)}")
         return np.flatnonzero(self["scene_in_split"][:, self.split_names.index(split)])
 
-    def path(self, frame: int, column: str) -> Path:
-        """The file that a column of file names has for a keyframe. Raises UnsafePathError."""
-        return resolve(self.data_root, self[column][frame].decode(), self.folder / f"{column}.npy", column)
+    def path(self, row: int, column: str) -> Path:
+        """The file that a column of file names has in a row. Raises UnsafePathError."""
+        return resolve(self.data_root, self[column][row].decode(), self.folder / f"{column}.npy", column)
 
     def labels(self, frames: slice, visible_to: str | None = "lidar") -> tuple[np.ndarray, np.ndarray | None]:
         """Occupancy `(T, X, Y, Z)` uint8 of keyframes and, bool of the same shape, which voxels LiDAR or cameras see.
@@ -171,7 +180,8 @@ class Index:
         grid = (
             None if schema["grid"] is None else VoxelGrid(tuple(schema["grid"]["range_m"]), schema["grid"]["voxel_m"])
         )
-        return cls(folder, root, schema["dataset_version"], grid, tuple(schema["splits"]), columns, **cached)
+        described = schema["dataset_version"], schema["sweep_format"], tuple(schema["tables"])
+        return cls(folder, root, *described, grid, tuple(schema["splits"]), columns, **cached)
 
 
 def _load(folder: Path, name: str, shapes: dict[str, dict]) -> np.ndarray:
@@ -216,28 +226,33 @@ def _changed(root: Path, schema: dict) -> list[str]:
     A table of the same size, written at the same time, is the same; only of the others is a digest taken.
     """
     then, stamps = schema["fingerprint"], schema.get("stamps", {})
-    if stamps and stamps == _stamps(root, schema["dataset_version"]):
+    if stamps and stamps == _stamps(root, schema["tables"]):
         return []
-    now = fingerprint(root, schema["dataset_version"])
+    now = fingerprint(root, schema["tables"])
     return sorted(name for name in {*now, *then} if now.get(name) != then.get(name))
 
 
-def _stamps(root: Path, version: str) -> dict[str, list[int]]:
+def _stamps(root: Path, tables: Iterable[str]) -> dict[str, list[int]]:
     """Size and time of change [ns] of the files that an index depends on."""
-    states = {name: path.stat() for name, path in _tables(root, version).items()}
+    states = {name: path.stat() for name, path in _find(root, tables).items()}
     return {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
 
 
-def _tables(root: Path, version: str) -> dict[str, Path]:
+def _find(root: Path, tables: Iterable[str]) -> dict[str, Path]:
     """The files that an index depends on, by their names below the data root."""
-    names = [f"{version}/{path.name}" for path in sorted((root / version).glob("*.json"))]
-    return {name: root / name for name in (*names, *_STATEMENTS) if (root / name).is_file()}
+    paths = [path for pattern in tables for path in sorted(root.glob(pattern)) if path.is_file()]
+    return {path.relative_to(root).as_posix(): path for path in paths}
 
 
-def fingerprint(root: str | Path, version: str) -> dict[str, str]:
-    """What an index depends on: sizes of the tables, and digests of the small ones (a few ms in all)."""
+def fingerprint(root: str | Path, tables: Iterable[str]) -> dict[str, str]:
+    """What an index depends on: sizes of the files, and digests of the small ones (a few ms in all).
+
+    Args:
+        root: of the data set.
+        tables: glob patterns below it.
+    """
     found = {}
-    for name, path in _tables(Path(root), version).items():
+    for name, path in _find(Path(root), tables).items():
         size = path.stat().st_size
         digest = hashlib.sha256(path.read_bytes()).hexdigest() if size <= 4_000_000 else ""
         found[name] = f"{size} {digest}".strip()
@@ -284,16 +299,26 @@ class IndexWriter:
         self._shapes[name] = {"dtype": np.dtype(np.uint8).str, "shape": list(shape)}
         return np.lib.format.open_memmap(self._building / f"{name}.npy", "w+", np.uint8, shape)
 
-    def finish(self, data_root: Path, version: str, grid: VoxelGrid | None, splits: list[str]) -> None:
-        """Writes schema.json."""
+    def finish(
+        self,
+        data_root: Path,
+        version: str,
+        sweep_format: str,
+        tables: Sequence[str],
+        grid: VoxelGrid | None,
+        splits: list[str],
+    ) -> None:
+        """Writes schema.json; what the arguments mean stands in `Index`."""
         schema = {
             "schema_version": SCHEMA_VERSION,
             "data_root": Path(os.path.relpath(data_root, self.folder)).as_posix(),
             "dataset_version": version,
+            "sweep_format": sweep_format,
+            "tables": list(tables),
             "grid": None if grid is None else {"range_m": list(grid.range_m), "voxel_m": grid.voxel_m},
             "splits": splits,
-            "fingerprint": fingerprint(data_root, version),
-            "stamps": _stamps(data_root, version),
+            "fingerprint": fingerprint(data_root, tables),
+            "stamps": _stamps(data_root, tables),
             "columns": self._shapes,
         }
         missing = set(COLUMNS).difference(self._shapes)

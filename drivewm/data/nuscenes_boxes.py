@@ -74,15 +74,27 @@ def labels_of_instances(tables: NuScenesTables) -> np.ndarray:
 
 
 def _velocities(tables: NuScenesTables, center: np.ndarray, sample: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Velocity (N, 3) [m/s, global] of each annotation by the devkit's rule, and from the past alone; NaN if unknown.
-
-    The devkit's: centred where both neighbours exist, else one-sided.
-    """
-    own = np.arange(len(center))
+    """Velocities `(N, 3)` [m/s, global] of all annotations, as `velocities` has them."""
     before = tables.follow("sample_annotation", "prev", "sample_annotation")
     after = tables.follow("sample_annotation", "next", "sample_annotation")
-    first, last = np.where(before < 0, own, before), np.where(after < 0, own, after)
     time_s = 1e-6 * tables.numbers("sample", "timestamp", 1)[:, 0][sample]
+    return velocities(center, time_s, before, after)
+
+
+def velocities(
+    center: np.ndarray, time_s: np.ndarray, before: np.ndarray, after: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Velocity `(N, 3)` [m/s] of each annotation by the devkit's rule, and from the past alone; NaN where unknown.
+
+    The devkit's: centred where both neighbours exist, else one-sided.
+
+    Args:
+        center: `(N, 3)` [m, global].
+        time_s: `(N,)`.
+        before, after: `(N,)` row of the same track's annotation before and after, -1 for none.
+    """
+    own = np.arange(len(center))
+    first, last = np.where(before < 0, own, before), np.where(after < 0, own, after)
     limit = np.where((before >= 0) & (after >= 0), 2 * MAX_GAP_S, MAX_GAP_S)
 
     def difference(start: np.ndarray, end: np.ndarray, limit_s: np.ndarray | float) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,12 @@ from drivewm.data.errors import DataError, MissingFileError
 from drivewm.data.files import read_json, read_occupancy, resolve
 from drivewm.data.index import Index, IndexWriter
 from drivewm.data.nuscenes_boxes import box_columns
+from drivewm.data.nuscenes_lidar import lidar_columns
 from drivewm.data.nuscenes_tables import NuScenesTables, find_version
 from drivewm.geometry import OCC3D_GRID, VoxelGrid
 
 _LOG = logging.getLogger(__name__)
-CHANNEL = "LIDAR_TOP"
+SWEEP_FORMAT = "nuscenes"
 CACHE_LIMIT_BYTES = 4 * 1024**3
 """Without an explicit choice, labels are cached in the index while they need no more than this."""
 
@@ -50,7 +50,7 @@ def build_index(
     tables = NuScenesTables(root, version)
     with IndexWriter(out, overwrite) as writer:
         scenes, frame_of_sample = _scene_columns(tables)
-        frames = _frame_columns(tables, frame_of_sample)
+        frames = lidar_columns(tables, frame_of_sample, scenes["scene_frame_ptr"])
         occupancy = _occupancy_files(root, scenes["scene_name"], scenes["scene_frame_ptr"], frames["frame_token"])
         grid = grid_of(root) or (OCC3D_GRID if any(occupancy) else None)
         splits, in_split = _splits(root, version, scenes["scene_name"])
@@ -65,7 +65,8 @@ def build_index(
         needed = 0 if grid is None else len(occupancy) * int(np.prod(grid.shape)) * 9 // 8
         if grid is not None and (needed <= CACHE_LIMIT_BYTES if cache_occupancy is None else cache_occupancy):
             _cache_occupancy(writer, root, occupancy, grid)
-        writer.finish(root, version, grid, splits)
+        depends_on = (f"{version}/*.json", "splits.json", "dataset.json", "gts/labels.json")
+        writer.finish(root, version, SWEEP_FORMAT, depends_on, grid, splits)
     index = Index.open(out, root)
     _LOG.info("indexed %d keyframes of %d scenes of %s", index.num_frames, index.num_scenes, version)
     return index
@@ -100,46 +101,6 @@ def _scene_columns(tables: NuScenesTables) -> tuple[dict, np.ndarray]:
         "scene_frame_ptr": np.concatenate([[0], np.cumsum(count)]),
     }
     return columns, frame_of_sample
-
-
-def _frame_columns(tables: NuScenesTables, frame_of_sample: np.ndarray) -> dict:
-    """One row a keyframe, from its LIDAR_TOP sweep."""
-    sensor = tables.follow("calibrated_sensor", "sensor_token", "sensor")
-    is_lidar = [tables.rows["sensor"][i]["channel"] == CHANNEL for i in sensor]
-    calibration = tables.follow("sample_data", "calibrated_sensor_token", "calibrated_sensor")
-    chosen = [
-        row
-        for row, i in zip(tables.rows["sample_data"], calibration, strict=True)
-        if row["is_key_frame"] and is_lidar[i]
-    ]
-    frame = frame_of_sample[tables.follow("sample_data", "sample_token", "sample", chosen)]
-    per_frame = np.bincount(frame, minlength=len(frame_of_sample))
-    if np.any(per_frame != 1):
-        sample = tables.rows["sample"][int(np.flatnonzero(frame_of_sample == np.flatnonzero(per_frame != 1)[0])[0])]
-        found = f"{per_frame[per_frame != 1][0]} {CHANNEL} keyframes for sample {sample['token']}"
-        raise DataError(tables.path("sample_data"), "is_key_frame", found, "one")
-    rows = [chosen[i] for i in np.argsort(frame)]
-    sizes = []
-    for row in rows:
-        path = resolve(tables.root, row["filename"], tables.path("sample_data"), f"filename of {row['token']}")
-        try:
-            sizes.append(os.path.getsize(path))
-        except FileNotFoundError:
-            raise MissingFileError(path, "file", "nothing", f"the sweep of sample_data {row['token']}") from None
-
-    def through(field: str, table: str) -> np.ndarray:
-        return tables.transforms(
-            table, [tables.rows[table][i] for i in tables.follow("sample_data", field, table, rows)]
-        )
-
-    return {
-        "frame_token": [row["sample_token"] for row in rows],
-        "frame_time_us": [row["timestamp"] for row in rows],
-        "frame_T_global_ego": through("ego_pose_token", "ego_pose"),
-        "frame_T_ego_lidar": through("calibrated_sensor_token", "calibrated_sensor"),
-        "frame_lidar_file": [row["filename"] for row in rows],
-        "frame_lidar_bytes": sizes,
-    }
 
 
 def _occupancy_files(root: Path, scene_names: list[str], frame_ptr: np.ndarray, tokens: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from drivewm.data.nuscenes_schema import LIDARSEG_CATEGORIES
 from drivewm.data.recording import Recording, load_npz, split_sweeps
+from drivewm.data.sweeps import SWEEP_FORMATS
 from drivewm.geometry import se3
 from drivewm.structures import OCC3D
 
@@ -35,9 +36,6 @@ _CATEGORY = (
 _NUMBER = np.array([list(LIDARSEG_CATEGORIES).index(c) for c in _CATEGORY], np.uint8)
 _LABEL = np.array([OCC3D.index(LIDARSEG_CATEGORIES[c]) for c in _CATEGORY], np.uint8)
 
-# Returns from the ego vehicle itself lie in this box of the LiDAR frame (4D-Occ's evaluation): |x|, and y from, to [m].
-_EGO_HALF_WIDTH, _EGO_REAR, _EGO_FRONT = 0.8, -1.5, 2.5
-
 
 def read_nuscenes(file: Path) -> Recording:
     """The excerpt `nuscenes_scene-NNNN_*.npz`: all sweeps are keyframes; points keep their LiDAR frame.
@@ -48,7 +46,7 @@ def read_nuscenes(file: Path) -> Recording:
     pointer = arrays["frame_ptr"]
     T_world_ego = arrays["T_world_lidar"] @ se3.inverse(T_EGO_LIDAR)
     sweeps = split_sweeps(arrays["points"], pointer)
-    keep = [~_on_ego(points) for points in sweeps]
+    keep = [~SWEEP_FORMATS["nuscenes"].is_own_vehicle(points) for points in sweeps]
 
     def kept(values: list[np.ndarray]) -> list[np.ndarray]:
         return [v[k] for v, k in zip(values, keep, strict=True)]
@@ -66,7 +64,3 @@ def read_nuscenes(file: Path) -> Recording:
         keyframes=np.arange(len(sweeps)),
         numbers=[_NUMBER[c] for c in labels],
     )
-
-
-def _on_ego(points: np.ndarray) -> np.ndarray:
-    return (np.abs(points[:, 0]) <= _EGO_HALF_WIDTH) & (points[:, 1] >= _EGO_REAR) & (points[:, 1] <= _EGO_FRONT)

@@ -1,4 +1,4 @@
-"""Excerpts of PandaSet (Xiao et al., 2021): Pandar64 at 10 Hz, a class a point, tracked boxes, measured poses."""
+"""PandaSet (Xiao et al., 2021) as recordings: Pandar64 at 10 Hz, a class a point, tracked boxes, measured poses."""
 
 from __future__ import annotations
 
@@ -75,8 +75,17 @@ _ROAD_RADIUS_M, _MIN_ROAD_POINTS = 15.0, 1000
 _ROOF_HALF_WIDTH, _ROOF_HALF_LENGTH, _ROOF_FROM = 1.3, 3.0, 0.5
 
 
+MORE_FIELDS = ("boxes", "box_class")
+
+
 def read_pandaset(file: Path) -> Recording:
-    """The excerpt `pandaset_NNN_*.npz`: 10 Hz, a keyframe every 0.5 s.
+    """The excerpt `pandaset_NNN_*.npz`, as `pandaset_recording` has it. Raises DataError."""
+    number = re.search(r"pandaset_([0-9]{3})", file.name).group(1)
+    return pandaset_recording(file, number, load_npz(file, MORE_FIELDS))
+
+
+def pandaset_recording(file: Path, number: str, arrays: dict[str, np.ndarray]) -> Recording:
+    """A sequence as a recording: 10 Hz, a keyframe every 0.5 s.
 
     Points are published where they were at the end of their sweep, in a frame that is not the sensor's. Here each
     sweep stands at its middle, where the ego was half a sweep earlier (time and pose are moved there), and its points
@@ -84,13 +93,14 @@ def read_pandaset(file: Path) -> Recording:
     truth. The ego frame lies on the road under the published frame's origin, level with the road, x forward.
 
     Args:
-        file: as `load_npz` has it, with `boxes (M, 9)`: sweep, track, centre, length, width, height, yaw in the
+        file: where the arrays come from, for errors.
+        number: of the sequence.
+        arrays: as `load_npz` has them, with `boxes (M, 9)`: sweep, track, centre, length, width, height, yaw in the
             published LiDAR frame (y forward), and `box_class (M,)`, names as in `CLASSES`.
 
     Raises:
-        DataError: also for unknown classes, for a road that is not seen and for sweeps without rings.
+        DataError: unknown classes, a road that is not seen, sweeps without rings.
     """
-    arrays = load_npz(file, ("boxes", "box_class"))
     _check(file, arrays)
     pointer, label = arrays["frame_ptr"], np.where(arrays["label"] == 255, 0, arrays["label"])
     points = split_sweeps(arrays["points"].astype(np.float64), pointer)
@@ -114,7 +124,7 @@ def read_pandaset(file: Path) -> Recording:
     labels = [c[k] for c, k in zip(labels, keep, strict=True)]
     T_lidar_pose = se3.inverse(T_pose_lidar)
     return Recording(
-        name=f"pandaset-{re.search(r'pandaset_([0-9]{3})', file.name).group(1)}",
+        name=f"pandaset-{number}",
         T_ego_lidar=se3.inverse(T_pose_ego) @ T_pose_lidar,
         T_global_ego=T_global_world @ T_world_ego,
         stamps_us=np.round((arrays["t"] - 0.5 * sweep_s) * 1e6).astype(np.int64),

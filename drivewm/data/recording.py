@@ -68,6 +68,12 @@ def load_npz(file: Path, more_fields: tuple[str, ...] = ()) -> dict[str, np.ndar
         raise MissingFileError(file, "file", "nothing", "a recording (.npz)") from None
     except (zipfile.BadZipFile, ValueError, OSError) as error:
         raise DataError(file, "content", f"a broken archive ({error})", "an npz archive") from None
+    check_arrays(file, arrays, more_fields)
+    return arrays
+
+
+def check_arrays(file: Path, arrays: dict[str, np.ndarray], more_fields: tuple[str, ...] = ()) -> None:
+    """Raises DataError, which names `file`, unless the arrays are those of a recording (see `load_npz`)."""
     fields = FIELDS + more_fields
     missing = sorted(set(fields).difference(arrays))
     if missing:
@@ -91,4 +97,3 @@ def load_npz(file: Path, more_fields: tuple[str, ...] = ()) -> dict[str, np.ndar
             raise DataError(file, name, "NaN or infinite values", "finite values")
     if np.any(np.diff(arrays["t"]) <= 0):
         raise DataError(file, "t", "times that do not increase", "increasing times [s]")
-    return arrays

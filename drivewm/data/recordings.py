@@ -1,8 +1,9 @@
-"""Excerpts of real recordings as data sets in nuScenes' format, so that everything else reads them unchanged."""
+"""Real recordings as data sets in nuScenes' format, so that everything else reads them unchanged."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from drivewm.data.labels.maker import STATEMENT, LabelOptions
 from drivewm.data.nuscenes_recording import read_nuscenes
 from drivewm.data.nuscenes_writer import NuScenesWriter
 from drivewm.data.pandaset_recording import read_pandaset
+from drivewm.data.pandaset_sequence import find_sequences, read_sequence
 from drivewm.data.recording import Recording
 from drivewm.data.records import LIDAR, FrameRecord, SceneRecord, SensorData, SensorRecord, pose_fields
 from drivewm.geometry import VoxelGrid
@@ -27,14 +29,15 @@ _READERS = {r"scene-\d{4}": read_nuscenes, r"pandaset_\d{3}": read_pandaset}
 """Which source a file is of: by its name."""
 
 
-def convert_recording(file: str | Path, out: str | Path, grid: VoxelGrid, overwrite: bool = False) -> Path:
-    """Writes an excerpt as a data set of one scene: `nuscenes_scene-NNNN_*.npz` or `pandaset_NNN_*.npz`.
+def convert_recording(source: str | Path, out: str | Path, grid: VoxelGrid, overwrite: bool = False) -> Path:
+    """Writes recordings as a data set with one scene each.
 
     The ring of a point is not known (-1). The world frame is the first keyframe's ego frame. Occupancy by
     `causal_labels`. There is no route.
 
     Args:
-        file: see `recording.load_npz`, and the reader of each source.
+        source: an excerpt `nuscenes_scene-NNNN_*.npz` or `pandaset_NNN_*.npz` (see `recording.load_npz`, and the reader
+            of each); or PandaSet as published, the folder of one sequence or of several.
         out: the data set to be.
         grid: for the labels.
         overwrite: replace `out`.
@@ -43,20 +46,38 @@ def convert_recording(file: str | Path, out: str | Path, grid: VoxelGrid, overwr
         `out`.
 
     Raises:
-        DataError: the file is not such an excerpt.
+        DataError: the source is none of these.
     """
-    file = Path(file)
-    reader = next((read for name, read in _READERS.items() if re.search(name, file.name)), None)
-    if reader is None:
-        raise DataError(file, "name", file.name, "a name that holds scene-NNNN or pandaset_NNN")
-    recording = reader(file)
+    source = Path(source)
     description = {
         "schema_version": 1,
         "kind": "recording",
-        "source": file.name,
+        "source": source.name,
         "grid": {"range_m": list(grid.range_m), "voxel_m": grid.voxel_m},
     }
-    writer = NuScenesWriter(out, description, VERSION, key=file.name, overwrite=overwrite)
+    writer, names = None, []
+    for path, read in _sources(source):
+        recording = read(path)  # before anything is written
+        writer = writer or NuScenesWriter(out, description, VERSION, key=source.name, overwrite=overwrite)
+        _write_scene(writer, recording, grid, path.name)
+        names.append(recording.name)
+    mask = "maps/unknown.png"
+    write_mask(writer.folder / mask, np.zeros((10, 10), bool))
+    writer.finish(names, {"unknown": mask})
+    return Path(out)
+
+
+def _sources(source: Path) -> list[tuple[Path, Callable[[Path], Recording]]]:
+    """Files or folders to read, one or more, each with its reader."""
+    if source.is_dir():
+        return [(folder, read_sequence) for folder in find_sequences(source)]
+    reader = next((read for name, read in _READERS.items() if re.search(name, source.name)), None)
+    if reader is None:
+        raise DataError(source, "name", source.name, "a name that holds scene-NNNN or pandaset_NNN")
+    return [(source, reader)]
+
+
+def _write_scene(writer: NuScenesWriter, recording: Recording, grid: VoxelGrid, source: str) -> None:
     _write_labels(writer, recording, grid)
     frames = [
         FrameRecord(int(recording.stamps_us[k]), recording.boxes[i] if recording.boxes else [])
@@ -66,16 +87,12 @@ def convert_recording(file: str | Path, out: str | Path, grid: VoxelGrid, overwr
         name=recording.name,
         location="unknown",
         split=SPLIT,
-        description=f"A recording: {file.name}",
+        description=f"A recording: {source}",
         sensors=[SensorRecord(LIDAR, *pose_fields(recording.T_ego_lidar), _write_sweeps(writer, recording))],
         frames=frames,
         route=[],
     )
     writer.finish_scene(record)
-    mask = "maps/unknown.png"
-    write_mask(writer.folder / mask, np.zeros((10, 10), bool))
-    writer.finish([recording.name], {"unknown": mask})
-    return Path(out)
 
 
 def _write_sweeps(writer: NuScenesWriter, recording: Recording) -> list[SensorData]:

@@ -74,9 +74,8 @@ class TokenCache:
         return cls(folder, index, header["tokenizer"], specs, mirrored, size, shards, _labelled(index))
 
     def of(self, frames: slice) -> tuple[tuple[TokenGrid, ...], tuple[TokenGrid, ...] | None]:
-        """Tokens `(1, T, *shape)` of T consecutive keyframes with labels, and those of the mirrored frames."""
-        first = int(np.searchsorted(self.frames, frames.start))
-        rows = range(first, first + frames.stop - frames.start)
+        """Tokens `(1, T, *shape)` of T keyframes with labels, and those of the mirrored frames."""
+        rows = np.searchsorted(self.frames, np.arange(frames.start, frames.stop, frames.step))
         variants = []
         for spec, shards in zip(self.specs, self.shards, strict=True):
             indices = np.stack([shards[row // self.shard_size][row % self.shard_size] for row in rows])
@@ -167,7 +166,7 @@ def _labelled(index: Index) -> np.ndarray:
 
 def _describe(index: Index) -> dict:
     """What a cache must agree with: the tables, the keyframes and a few of the labels, which tables say nothing of."""
-    digest = hashlib.sha256(json.dumps(fingerprint(index.data_root, index.version), sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(fingerprint(index.data_root, index.tables), sort_keys=True).encode())
     digest.update(index["frame_token"].tobytes())
     frames = _labelled(index)
     for frame in frames[:: -(-len(frames) // _SAMPLED_LABELS) or 1]:

@@ -13,22 +13,22 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import Tensor
 
-from drivewm.data import DataError, DatasetExistsError, NuScenesClips
+from drivewm.data import DataError, DatasetExistsError, DriveClips
 from drivewm.data.predictions import DESCRIPTION, GIVEN, PredictionSet, write_prediction
 from drivewm.evaluation.forecast.record import BASELINES, CEILING, drift_s, to_numpy
 from drivewm.structures import SceneClip
 from drivewm.world_model.predictions import beside_baselines
 
 
-class PredictedClips(NuScenesClips):
+class PredictedClips(DriveClips):
     """The windows that a folder of predictions (`PredictionSet`) is of.
 
     Args:
         predictions: the folder.
-        index, split, data_root: as of `NuScenesClips`.
+        index, split, data_root: as of `DriveClips`.
 
     Raises:
-        DataError: as `PredictionSet.open` and `NuScenesClips` do.
+        DataError: as `PredictionSet.open` and `DriveClips` do.
     """
 
     def __init__(

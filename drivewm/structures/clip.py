@@ -46,7 +46,8 @@ class _Frames:
         visible: `(B, T, X, Y, Z)` bool, voxels that the LiDAR has seen (or the cameras, if those were asked for).
         points: `(B, T, N, 4)` float32 x, y, z [m] in the frame's own ego frame, intensity; padded.
         points_valid: `(B, T, N)` bool, false for padding.
-        points_time_s: `(B, T, N)` float32 [s] relative to the frame's stamp.
+        points_time_s: `(B, T, N)` float32 [s] relative to the frame's stamp: below 0 for older sweeps; above 0 only
+            within the frame's own sweep, where that is stamped with its start and has times of points (Argoverse 2).
         T_ego_lidar: `(B, T, 4, 4)` float32 sensor pose.
         ray_directions, ray_hit: `(B, T, R, 3)` unit vectors in the LiDAR frame and `(B, T, R)` bool: every ray sent,
             with or without a return.

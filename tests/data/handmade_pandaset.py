@@ -1,14 +1,17 @@
-"""A made-up excerpt in the format of `pandaset_NNN_*.npz`: a tilted sensor drives in a walled yard, past a car."""
+"""A drive as the excerpt `pandaset_NNN_*.npz` and in PandaSet's layout: a tilted sensor in a walled yard, a car."""
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from drivewm.data.pandaset_recording import CLASSES
 from drivewm.geometry import se3
+from tests.data import handmade_pickle
 
 SWEEP_S, SPEED = 0.1, 5.0
 ROAD, CAR, BUILDING, REFLECTION = 7, 13, 41, 4
@@ -86,3 +89,59 @@ def write(path: Path, frames: int = 7, **changed) -> Path:
     arrays.update(changed)
     np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
     return path
+
+
+def write_sequence(folder: Path, frames: int = 7, old: bool = False) -> Path:
+    """Writes the same as PandaSet publishes it: in world coordinates, with what PandarGT sees beside it.
+
+    `old`: frames as pickled by pandas 0.25.
+    """
+    rng = np.random.default_rng(0)
+    poses, times = [], []
+    for k in range(frames):
+        T, (points, label) = pose((k + 1) * SWEEP_S), sweep(k)
+        ahead = rng.uniform(5.0, 40.0, (50, 3))  # of PandarGT, after the others
+        world = np.concatenate([se3.transform_points(T, points.astype(np.float32).astype(np.float64)), ahead])
+        count = len(world)
+        lidar = dict(zip("xyz", world.T, strict=True)) | {
+            "i": np.ones(count),
+            "t": np.full(count, 1.5e9 + SWEEP_S * (k + 1)),
+            "d": (np.arange(count) >= len(points)).astype(np.int64),
+        }
+        numbers = np.concatenate([label, np.full(len(ahead), CAR)]).astype(np.int64)
+        for name, columns in (
+            ("lidar", lidar),
+            ("annotations/semseg", {"class": numbers}),
+            ("annotations/cuboids", cuboids()),
+        ):
+            handmade_pickle.write(folder / name / f"{k:02d}.pkl.gz", handmade_pickle.frame(columns, old))
+        rotation, translation = se3.to_quaternion(T)
+        poses.append(
+            {
+                "position": dict(zip("xyz", translation.tolist(), strict=True)),
+                "heading": dict(zip("wxyz", rotation.tolist(), strict=True)),
+            }
+        )
+        times.append(1.5e9 + SWEEP_S * (k + 1))
+    (folder / "lidar" / "poses.json").write_text(json.dumps(poses))
+    (folder / "lidar" / "timestamps.json").write_text(json.dumps(times))
+    names = {str(number): name for number, name in enumerate(CLASSES, 1)}
+    (folder / "annotations" / "semseg" / "classes.json").write_text(json.dumps(names))
+    return folder
+
+
+def cuboids() -> dict[str, np.ndarray]:
+    """The car, whose yaw is counted from the world's y, and what PandarGT makes of it."""
+    x, y, z, length, width, height, yaw = np.stack([CAR_BOX, CAR_BOX + 0.2], axis=1)
+    sizes = {"dimensions.x": width, "dimensions.y": length, "dimensions.z": height}
+    return {
+        "uuid": np.array(["5a", "5b"], object),
+        "label": np.array(["Car", "Car"], object),
+        "yaw": yaw - np.pi / 2,
+        "stationary": np.array([True, True]),
+        "position.x": x,
+        "position.y": y,
+        "position.z": z,
+        **sizes,
+        "cuboids.sensor_id": np.array([0, 1]),
+    }

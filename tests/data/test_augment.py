@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
-from drivewm.data import NuScenesClips
+from drivewm.data import DriveClips
 from drivewm.data.augment import mirror, turn
 from drivewm.geometry import VoxelGrid
 from drivewm.geometry.warp import warp_voxels
@@ -20,7 +20,7 @@ QUARTER = torch.full((2,), math.pi / 2, dtype=torch.float64)
 @pytest.fixture(scope="module")
 def clip(town_index) -> SceneClip:
     """Two clips of all that the reader gives, and rays made from the points."""
-    clips = NuScenesClips(town_index, "train", 2, 3, load_points=True)
+    clips = DriveClips(town_index, "train", 2, 3, load_points=True)
     clip = SceneClip.cat([clips[3]["clip"], clips[len(clips) - 2]["clip"]])
     T_lidar_ego = torch.linalg.inv(clip.T_ego_lidar)
     rays = transform(T_lidar_ego, clip.points[..., :3])

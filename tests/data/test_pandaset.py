@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from nuscenes.nuscenes import NuScenes
 
-from drivewm.data import DataError, NuScenesClips, build_index
+from drivewm.data import DataError, DriveClips, build_index
 from drivewm.data.nuscenes_schema import LIDARSEG_CATEGORIES
 from drivewm.data.optical_centre import estimate_T_pose_lidar, sharpness
 from drivewm.data.recordings import convert_recording
@@ -106,7 +106,7 @@ def test_keyframes_every_half_second_and_sweeps_between(made_up):
     assert rows[0]["timestamp"] == pytest.approx((1.5e9 + 0.05) * 1e6, abs=1)
     assert {row["sample_token"] for row in rows[1:]} == {devkit.sample[1]["token"]}
     assert all(elevation_sharpness(devkit, row) > 0.4 for row in rows)
-    clip = NuScenesClips(index, "val", 1, 1)[0]["clip"]
+    clip = DriveClips(index, "val", 1, 1)[0]["clip"]
     assert clip.occupancy[0, 0].numpy()[tuple(GRID.to_index(np.zeros(3))[0])] in (OCC3D.index("driveable_surface"), 17)
     assert (clip.occupancy[0] == OCC3D.index("car")).any() and (clip.occupancy[0] == OCC3D.index("manmade")).any()
 

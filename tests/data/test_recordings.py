@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from nuscenes.nuscenes import NuScenes
 
-from drivewm.data import DataError, MissingFileError, NuScenesClips, build_index
+from drivewm.data import DataError, DriveClips, MissingFileError, build_index
 from drivewm.data.labels.causal import causal_labels
 from drivewm.data.labels.voting import vote_reference
 from drivewm.data.nuscenes_recording import T_EGO_LIDAR
@@ -92,7 +92,7 @@ def write_npz(path: Path, **changed) -> Path:
 def test_a_recording_becomes_a_data_set(tmp_path):
     out = convert_recording(write_npz(tmp_path / "nuscenes_scene-0007_a.npz"), tmp_path / "set", GRID)
     index = build_index(out)
-    clip = NuScenesClips(index, "val", 2, 1, load_points=True)[0]["clip"]
+    clip = DriveClips(index, "val", 2, 1, load_points=True)[0]["clip"]
     sweeps, classes, poses = drive()
     np.testing.assert_allclose(clip.T_global_ego[0].numpy(), se3.inverse(poses[0]) @ poses, atol=1e-6)
     on_ego = (np.abs(sweeps[0][:, 0]) <= 0.8) & (sweeps[0][:, 1] >= -1.5) & (sweeps[0][:, 1] <= 2.5)
@@ -134,7 +134,7 @@ def test_a_missing_or_broken_recording(tmp_path):
 @pytest.mark.skipif(_REAL is None, reason="DRIVEWM_REAL_DATA is not set")
 def test_the_real_excerpt_stands_on_its_road(tmp_path):
     out = convert_recording(Path(_REAL) / "nuscenes_scene-0001_kf00-15.npz", tmp_path / "set", GRID)
-    clips = NuScenesClips(build_index(out), "val", 2, 6, load_points=True)
+    clips = DriveClips(build_index(out), "val", 2, 6, load_points=True)
     assert len(clips) == 9
     clip = clips[8]["clip"]
     ground = GRID.to_index(np.array([0.0, 0.0, 0.0]))[0][2]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from drivewm.data import DataError, DatasetExistsError, Index, MissingFileError, NuScenesClips, build_index, collate
+from drivewm.data import DataError, DatasetExistsError, DriveClips, Index, MissingFileError, build_index, collate
 from drivewm.data.augment import mirror, turn
 from drivewm.data.files import read_occupancy, write_occupancy
 from drivewm.data.token_cache import TokenCache, write_token_cache
@@ -45,7 +45,7 @@ def copy(cache, tmp_path):
 
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_clips_hold_the_tokens_of_their_frames(cache, town_index, split):
-    clips = NuScenesClips(town_index, split, 2, 3, tokens=cache)
+    clips = DriveClips(town_index, split, 2, 3, tokens=cache)
     for item in (0, len(clips) - 1):
         clip = clips[item]["clip"]
         for grids, frames in ((clip.tokens, clip.occupancy), (clip.mirrored_tokens, clip.occupancy.flip(3))):
@@ -55,7 +55,7 @@ def test_clips_hold_the_tokens_of_their_frames(cache, town_index, split):
 
 
 def test_tokens_follow_their_clips(cache, town_index):
-    clips = NuScenesClips(town_index, "train", 2, 3, tokens=cache)
+    clips = DriveClips(town_index, "train", 2, 3, tokens=cache)
     batch = collate([clips[0], clips[5], clips[9]])["clip"]
     one = clips[5]["clip"]
     assert torch.equal(batch.select(torch.tensor([1])).tokens[1].indices, one.tokens[1].indices)
@@ -71,7 +71,7 @@ def test_tokens_follow_their_clips(cache, town_index):
 
 
 def test_workers_open_it_themselves(cache, town_index):
-    clips = NuScenesClips(town_index, "train", 2, 3, tokens=cache)
+    clips = DriveClips(town_index, "train", 2, 3, tokens=cache)
     sent = pickle.dumps(clips)
     assert len(sent) < 20_000
     assert torch.equal(pickle.loads(sent)[3]["clip"].tokens[0].indices, clips[3]["clip"].tokens[0].indices)
@@ -131,10 +131,10 @@ def test_damage_is_noticed(copy, town_index):
     content[-3] ^= 1
     shard.write_bytes(content)
     with pytest.raises(DataError, match=rf"{shard.name}: sha256: found \w+, expected \w+"):
-        NuScenesClips(town_index, "train", 2, 3, tokens=copy)
+        DriveClips(town_index, "train", 2, 3, tokens=copy)
     shard.unlink()
     with pytest.raises(MissingFileError, match=shard.name):
-        NuScenesClips(town_index, "train", 2, 3, tokens=copy)
+        DriveClips(town_index, "train", 2, 3, tokens=copy)
     (copy / "cache.json").unlink()
     with pytest.raises(MissingFileError, match="cache.json"):
         TokenCache.open(copy, town_index)

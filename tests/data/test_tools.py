@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from drivewm.data import Index
-from tests.data import handmade
+from tests.data import handmade, handmade_kitti, handmade_pandaset
 
 TOOLS = Path(__file__).parents[2] / "tools"
 
@@ -54,3 +54,19 @@ def test_create_index(monkeypatch, tmp_path, capsys):
     assert Index.open(root / "index").occupancy is None
     with pytest.raises(SystemExit, match="error: .*nowhere"):
         call(monkeypatch, "create_index.py", "--root", tmp_path / "nowhere")
+
+
+def test_create_index_of_other_layouts(monkeypatch, tmp_path, capsys):
+    handmade_kitti.write_sequence(tmp_path / "kitti", "06", 3)
+    call(monkeypatch, "create_index.py", "--dataset", "kitti", "--root", tmp_path / "kitti")
+    assert "3 keyframes of 1 scenes, splits val" in capsys.readouterr().out
+    assert Index.open(tmp_path / "kitti" / "index").sweep_format == "kitti"
+    folder = handmade_pandaset.write_sequence(tmp_path / "009")
+    options = ("--dataset", "pandaset", "--root", folder)
+    with pytest.raises(SystemExit):
+        call(monkeypatch, "create_index.py", *options)
+    assert "--dataset pandaset need --out" in capsys.readouterr().err
+    call(monkeypatch, "create_index.py", *options, "--out", tmp_path / "set", "--grid-size", 16, 16, 8)
+    assert Index.open(tmp_path / "set" / "index").grid.shape == (16, 16, 8)
+    with pytest.raises(SystemExit, match="error: .*LOG/sensors/lidar"):
+        call(monkeypatch, "create_index.py", "--dataset", "argoverse2", "--root", tmp_path / "kitti")

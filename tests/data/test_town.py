@@ -14,7 +14,7 @@ from nuscenes.nuscenes import NuScenes
 from nuscenes.utils.data_classes import LidarPointCloud
 from nuscenes.utils.geometry_utils import points_in_box
 
-from drivewm.data import DatasetExistsError, Index, NuScenesClips, build_index, town
+from drivewm.data import DatasetExistsError, DriveClips, Index, build_index, town
 from drivewm.data.nuscenes_schema import LOCATIONS, TABLES
 from drivewm.data.nuscenes_writer import NuScenesWriter
 from drivewm.data.town_plan import HELD_OUT, LIDAR_KEYFRAMES, TownOptions, TownSensors, plan_scenes
@@ -69,7 +69,7 @@ def test_lidar_counts_are_those_of_the_devkit(devkit):
 
 def test_boxes_hold_the_movable_returns(town_index):
     """Occupied voxels of cars near the ego are where the boxes are, in the frame that clips give them."""
-    clips = NuScenesClips(town_index, "train", 1, 0, load_points=True)
+    clips = DriveClips(town_index, "train", 1, 0, load_points=True)
     car, checked = OCC3D.index("car"), 0
     for item in range(0, len(clips), 4):
         clip = clips[item]["clip"]
@@ -82,7 +82,7 @@ def test_boxes_hold_the_movable_returns(town_index):
 
 
 def test_returns_lie_in_occupied_visible_voxels(town_index):
-    clip = NuScenesClips(town_index, "val", 4, 0, load_points=True)[0]["clip"]
+    clip = DriveClips(town_index, "val", 4, 0, load_points=True)[0]["clip"]
     for k in range(4):
         points = clip.points[0, k][clip.points_valid[0, k]].numpy()
         index, inside = clip.grid.to_index(points)
@@ -98,7 +98,7 @@ def test_keyframes_are_the_simulation(town_index, town_grid):
     place = Town.generate(TOWN_SEED, plan.location)
     simulator = TownSimulator(place)
     simulator.reset(make_scenarios(place, 1, TOWN_SEED, 6.0)[0])
-    clip = NuScenesClips(town_index, "val", 3, 10)[0]["clip"]
+    clip = DriveClips(town_index, "val", 3, 10)[0]["clip"]
     assert clip.scene == (plan.name,)
     first = int(town_index["scene_frame_ptr"][3])
     for k in range(13):
@@ -150,7 +150,7 @@ def test_situations_take_turns_and_new_combinations_are_held_out():
 
 def test_a_data_set_without_agents_is_fine(tmp_path):
     root = town.write_town(tmp_path / "set", TownOptions(1, 0, TINY, 0.5, LIDAR_KEYFRAMES, density=0.0))
-    boxes = NuScenesClips(build_index(root), "train", 2, 0)[0]["clip"].boxes
+    boxes = DriveClips(build_index(root), "train", 2, 0)[0]["clip"].boxes
     assert not (boxes.velocity.norm(dim=-1)[boxes.valid] > 0).any()
 
 
@@ -168,7 +168,7 @@ def test_the_ego_is_on_its_route_and_on_the_basemap(devkit, town_root, town_inde
             assert mask.is_on_mask(x, y).all()
             token = sample["next"]
     for split in ("train", "val"):
-        for clip in (sample["clip"] for sample in NuScenesClips(town_index, split, 2, 6)):
+        for clip in (sample["clip"] for sample in DriveClips(town_index, split, 2, 6)):
             assert clip.command.item() != Command.NONE and clip.route.valid.all()
 
 

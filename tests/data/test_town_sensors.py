@@ -14,7 +14,7 @@ from PIL import Image
 from pyquaternion import Quaternion
 from scipy.spatial import ConvexHull
 
-from drivewm.data import Index, NuScenesClips, build_index, town
+from drivewm.data import DriveClips, Index, build_index, town
 from drivewm.data.nuscenes_schema import CATEGORIES, LIDARSEG_CATEGORIES
 from drivewm.data.town_plan import LIDAR_KEYFRAMES, TownOptions, TownSensors
 from drivewm.data.town_scene import town_at
@@ -282,7 +282,7 @@ def test_mask_camera_is_what_pixels_see(devkit, root):
 def test_our_reader_sees_keyframes_alone(devkit, index):
     assert index.num_frames == 3 and all(name.startswith(b"samples/LIDAR_TOP/") for name in index["frame_lidar_file"])
     compare(devkit, index)
-    clip = NuScenesClips(index, "train", 1, 2, load_points=True)[0]["clip"]
+    clip = DriveClips(index, "train", 1, 2, load_points=True)[0]["clip"]
     assert clip.points.shape[1] == 3 and np.diff(clip.timestamp_us.numpy()).tolist() == [[500_000, 500_000]]
 
 

@@ -148,9 +148,9 @@ def test_what_does_not_fit_stops_the_tool(tmp_path, tool, checkpoint, capsys):
 
 def test_a_better_forecast_leads(tmp_path, tool, checkpoint, town_index):
     """Somebody's perfect forecast, written by hand: 100, and ahead of the copy."""
-    from drivewm.data import NuScenesClips
+    from drivewm.data import DriveClips
 
-    clips = NuScenesClips(town_index, "train", 4, 6)
+    clips = DriveClips(town_index, "train", 4, 6)
     found = PredictionSet(tmp_path / "mine", "oracle", "given", 4, 6, clips.grid, tuple(clips.sample_tokens))
     for i in range(len(clips)):
         clip = clips[i]["clip"]

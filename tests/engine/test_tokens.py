@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from drivewm.data import NuScenesClips
+from drivewm.data import DriveClips
 from drivewm.engine import DataCheckHook, build_runner, load_model, weights_digest
 from tests.engine.test_runs import TOKENIZER, small_config
 
@@ -33,7 +33,7 @@ def extract(folder: Path) -> None:
 
 def test_clips_have_what_the_tokenizer_would_give(run, town_index):
     tokenizer = load_model(run / "config.py", run / "run" / "last_checkpoint")
-    clip = NuScenesClips(town_index, "val", 2, 3, tokens=run / "cache")[4]["clip"]
+    clip = DriveClips(town_index, "val", 2, 3, tokens=run / "cache")[4]["clip"]
     with torch.no_grad():
         assert torch.equal(clip.tokens[0].indices, tokenizer.encode(clip.occupancy)[0].indices)
         assert torch.equal(clip.mirrored_tokens[0].indices, tokenizer.encode(clip.occupancy.flip(3))[0].indices)
@@ -42,7 +42,7 @@ def test_clips_have_what_the_tokenizer_would_give(run, town_index):
 
 def test_tokens_of_another_tokenizer_stop_a_run(run, town_index):
     tokenizer = load_model(run / "config.py", run / "run" / "last_checkpoint")
-    clips = NuScenesClips(town_index, "train", 2, 3, tokens=run / "cache")
+    clips = DriveClips(town_index, "train", 2, 3, tokens=run / "cache")
     model = torch.nn.Module()
     model.tokenizer, model.grid = tokenizer, town_index.grid
     runner = SimpleNamespace(model=model, train_dataloader=SimpleNamespace(dataset=clips))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from drivewm.data import DataError, NuScenesClips
+from drivewm.data import DataError, DriveClips
 from drivewm.evaluation.functional.windows import PUBLISHED, published_windows, window_sets
 
 VAL_SCENES, VAL_KEYFRAMES = 150, 6019
@@ -42,16 +42,16 @@ def test_windows_as_the_code_bases_cut_them(keyframes):
     ],
 )
 def test_one_pass_over_all_windows_covers_the_sets(town_index, history, future, complete):
-    clips = NuScenesClips(town_index, "train", history, future)
+    clips = DriveClips(town_index, "train", history, future)
     sets, there = window_sets(clips.metainfo["scenes"]), set(clips.sample_tokens)
     assert {name for name, tokens in sets.items() if tokens <= there} == complete
     assert all(clips[i]["clip"].sample_token == (clips.sample_tokens[i],) for i in (0, len(clips) - 1))
 
 
 def test_single_windows_can_be_asked_for(town_index):
-    clips = NuScenesClips(town_index, "train", 4, 6)
+    clips = DriveClips(town_index, "train", 4, 6)
     wanted = [clips.sample_tokens[i] for i in (7, 2)]
-    few = NuScenesClips(town_index, "train", 4, 6, sample_tokens=wanted)
+    few = DriveClips(town_index, "train", 4, 6, sample_tokens=wanted)
     assert few.sample_tokens == wanted[::-1] and few.scene_names == [clips.scene_names[i] for i in (2, 7)]
     with pytest.raises(DataError, match=r"train: found no window of 4 \+ 6 keyframes at sample_token nowhere"):
-        NuScenesClips(town_index, "train", 4, 6, sample_tokens=[*wanted, "nowhere"])
+        DriveClips(town_index, "train", 4, 6, sample_tokens=[*wanted, "nowhere"])

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.measure import Row, compare
 from benchmarks.scenes import street
-from drivewm.data import Index, NuScenesClips, build_index, collate
+from drivewm.data import DriveClips, Index, build_index, collate
 from drivewm.data.files import write_occupancy
 from drivewm.data.town import write_town
 from drivewm.data.town_plan import LIDAR_KEYFRAMES, TownOptions
@@ -46,7 +46,7 @@ def two_workers() -> Row:
     with tempfile.TemporaryDirectory() as folder:
         root = write_town(Path(folder) / "town", TownOptions(4, 0, OCC3D_GRID, 20.0, LIDAR_KEYFRAMES))
         index = build_index(root, cache_occupancy=True)
-        clips = NuScenesClips(Index.open(index.folder), index.split_names[0], 5, 6, load_boxes=False)
+        clips = DriveClips(Index.open(index.folder), index.split_names[0], 5, 6, load_boxes=False)
         loaders = {
             workers: DataLoader(clips, batch_size=2, num_workers=workers, collate_fn=collate, persistent_workers=True)
             for workers in (1, 2)

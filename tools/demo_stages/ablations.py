@@ -19,13 +19,13 @@ def write_ablations(index: Path, model_folder: Path, path: Path) -> None:
     """
     import torch
 
-    from drivewm.data import NuScenesClips, collate
+    from drivewm.data import DriveClips, collate
     from drivewm.evaluation.functional.occupancy import confusion_counts, miou
     from drivewm.planning.open_loop import driven
     from drivewm.structures import OCC3D, EgoState
 
     model = load_driving_model(model_folder)
-    dataset = NuScenesClips(index, "val", clip_history(), FRAMES + 2, load_visible=False)
+    dataset = DriveClips(index, "val", clip_history(), FRAMES + 2, load_visible=False)
     chosen = np.linspace(0, len(dataset) - 1, min(CLIPS, len(dataset))).astype(int)
     clip = collate([dataset[int(i)] for i in chosen])["clip"]
     past, poses, times = clip.history(), clip.future_poses()[:, :FRAMES], clip.future_times_s()[:, :FRAMES]

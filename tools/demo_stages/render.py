@@ -33,10 +33,10 @@ def render(options: DemoOptions, out: Path) -> Stage:
 
 def draw_forecast_of(index: Path, out: Path, folder: Path) -> dict[str, Path]:
     """Draw the forecasts of the held-out clip in which the ego goes farthest."""
-    from drivewm.data import NuScenesClips
+    from drivewm.data import DriveClips
     from drivewm.visualization.forecasts import draw_model_forecast
 
-    clips = NuScenesClips(index, "val", clip_history(), FORECAST_FRAMES, stride=4)
+    clips = DriveClips(index, "val", clip_history(), FORECAST_FRAMES, stride=4)
     ahead = [float(clips[i]["clip"].future_poses()[0, -1, :2, 3].norm()) for i in range(len(clips))]
     return draw_model_forecast(load_driving_model(out / "planner"), clips[int(np.argmax(ahead))]["clip"], folder)
 

@@ -16,8 +16,8 @@ from drivewm.closed_loop.log.scene import SLACK_S, LogScene
 from drivewm.closed_loop.log.validity import MAX_DURATION_S
 from drivewm.closed_loop.town import WARM_UP_S
 from drivewm.data import Index
-from drivewm.data.nuscenes import MAX_STEP_RATIO
 from drivewm.data.road_map import load_road_map
+from drivewm.data.windows import MAX_STEP_RATIO
 from drivewm.dynamics.bicycle import PACIFICA, VehicleParameters
 from drivewm.dynamics.idm import IDMParameters
 from drivewm.geometry import se2, se3

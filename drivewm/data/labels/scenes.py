@@ -14,7 +14,7 @@ from drivewm.data.labels.sorting import Sweep
 from drivewm.data.labels.tracks import Track
 from drivewm.data.labels.voting import UNLABELLED
 from drivewm.data.nuscenes_boxes import labels_of_instances
-from drivewm.data.nuscenes_index import CHANNEL
+from drivewm.data.nuscenes_lidar import CHANNEL
 from drivewm.data.nuscenes_schema import LIDARSEG_CATEGORIES
 from drivewm.data.nuscenes_tables import NuScenesTables
 from drivewm.structures import OCC3D

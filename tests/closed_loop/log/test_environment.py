@@ -16,7 +16,7 @@ from drivewm.closed_loop.log.scenarios import log_environment, log_scenarios
 from drivewm.closed_loop.log.scene import LogScene
 from drivewm.closed_loop.log.validity import LogValidity
 from drivewm.closed_loop.runner import run
-from drivewm.data import NuScenesClips
+from drivewm.data import DriveClips
 from drivewm.dynamics.idm import NUPLAN_IDM
 from drivewm.geometry import se2, se3
 from drivewm.geometry.boxes import bev_corners, points_in_boxes, polygons_overlap
@@ -51,7 +51,7 @@ def collides(rollout) -> bool:
 
 def test_following_the_recording_shows_what_was_recorded(scene, town_index, town_grid):
     environment = LogEnvironment(scene, 2.0, 3.0, grid=town_grid, num_history=HISTORY)
-    clips = NuScenesClips(town_index, "train", HISTORY, 0)
+    clips = DriveClips(town_index, "train", HISTORY, 0)
     recorded = [item for item, name in enumerate(clips.scene_names) if name == scene.name]
     for number in range(5 - HISTORY, 5 - HISTORY + 4):
         found, clip = environment.observe().history, clips[recorded[number]]["clip"]

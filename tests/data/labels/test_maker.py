@@ -14,9 +14,9 @@ import pytest
 from drivewm.data import (
     DataError,
     DatasetExistsError,
+    DriveClips,
     Index,
     MissingFileError,
-    NuScenesClips,
     StaleIndexError,
     build_index,
 )
@@ -112,7 +112,7 @@ def test_a_data_set_takes_its_grid_from_its_labels(town, tmp_path):
     assert grid_of(root) == small
     index = build_index(root, overwrite=True)
     assert index.grid == small and index.occupancy.shape == (5, 20, 20, 4)
-    clip = NuScenesClips(index, "train", 2, 1)[0]["clip"]
+    clip = DriveClips(index, "train", 2, 1)[0]["clip"]
     assert clip.occupancy.shape == (1, 3, 20, 20, 4) and clip.visible.any()
     statement = json.loads((root / "gts" / "labels.json").read_text())
     assert statement["kind"] == "scene" and statement["scenes"] == [name]

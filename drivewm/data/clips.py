@@ -1,4 +1,4 @@
-"""Clips of consecutive keyframes from an indexed data set in nuScenes' format."""
+"""Clips of frames from an indexed data set: nuScenes, KITTI odometry, Argoverse 2, or whatever was converted."""
 
 from __future__ import annotations
 
@@ -9,32 +9,34 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from drivewm.data.clip_points import load_points
 from drivewm.data.errors import DataError
-from drivewm.data.files import read_lidar
 from drivewm.data.index import Index
 from drivewm.data.token_cache import TokenCache
+from drivewm.data.windows import find_windows
 from drivewm.geometry import VoxelGrid, se3
 from drivewm.structures import BoxTracks, Route, SceneClip
-
-MAX_STEP_RATIO = 1.5
-"""Keyframes further apart than this many usual steps are a gap, which no clip spans."""
-
 
 VISIBLE_TO = ("lidar", "camera")
 """Whose view labels.npz has masks of."""
 
 
-class NuScenesClips(Dataset):
-    """Windows of `num_history + num_future` keyframes, none of which spans two scenes or a gap in time.
+class DriveClips(Dataset):
+    """Windows of `num_history + num_future` frames, none of which spans two scenes or a gap in time.
+
+    A frame is a keyframe of nuScenes; where a data set has none, each of its sweeps is a frame.
 
     Args:
         index: an `Index`, or the folder of one.
         split: e.g. train or val. Which there are stands in the index.
-        num_history: observed keyframes; the last of them is t0.
-        num_future: keyframes after t0.
+        num_history: observed frames; the last of them is t0.
+        num_future: frames after t0.
         stride: take every stride-th window of a scene, from its first.
+        frame_step: a window's frames are so many frames of the data set apart.
         load_occupancy, load_visible, load_boxes, load_points: which parts to load; the others are None in the clip.
             None for occupancy and visible: if the data set has them.
+        num_sweeps: points of a frame are those of so many sweeps up to its own, as far as the scene has them; 1: of its
+            own alone. None is later than the frame.
         visible_to: lidar or camera, whose mask `visible` holds. That of cameras is not cached in the index and costs
             unpacking the labels.
         data_root: where the data set is, if it moved apart from its index.
@@ -55,24 +57,28 @@ class NuScenesClips(Dataset):
         num_history: int,
         num_future: int,
         stride: int = 1,
+        frame_step: int = 1,
         load_occupancy: bool | None = None,
         load_visible: bool | None = None,
         load_boxes: bool = True,
         load_points: bool = False,
+        num_sweeps: int = 1,
         data_root: str | Path | None = None,
         tokens: str | Path | None = None,
         sample_tokens: Sequence[str] | None = None,
         visible_to: str = "lidar",
     ) -> None:
-        if num_history < 1 or num_future < 0 or stride < 1:
-            raise ValueError(
-                f"need num_history >= 1, num_future >= 0, stride >= 1, got {num_history}, {num_future}, {stride}"
-            )
+        sizes = {"num_history": num_history, "stride": stride, "frame_step": frame_step, "num_sweeps": num_sweeps}
+        wrong = [f"{name} {value}" for name, value in sizes.items() if value < 1]
+        if wrong or num_future < 0:
+            needed = ", ".join(f"{name} >= 1" for name in sizes)
+            raise ValueError(f"need {needed}, num_future >= 0, got {', '.join(wrong) or num_future}")
         if visible_to not in VISIBLE_TO:
             raise ValueError(f"visible_to must be one of {', '.join(VISIBLE_TO)}, got {visible_to!r}")
         self.visible_to = visible_to
         self.index = index if isinstance(index, Index) else Index.open(index, data_root)
         self.split, self.num_history, self.num_future = split, num_history, num_future
+        self.frame_step, self.num_sweeps = frame_step, num_sweeps
         self.load_boxes, self.load_points = load_boxes, load_points
         scenes = self.index.scenes_of(split)
         self.load_occupancy = self._has_occupancy(scenes, load_occupancy)
@@ -83,8 +89,8 @@ class NuScenesClips(Dataset):
         if tokens is not None:
             self._has_occupancy(scenes, True)
             self.tokens = TokenCache.open(tokens, self.index)
-        self.starts, self.scenes = self._windows(scenes, stride)
-        """First keyframe and scene of each clip: `(len,)` int64."""
+        self.starts, self.scenes = find_windows(self.index, split, self.num_frames, frame_step, stride)
+        """First frame and scene of each clip: `(len,)` int64."""
         if sample_tokens is not None:
             self._keep(sample_tokens)
 
@@ -102,7 +108,7 @@ class NuScenesClips(Dataset):
     @property
     def sample_tokens(self) -> list[str]:
         """Token of frame t0 of each clip."""
-        return [token.decode() for token in self.index["frame_token"][self.starts + self.num_history - 1]]
+        return [token.decode() for token in self.index["frame_token"][self.starts + self._to_t0]]
 
     @property
     def grid(self) -> VoxelGrid | None:
@@ -111,8 +117,13 @@ class NuScenesClips(Dataset):
 
     @property
     def num_frames(self) -> int:
-        """Keyframes in a clip."""
+        """Frames in a clip."""
         return self.num_history + self.num_future
+
+    @property
+    def _to_t0(self) -> int:
+        """Frames of the data set from a clip's first to its t0."""
+        return (self.num_history - 1) * self.frame_step
 
     @property
     def scene_names(self) -> list[str]:
@@ -125,15 +136,15 @@ class NuScenesClips(Dataset):
     def __getitem__(self, item: int) -> dict[str, SceneClip]:
         """The clip as `dict(clip=SceneClip)`, B = 1."""
         start, scene = int(self.starts[item]), int(self.scenes[item])
-        frames = slice(start, start + self.num_frames)
-        t0 = start + self.num_history - 1
+        frames = slice(start, start + (self.num_frames - 1) * self.frame_step + 1, self.frame_step)
+        t0 = start + self._to_t0
         route = self._route(scene, t0)
         parts: dict = {}
         if self.load_occupancy or self.load_visible:
             parts["grid"] = self.grid
             parts.update(self._occupancy(frames))
         if self.load_points:
-            parts.update(self._points(frames))
+            parts.update(load_points(self.index, range(frames.start, frames.stop, frames.step), self.num_sweeps))
         if self.load_boxes:
             parts["boxes"] = self._boxes(frames, t0)
         if self.tokens is not None:
@@ -162,29 +173,6 @@ class NuScenesClips(Dataset):
             )
         return not without if wanted is None else wanted
 
-    def _windows(self, scenes: np.ndarray, stride: int) -> tuple[np.ndarray, np.ndarray]:
-        pointer, time = self.index["scene_frame_ptr"], self.index["frame_time_us"]
-        starts, owners = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-        for scene in scenes:
-            first, end = int(pointer[scene]), int(pointer[scene + 1])
-            candidates = np.arange(first, end - self.num_frames + 1, stride)
-            if len(candidates) and self.num_frames > 1:
-                steps = np.diff(time[first:end])
-                gaps = np.concatenate([[0], np.cumsum(steps > MAX_STEP_RATIO * np.median(steps))])
-                local = candidates - first
-                candidates = candidates[gaps[local + self.num_frames - 1] == gaps[local]]
-            starts.append(candidates)
-            owners.append(np.full(len(candidates), scene))
-        if not sum(map(len, starts)):
-            longest = int((pointer[scenes + 1] - pointer[scenes]).max()) if len(scenes) else 0
-            raise DataError(
-                self.index.folder,
-                f"split {self.split}",
-                f"{len(scenes)} scenes of at most {longest} keyframes",
-                f"a scene of {self.num_history} + {self.num_future} keyframes without a gap",
-            )
-        return np.concatenate(starts), np.concatenate(owners)
-
     def _keep(self, sample_tokens: Sequence[str]) -> None:
         """Drop all windows but those of these frames t0."""
         wanted, there = set(sample_tokens), self.sample_tokens
@@ -207,24 +195,12 @@ class NuScenesClips(Dataset):
             found["visible"] = visible
         return {name: torch.from_numpy(array)[None] for name, array in found.items()}
 
-    def _points(self, frames: slice) -> dict[str, torch.Tensor]:
-        """Sweeps in their ego frames, padded to the longest."""
-        sizes, numbers = self.index["frame_lidar_bytes"], range(frames.start, frames.stop)
-        sweeps = [read_lidar(self.index.path(n, "frame_lidar_file"), int(sizes[n])) for n in numbers]
-        longest = max(map(len, sweeps))
-        points = np.zeros((len(sweeps), longest, 4), np.float32)
-        valid = np.zeros((len(sweeps), longest), bool)
-        for i, (sweep, T_ego_lidar) in enumerate(zip(sweeps, self.index["frame_T_ego_lidar"][frames], strict=True)):
-            points[i, : len(sweep)] = se3.transform_points(T_ego_lidar, sweep[:, :4])
-            valid[i, : len(sweep)] = True
-        return {"points": torch.from_numpy(points)[None], "points_valid": torch.from_numpy(valid)[None]}
-
     def _boxes(self, frames: slice, t0: int) -> BoxTracks:
         """One slot a track, the same in all frames of the clip."""
-        pointer = self.index["frame_box_ptr"][frames.start : frames.stop + 1]
-        rows = slice(int(pointer[0]), int(pointer[-1]))
+        begin, end = self.index["frame_box_ptr"][:-1][frames], self.index["frame_box_ptr"][1:][frames]
+        rows = np.concatenate([np.arange(a, b) for a, b in zip(begin, end, strict=True)])
         tracks, slot = np.unique(self.index["box_track"][rows], return_inverse=True)
-        frame = np.repeat(np.arange(self.num_frames), np.diff(pointer))
+        frame = np.repeat(np.arange(self.num_frames), end - begin)
         velocity = np.array(self.index["box_velocity"][rows])
         # The centred difference at t0 looks at the frame after t0; a History must not.
         velocity[frame == self.num_history - 1] = self.index["box_velocity_past"][rows][frame == self.num_history - 1]

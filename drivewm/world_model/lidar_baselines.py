@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from drivewm.evaluation.functional.lidar_forecast import NEAR_FIELD_M, NUSCENES_OWN_VEHICLE_M, Vehicle, off_vehicle
+from drivewm.evaluation.functional.lidar_forecast import NEAR_FIELD_M
 from drivewm.geometry import VoxelGrid, se3
 from drivewm.geometry.raycast import cast_rays
 from drivewm.geometry.voxelize import Voxelizer
@@ -25,20 +25,13 @@ _NEAREST_M = 1.0
 """Past points nearer to the sensor than this are not kept: they would blind it."""
 
 
-def copy_last_points(
-    history: History, T_t0_ego: Tensor, own_vehicle_m: Vehicle | None = NUSCENES_OWN_VEHICLE_M
-) -> Frames:
-    """The cloud at t0, unmoved, for each of the F ego frames `T_t0_ego (B, F, 4, 4)`: `(N, 3)` float32 [m].
-
-    Returns from the recording vehicle itself (`off_vehicle`) are left out here and in all baselines.
-    """
-    last = [_observed(history, b, history.num_frames - 1, own_vehicle_m) for b in range(len(history))]
+def copy_last_points(history: History, T_t0_ego: Tensor) -> Frames:
+    """The cloud at t0, unmoved, for each of the F ego frames `T_t0_ego (B, F, 4, 4)`: `(N, 3)` float32 [m]."""
+    last = [_observed(history, b, history.num_frames - 1) for b in range(len(history))]
     return [[cloud] * T_t0_ego.shape[1] for cloud in last]
 
 
-def ego_warped_points(
-    history: History, T_t0_ego: Tensor, own_vehicle_m: Vehicle | None = NUSCENES_OWN_VEHICLE_M
-) -> Frames:
+def ego_warped_points(history: History, T_t0_ego: Tensor) -> Frames:
     """The cloud at t0, moved into each future ego frame: a world in which nothing else moves.
 
     Arguments and result as in `copy_last_points`.
@@ -46,7 +39,7 @@ def ego_warped_points(
     T_ego_t0 = se3.inverse(T_t0_ego.double().cpu().numpy())
     return [
         [se3.transform_points(T, cloud).astype(np.float32) for T in T_ego_t0[b]]
-        for b, (cloud, *_) in enumerate(copy_last_points(history, T_t0_ego, own_vehicle_m))
+        for b, (cloud, *_) in enumerate(copy_last_points(history, T_t0_ego))
     ]
 
 
@@ -56,7 +49,6 @@ def raycast_history(
     T_ego_lidar: Tensor,
     directions: Sequence[Sequence[np.ndarray]],
     grid: VoxelGrid = RAY_GRID,
-    own_vehicle_m: Vehicle | None = NUSCENES_OWN_VEHICLE_M,
 ) -> Frames:
     """Depth along future rays, cast into all past points: the ray tracing baseline of 4D-Occ (Khurana et al., 2023).
 
@@ -71,7 +63,6 @@ def raycast_history(
         T_ego_lidar: `(B, F, 4, 4)` [m], the sensor's pose at each future frame.
         directions: for each clip and frame `(R, 3)` unit vectors in that frame's LiDAR frame.
         grid: in the LiDAR frame of each future frame; its voxels decide how sharp edges are.
-        own_vehicle_m: as in `copy_last_points`.
 
     Returns:
         for each clip and frame depth `(R,)` float64 [m], inf where there is no return. `ray_points` makes points of it.
@@ -82,10 +73,7 @@ def raycast_history(
     depths: Frames = []
     for b in range(len(history)):
         past = np.concatenate(
-            [
-                se3.transform_points(T_t0_source[b, t], _observed(history, b, t, own_vehicle_m))
-                for t in range(history.num_frames)
-            ]
+            [se3.transform_points(T_t0_source[b, t], _observed(history, b, t)) for t in range(history.num_frames)]
         )
         depths.append(
             [
@@ -119,13 +107,9 @@ def _cast(points: np.ndarray, directions: np.ndarray, grid: VoxelGrid, voxelizer
     return depth
 
 
-def _observed(history: History, b: int, t: int, own_vehicle_m: Vehicle | None) -> np.ndarray:
-    """Points `(N, 3)` float32 of one observed frame in its own ego frame, without the vehicle's own."""
+def _observed(history: History, b: int, t: int) -> np.ndarray:
+    """Points `(N, 3)` float32 of one observed frame in its own ego frame."""
     for name in ("points", "points_valid", "T_ego_lidar"):
         if getattr(history, name) is None:
             raise ValueError(f"LiDAR baselines need history.{name}, but the history has none")
-    points = history.points[b, t][history.points_valid[b, t], :3].cpu().numpy()
-    if own_vehicle_m is None:
-        return points
-    T_lidar_ego = se3.inverse(history.T_ego_lidar[b, t].double().cpu().numpy())
-    return points[off_vehicle(se3.transform_points(T_lidar_ego, points), own_vehicle_m)]
+    return history.points[b, t][history.points_valid[b, t], :3].cpu().numpy()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from drivewm.evaluation.forecast.record import BASELINES
-from drivewm.evaluation.functional.lidar_forecast import NUSCENES_OWN_VEHICLE_M, Vehicle
 from drivewm.evaluation.functional.moving import moving_boxes
 from drivewm.evaluation.lidar_forecast.report import REFERENCE
 from drivewm.geometry import VoxelGrid, se3
@@ -24,7 +23,6 @@ def lidar_beside_baselines(
     clip: SceneClip,
     clouds: dict[str, Frames],
     grid: VoxelGrid = RAY_GRID,
-    own_vehicle_m: Vehicle | None = NUSCENES_OWN_VEHICLE_M,
 ) -> list[dict]:
     """Forecasts beside the baselines under the driven ego motion, one dict a clip as `LidarForecastMetric` takes it.
 
@@ -34,17 +32,16 @@ def lidar_beside_baselines(
         clip: history and truth, with points and `T_ego_lidar`; moving boxes are scored apart where it has boxes.
         clouds: predictor -> for each clip and future frame `(N, 3)` float32 [m], in that frame's own ego frame.
         grid: of the ray casting baseline.
-        own_vehicle_m: where the recording vehicle's own returns are, as for the metric.
     """
     history, T_t0_ego, future = clip.history(), clip.future_poses(), slice(clip.num_history, None)
     T_ego_lidar, truth, rays = clip.T_ego_lidar[:, future], true_points(clip), true_rays(clip)
-    depths = raycast_history(history, T_t0_ego, T_ego_lidar, rays, grid, own_vehicle_m)
+    depths = raycast_history(history, T_t0_ego, T_ego_lidar, rays, grid)
     sensor = T_ego_lidar.double().cpu().numpy()
     cast = [
         [ray_points(*ray_depth, T) for *ray_depth, T in zip(rays[b], depths[b], sensor[b], strict=True)]
         for b in range(len(clip))
     ]
-    copies = (copy_last_points(history, T_t0_ego, own_vehicle_m), ego_warped_points(history, T_t0_ego, own_vehicle_m))
+    copies = (copy_last_points(history, T_t0_ego), ego_warped_points(history, T_t0_ego))
     clouds = clouds | dict(zip(BASELINES, copies, strict=True)) | {REFERENCE: cast}
     samples = []
     for b in range(len(clip)):

@@ -49,7 +49,7 @@ def row_of(report, predictor):
 def test_a_report_is_of_means_over_frames():
     rng = np.random.default_rng(0)
     samples = [make_sample(rng, scene) for scene in "aabbc"]
-    metric = LidarForecastMetric(own_vehicle_m=None, resamples=100)
+    metric = LidarForecastMetric(resamples=100)
     with pytest.raises(ValueError, match="no report"):
         metric.text()
     metric.process(None, [{"lidar": s} for s in samples[:2]])
@@ -125,16 +125,6 @@ def test_scores_do_not_depend_on_order_type_or_the_world():
     found = record_lidar_forecast(mixed)
     np.testing.assert_array_equal(found.scores, expected.scores)
     assert found.steps == expected.steps
-
-
-def test_the_own_vehicle_is_in_no_cloud():
-    sample = make_sample(np.random.default_rng(4))
-    on_roof = se3.transform_points(T_EGO_LIDAR, np.array([[0.5, -1.0, -0.2]]))
-    seen = sample | {"truth": [np.concatenate([p, on_roof]) for p in sample["truth"]]}
-    found, expected = record_lidar_forecast(seen).scores, record_lidar_forecast(sample).scores
-    np.testing.assert_array_equal(found, expected)
-    kept = record_lidar_forecast(seen, own_vehicle_m=None).scores
-    assert kept[..., SCORES.index("returns")] == pytest.approx(np.full((3, 6), 100 * 80 / 81))
 
 
 def test_other_rhythms():

@@ -100,16 +100,6 @@ def test_the_depth_is_that_of_the_points_in_the_voxel():
     np.testing.assert_allclose(depths[0], [[10.15, np.inf, np.inf]] * 6, atol=1e-5)
 
 
-def test_returns_from_the_own_vehicle_leave_no_trail():
-    clip = walls(batch=1)
-    roof = se3.transform_points(T_EGO_LIDAR, np.array([[0.5, 0.5, -0.3]]))
-    clip.points[:, :, 0, :3] = torch.from_numpy(roof).float()
-    near = [np.linalg.norm(c - roof, axis=-1).min() for c in copy_last_points(clip.history(), clip.future_poses())[0]]
-    assert min(near) > 1.0
-    kept = copy_last_points(clip.history(), clip.future_poses(), own_vehicle_m=None)
-    assert np.linalg.norm(kept[0][0] - roof, axis=-1).min() < 1e-5
-
-
 def test_the_future_is_not_seen():
     clip, other = walls(batch=1), walls(batch=1)
     other.points[:, HISTORY:] += 3.0

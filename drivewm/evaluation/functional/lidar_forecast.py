@@ -12,12 +12,8 @@ from drivewm.evaluation.functional.chamfer import chamfer, chamfer_of
 from drivewm.evaluation.functional.nearest import mutual_nearest, nearest
 from drivewm.geometry import se3
 
-Vehicle = tuple[float, float, float, float]
-"""Where a recording vehicle is in its LiDAR frame: x, y from, x, y to [m]."""
 NEAR_FIELD_M = (-70.0, -70.0, -4.5, 70.0, 70.0, 4.5)
 """The published region of interest, LiDAR frame at t0: x, y, z of the lower corner, then of the upper one [m]."""
-NUSCENES_OWN_VEHICLE_M: Vehicle = (-0.8, -1.5, 0.8, 2.5)
-"""Of nuScenes, whose LiDAR has x right and y forward."""
 SCORES = (
     "cd_in",
     "cd_all",
@@ -42,15 +38,6 @@ def in_lidar_t0(points: np.ndarray, T_lidar0_ego: np.ndarray) -> np.ndarray:
     `T_lidar0_ego (4, 4)` is `inverse(T_t0_lidar) @ T_t0_ego`: where that ego frame is, seen from the sensor at t0.
     """
     return se3.transform_points(np.asarray(T_lidar0_ego, np.float64), points[:, :3]).astype(np.float32)
-
-
-def off_vehicle(points: np.ndarray, vehicle_m: Vehicle) -> np.ndarray:
-    """Which points `(N, 3)` of a LiDAR frame do not lie on the vehicle that carries it: bool `(N,)`.
-
-    The vehicle is an upright column, bounds included.
-    """
-    low, high = np.array(vehicle_m[:2]), np.array(vehicle_m[2:])
-    return ~((points[:, :2] >= low) & (points[:, :2] <= high)).all(-1)
 
 
 def near_field(points: np.ndarray, roi_m: tuple[float, ...] = NEAR_FIELD_M) -> np.ndarray:

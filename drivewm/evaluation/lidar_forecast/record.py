@@ -10,11 +10,8 @@ import numpy as np
 
 from drivewm.evaluation.forecast.record import STEP_S, step_key, step_keys, to_numpy
 from drivewm.evaluation.functional.lidar_forecast import (
-    NUSCENES_OWN_VEHICLE_M,
-    Vehicle,
     frame_scores,
     in_lidar_t0,
-    off_vehicle,
 )
 from drivewm.geometry import se3
 from drivewm.geometry.boxes import points_in_boxes
@@ -45,7 +42,6 @@ def record_lidar_forecast(
     sample: Mapping[str, Any],
     horizons_s: Sequence[float] = (),
     step_s: float = STEP_S,
-    own_vehicle_m: Vehicle | None = NUSCENES_OWN_VEHICLE_M,
 ) -> LidarRecord:
     """Score one window.
 
@@ -53,22 +49,18 @@ def record_lidar_forecast(
         sample: a dict as `LidarForecastMetric` describes it; arrays or tensors, on any device.
         horizons_s: times [s] that must be among its frames.
         step_s: time between frames [s].
-        own_vehicle_m: where returns from the recording vehicle are (`off_vehicle`), which no cloud keeps; None:
-            nowhere.
 
     Raises:
         ValueError: naming the window and the field, if shapes disagree, two frames fall on one step, a horizon is not
             reached or a coordinate is not finite.
     """
     try:
-        return _record(sample, horizons_s, step_s, own_vehicle_m)
+        return _record(sample, horizons_s, step_s)
     except ValueError as error:
         raise ValueError(f"window {sample.get('sample_token')} of scene {sample.get('scene')}: {error}") from error
 
 
-def _record(
-    sample: Mapping[str, Any], horizons_s: Sequence[float], step_s: float, own_vehicle_m: Vehicle | None
-) -> LidarRecord:
+def _record(sample: Mapping[str, Any], horizons_s: Sequence[float], step_s: float) -> LidarRecord:
     truth, clouds = sample["truth"], sample["clouds"]
     times = np.asarray(to_numpy(sample["times_s"]), np.float64).reshape(-1)
     if len(times) != len(truth):
@@ -81,7 +73,7 @@ def _record(
     if missing:
         raise ValueError(f"times_s lacks {', '.join(missing)}: it has {', '.join(keys)}")
     order = np.argsort(times)
-    frames = [_frame(sample, f, own_vehicle_m) for f in order.tolist()]
+    frames = [_frame(sample, f) for f in order.tolist()]
     return LidarRecord(
         scene=sample["scene"],
         sample_token=sample.get("sample_token"),
@@ -92,7 +84,7 @@ def _record(
     )
 
 
-def _frame(sample: Mapping[str, Any], f: int, own_vehicle_m: Vehicle | None) -> np.ndarray:
+def _frame(sample: Mapping[str, Any], f: int) -> np.ndarray:
     """Scores of all predictors at one frame: `(P, S)`."""
     T_ego_lidar = _transform(sample, "T_ego_lidar", f)
     T_lidar0_ego = se3.inverse(_transform(sample, "T_t0_lidar")) @ _transform(sample, "T_t0_ego", f)
@@ -101,14 +93,12 @@ def _frame(sample: Mapping[str, Any], f: int, own_vehicle_m: Vehicle | None) -> 
         boxes = to_numpy(sample["boxes"])[f][to_numpy(sample["boxes_moving"])[f]]
 
     def prepared(cloud: Any, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-        """A cloud in the LiDAR frame at t0, without the vehicle, and which of its points are in moving boxes."""
+        """A cloud in the LiDAR frame at t0, and which of its points are in moving boxes."""
         points = to_numpy(cloud)
         if points.ndim != 2 or points.shape[1] < 3:
             raise ValueError(f"{name} of frame {f} must have shape (N, 3), got {points.shape}")
         if not np.isfinite(points[:, :3]).all():
             raise ValueError(f"{name} of frame {f} must be finite, but there is NaN or infinity among the points")
-        if own_vehicle_m is not None:
-            points = points[off_vehicle(in_lidar_t0(points, se3.inverse(T_ego_lidar)), own_vehicle_m)]
         moving = None if boxes is None else points_in_boxes(points, boxes).any(-1)
         return in_lidar_t0(points, T_lidar0_ego), moving
 

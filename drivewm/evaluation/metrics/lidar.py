@@ -10,7 +10,6 @@ from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
 from drivewm.evaluation.forecast.record import STEP_S, step_key
-from drivewm.evaluation.functional.lidar_forecast import NUSCENES_OWN_VEHICLE_M, Vehicle
 from drivewm.evaluation.lidar_forecast.record import LidarRecord, record_lidar_forecast
 from drivewm.evaluation.lidar_forecast.report import HORIZONS_S, MAIN_SCORES, REFERENCE, average_key, lidar_report
 from drivewm.evaluation.lidar_forecast.text import lidar_text
@@ -40,8 +39,6 @@ class LidarForecastMetric(BaseMetric):
         horizons_s: reported horizons [s]; every sample must reach them.
         step_s: time between frames [s]; stamps are checked against it.
         reference: the predictor that others are compared with.
-        own_vehicle_m: x and y from, x and y to [m] in the LiDAR frame, where returns are from the recording vehicle and
-            no cloud keeps them; None: nowhere. The default is nuScenes'.
         resamples: of the bootstrap over scenes.
         collect_device, prefix: as in mmengine.
     """
@@ -53,7 +50,6 @@ class LidarForecastMetric(BaseMetric):
         horizons_s: Sequence[float] = HORIZONS_S,
         step_s: float = STEP_S,
         reference: str = REFERENCE,
-        own_vehicle_m: Vehicle | None = NUSCENES_OWN_VEHICLE_M,
         resamples: int = 1000,
         collect_device: str = "cpu",
         prefix: str | None = None,
@@ -62,14 +58,14 @@ class LidarForecastMetric(BaseMetric):
         if not horizons_s:
             raise ValueError("horizons_s is empty, but scores are averages over the frames up to a horizon")
         self.horizons_s, self.step_s, self.reference = tuple(horizons_s), step_s, reference
-        self.own_vehicle_m, self.resamples = own_vehicle_m, resamples
+        self.resamples = resamples
         self.report: dict | None = None
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep one record per sample; the first batch of a run warms up, so its time does not count."""
         warm = bool(self.results)
         for sample in data_samples:
-            record = record_lidar_forecast(sample["lidar"], self.horizons_s, self.step_s, self.own_vehicle_m)
+            record = record_lidar_forecast(sample["lidar"], self.horizons_s, self.step_s)
             self.results.append(record if warm else replace(record, seconds=None))
 
     def compute_metrics(self, results: list[LidarRecord]) -> dict[str, float]:

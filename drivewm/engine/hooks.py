@@ -63,7 +63,7 @@ class SaveCheckpointHook(Hook):
 
 
 class DataCheckHook(Hook):
-    """Stops a run whose dataset does not fit its model: by its voxel grid, or by tokens of another tokenizer."""
+    """Stops a run whose data set does not fit its model: another voxel grid, points not loaded, another one's tokens."""
 
     def before_train(self, runner: Runner) -> None:
         """Compare with the training set."""
@@ -74,11 +74,15 @@ class DataCheckHook(Hook):
         self._check(runner, runner.test_dataloader.dataset)
 
     def _check(self, runner: Runner, dataset) -> None:
-        grid = bare_model(runner).grid
-        if grid is not None and dataset.grid != grid:
+        model = bare_model(runner)
+        reads = {spec.modality for spec in getattr(model, "specs", ())}
+        if "occupancy" in reads and dataset.grid != model.grid:
             raise ValueError(
-                f"the dataset {dataset.index.folder} has the grid {dataset.grid}, but the config's model has {grid}"
+                f"the dataset {dataset.index.folder} has the grid {dataset.grid}, but the config's model has "
+                f"{model.grid}"
             )
+        if "lidar" in reads and not dataset.load_points:
+            raise ValueError("the config's model reads points: its data sets need load_points=True")
         cache = getattr(dataset, "tokens", None)
         if cache is None:
             return

@@ -14,8 +14,9 @@ from drivewm.structures import Rays, SceneClip, TokenGrid, TokenSpec
 from drivewm.tokenizers.lidar_network import LidarDecoder, LidarEncoder
 from drivewm.tokenizers.multiscale import MultiScaleQuantizer
 from drivewm.tokenizers.point_cloud import PointCloud
+from drivewm.tokenizers.protocol import code_use
 from drivewm.tokenizers.quantizer import VectorQuantizer
-from drivewm.tokenizers.rendering import render_at
+from drivewm.tokenizers.rendering import render_at, render_depths
 
 
 class LidarTokenizer(BaseModel):
@@ -167,12 +168,40 @@ class LidarTokenizer(BaseModel):
         return rendering, rendering.log_survival.gather(-1, where).unbind(-1)
 
     def forward(self, clip: SceneClip, mode: str = "tensor"):
-        """mmengine's entry: losses of one random frame of each clip, or the fields of all frames."""
+        """mmengine's entry: losses of one random frame of each clip, or the fields of all frames.
+
+        `mode="predict"` gives one dict a clip, as `LidarReconstructionMetric` takes it: the sweeps' own rays, cast into
+        what the tokens alone say.
+        """
         if clip.points is None:
             raise ValueError(f"the LiDAR tokenizer needs points, but the clip of scene {clip.scene[0]} has none")
         if mode == "loss":
             return self.loss(*self._training_frames(clip))
-        return self.decode(self.encode(PointCloud.of(clip)))
+        tokens = self.encode(PointCloud.of(clip))
+        field = self.decode(tokens)
+        return field if mode == "tensor" else self._reconstructions(clip, tokens, field)
+
+    def _reconstructions(self, clip: SceneClip, tokens: tuple[TokenGrid, ...], field: Tensor) -> list[dict]:
+        frames, T_lidar_ego = PointCloud.of(clip).flatten(), torch.linalg.inv(clip.T_ego_lidar.flatten(0, 1))
+        rays, _ = Rays.towards(frames.points[..., :3], clip.T_ego_lidar.flatten(0, 1))
+        depth = render_depths(field.flatten(0, 1), rays, self.grid, self.grid.voxel_m).median_m
+        met = frames.valid & depth.isfinite()
+        ends = rays.at(torch.where(met, depth, 0))
+
+        def clouds(points: Tensor, kept: Tensor) -> list[Tensor]:
+            sensor = points @ T_lidar_ego[:, :3, :3].mT + T_lidar_ego[:, None, :3, 3]
+            return [cloud[keep] for cloud, keep in zip(sensor, kept, strict=True)]
+
+        found, truth = clouds(ends, met), clouds(frames.points[..., :3], frames.valid)
+        return [
+            {
+                "reconstruction": found[b * clip.num_frames : (b + 1) * clip.num_frames],
+                "truth": truth[b * clip.num_frames : (b + 1) * clip.num_frames],
+                "scene": clip.scene[b],
+                "codes": code_use(tokens, b),
+            }
+            for b in range(len(clip))
+        ]
 
     def _training_frames(
         self, clip: SceneClip, generator: torch.Generator | None = None

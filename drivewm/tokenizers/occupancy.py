@@ -17,7 +17,7 @@ from drivewm.tokenizers.fsq import FiniteScalarQuantizer
 from drivewm.tokenizers.losses import voxel_losses
 from drivewm.tokenizers.multiscale import MultiScaleQuantizer
 from drivewm.tokenizers.occupancy_network import OccupancyDecoder, OccupancyEncoder
-from drivewm.tokenizers.protocol import DecoderContext
+from drivewm.tokenizers.protocol import DecoderContext, code_use, size_name
 from drivewm.tokenizers.quantizer import VectorQuantizer
 
 NOT_COVERED = OCC3D.num_classes
@@ -170,9 +170,7 @@ class OccupancyTokenizer(BaseModel):
                 "reconstruction": prediction[b],
                 "truth": clip.occupancy[b],
                 "scene": clip.scene[b],
-                "codes": {
-                    size_name(g.spec): g.indices[b].flatten().bincount(minlength=g.spec.vocab_size) for g in tokens
-                },
+                "codes": code_use(tokens, b),
             }
             for b in range(len(clip))
         ]
@@ -196,8 +194,3 @@ class OccupancyTokenizer(BaseModel):
         previous = self.warp_context(clip.occupancy[rows, source][:, None], T_target_source[:, None]).previous
         previous[(drop < self.context_dropout) | (gap > target)] = NOT_COVERED
         return frames, DecoderContext(previous)
-
-
-def size_name(spec: TokenSpec) -> str:
-    """Of a token grid: "25x25"."""
-    return "x".join(map(str, spec.shape))

@@ -58,6 +58,17 @@ class PointCloud:
         time_s = None if self.time_s is None else function(self.time_s)
         return PointCloud(function(self.points), function(self.valid), time_s)
 
+    def thinned(self, number: int) -> PointCloud:
+        """At most `number` of the valid points of each frame, evenly spread over their order."""
+        count = self.valid.sum(-1, keepdim=True)
+        order = (~self.valid).to(torch.uint8).argsort(dim=-1, stable=True)  # valid points first
+        slot = torch.arange(number, device=count.device)
+        place = torch.where(count > number, slot * count // number, slot)
+        pick = order.gather(-1, place.clamp_max(self.valid.shape[-1] - 1))
+        points = self.points.gather(-2, pick[..., None].expand(*pick.shape, 4))
+        time_s = None if self.time_s is None else self.time_s.gather(-1, pick)
+        return PointCloud(points, place < count, time_s)
+
     def moved(self, T_target_source: Tensor, age_s: Tensor, chosen: Tensor) -> PointCloud:
         """The points of T frames together, seen from one frame for each of B clips: J = B, N = T times as many.
 

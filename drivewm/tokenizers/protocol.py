@@ -40,3 +40,13 @@ class Tokenizer(Protocol):
 
     def loss(self, frames: Tensor, context: DecoderContext) -> dict[str, Tensor]:
         """Training losses; the entries whose name holds "loss" are summed, the others are logged."""
+
+
+def size_name(spec: TokenSpec) -> str:
+    """Of a token grid: "25x25"."""
+    return "x".join(map(str, spec.shape))
+
+
+def code_use(tokens: tuple[TokenGrid, ...], clip: int) -> dict[str, Tensor]:
+    """How often a clip of a batch uses each code `(V,)`, by the size of the token grid."""
+    return {size_name(g.spec): g.indices[clip].flatten().bincount(minlength=g.spec.vocab_size) for g in tokens}

@@ -46,6 +46,7 @@ class WorldModel(BaseModel):
         ego_aligned: false leaves what was observed where it was in its own frame, to measure what aligning brings.
         decoder_context: false keeps the decoder from seeing what was observed, to measure what that brings.
         score_imagined: also score one imagined future of each clip, as forecast "imagined".
+        points_per_frame: of LiDAR, how many points of each observed frame are carried into future ones; None: all.
         data_preprocessor: moves clips to the model's device.
     """
 
@@ -74,6 +75,7 @@ class WorldModel(BaseModel):
         ego_aligned: bool = True,
         decoder_context: bool = True,
         score_imagined: bool = False,
+        points_per_frame: int | None = None,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor)
@@ -81,7 +83,7 @@ class WorldModel(BaseModel):
         self.scales, self.grid = Scales(tokenizer.specs), tokenizer.grid
         self.spec = self.scales.row
         self.denoiser = Denoiser(self.scales, tokenizer.quantizer.dim, self.grid, dim, depth, heads, patch, memory)
-        self.stream = stream_of(tokenizer, motion, ego_aligned, decoder_context)
+        self.stream = stream_of(tokenizer, motion, ego_aligned, decoder_context, points_per_frame)
         self.mix = TaskMix(**(mix or {}))
         self.horizon, self.predicted_frames = horizon, predicted_frames or horizon
         self.targets_per_clip, self.label_smoothing = targets_per_clip, label_smoothing

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
-from drivewm.evaluation.forecast.record import STEP_S, step_key
+from drivewm.evaluation.forecast.record import STEP_S, step_key, to_numpy
+from drivewm.evaluation.functional.codes import code_figures
+from drivewm.evaluation.functional.lidar_forecast import SCORES, frame_scores
 from drivewm.evaluation.lidar_forecast.record import LidarRecord, record_lidar_forecast
 from drivewm.evaluation.lidar_forecast.report import HORIZONS_S, MAIN_SCORES, REFERENCE, average_key, lidar_report
 from drivewm.evaluation.lidar_forecast.text import lidar_text
@@ -84,3 +87,38 @@ class LidarForecastMetric(BaseMetric):
         if self.report is None:
             raise ValueError("there is no report before evaluate() is called")
         return lidar_text(self.report)
+
+
+@METRICS.register_module()
+class LidarReconstructionMetric(BaseMetric):
+    """How well a LiDAR tokenizer gives sweeps back, along their own rays.
+
+    Each data sample is a dict of
+
+    - `reconstruction`, `truth`: T clouds `(N, 3)` [m, LiDAR frame];
+    - `scene`: its scene;
+    - `codes` (optional): name of a token grid -> `(V,)` how often each code is used.
+
+    Result: means over frames of the scores of `frame_scores` that a sweep without history has, and of each token grid
+    `perplexity/GRID` and `unused_codes/GRID` over the whole set.
+    """
+
+    default_prefix = None
+
+    def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
+        """Keep the scores of each frame."""
+        for sample in data_samples:
+            pairs = zip(sample["reconstruction"], sample["truth"], strict=True)
+            scores = [frame_scores(to_numpy(cloud), to_numpy(truth), np.zeros(3)) for cloud, truth in pairs]
+            codes = {name: to_numpy(used) for name, used in sample.get("codes", {}).items()}
+            self.results.append({"scene": sample["scene"], "scores": np.stack(scores), "codes": codes})
+
+    def compute_metrics(self, results: list[dict]) -> dict[str, float]:
+        """Flat names, see the class."""
+        scores = np.concatenate([record["scores"] for record in results])
+        figures = {
+            name: float(np.nanmean(column))
+            for name, column in zip(SCORES, scores.T, strict=True)
+            if "moving" not in name
+        }
+        return figures | code_figures([record["codes"] for record in results])

@@ -10,14 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
 from drivewm.evaluation.forecast.record import ForecastRecord, record_forecast, step_key, to_numpy
 from drivewm.evaluation.forecast.report import EVALUATED, HORIZONS_S, MAIN_SCORES, forecast_report, scores_of_sums
 from drivewm.evaluation.forecast.text import forecast_text
-from drivewm.evaluation.functional.codes import perplexity
+from drivewm.evaluation.functional.codes import code_figures
 from drivewm.evaluation.functional.occupancy import class_sums, confusion_counts, iou_per_class
 from drivewm.structures import OCC3D, LabelSet
 
@@ -122,7 +121,4 @@ class ReconstructionMetric(BaseMetric):
         if self.per_class:
             iou = 100 * iou_per_class(counts)
             scores |= {f"class_iou/{self.labels.names[i]}": float(iou[i]) for i in self.labels.occupied}
-        for name in results[0]["codes"]:
-            used = torch.from_numpy(np.sum([record["codes"][name] for record in results], axis=0))
-            scores |= {f"perplexity/{name}": float(perplexity(used)), f"unused_codes/{name}": int((used == 0).sum())}
-        return scores
+        return scores | code_figures([record["codes"] for record in results])

@@ -18,7 +18,13 @@ def build_tokenizer(config: dict) -> nn.Module:
     return options.pop("type", OccupancyTokenizer)(**options)
 
 
-def stream_of(tokenizer: nn.Module, motion: dict | None, ego_aligned: bool, decoder_context: bool) -> Stream:
+def stream_of(
+    tokenizer: nn.Module,
+    motion: dict | None,
+    ego_aligned: bool,
+    decoder_context: bool,
+    points_per_frame: int | None = None,
+) -> Stream:
     """The stream of a tokenizer's modality. Arguments as for `WorldModel`, which see.
 
     Raises:
@@ -27,5 +33,5 @@ def stream_of(tokenizer: nn.Module, motion: dict | None, ego_aligned: bool, deco
     if isinstance(tokenizer, LidarTokenizer):
         if motion is not None:
             raise ValueError("motion is learned from occupancy and boxes; a LiDAR stream has no motion field")
-        return LidarStream(tokenizer, ego_aligned, decoder_context)
+        return LidarStream(tokenizer, ego_aligned, decoder_context, points_per_frame)
     return OccupancyStream(tokenizer, motion, ego_aligned, decoder_context)

@@ -48,15 +48,21 @@ class LidarStream(nn.Module):
 
     Args:
         tokenizer: will be frozen.
-        ego_aligned, decoder_context: as for `WorldModel`.
+        ego_aligned, decoder_context, points_per_frame: as for `WorldModel`.
     """
 
-    def __init__(self, tokenizer: LidarTokenizer, ego_aligned: bool, decoder_context: bool) -> None:
+    def __init__(
+        self,
+        tokenizer: LidarTokenizer,
+        ego_aligned: bool,
+        decoder_context: bool,
+        points_per_frame: int | None = None,
+    ) -> None:
         super().__init__()
         self.tokenizer = tokenizer.requires_grad_(False).eval()
         self.scales, self.grid = Scales(tokenizer.specs), tokenizer.grid
         self.soft_decoder = copy.deepcopy(tokenizer.decoder).requires_grad_(True)
-        self.ego_aligned, self.decoder_context = ego_aligned, decoder_context
+        self.ego_aligned, self.decoder_context, self.points_per_frame = ego_aligned, decoder_context, points_per_frame
         self.memo = TokenMemo()
 
     def check(self, frames: SceneClip | History) -> None:
@@ -93,6 +99,8 @@ class LidarStream(nn.Module):
         observed_s = (history.times_s() - history.times_s()[:, -1:]).float()
         chosen = torch.ones_like(observed_s, dtype=torch.bool)
         T_t0_source, cloud = history.poses_in_t0().double(), PointCloud.of(history)
+        if self.points_per_frame is not None:
+            cloud = cloud.thinned(self.points_per_frame)
         T_ego_t0 = torch.linalg.inv(T_t0_ego.double())
         moved = [
             cloud.moved((T_ego_t0[:, f, None] @ T_t0_source).float(), times_s[:, f, None] - observed_s, chosen)

@@ -63,7 +63,7 @@ class SaveCheckpointHook(Hook):
 
 
 class DataCheckHook(Hook):
-    """Stops a run whose data set does not fit its model: another voxel grid, points not loaded, another one's tokens."""
+    """Stops a run whose data set does not fit its model: other voxels, no points loaded, another one's tokens."""
 
     def before_train(self, runner: Runner) -> None:
         """Compare with the training set."""

@@ -116,9 +116,6 @@ class LidarReconstructionMetric(BaseMetric):
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Flat names, see the class."""
         scores = np.concatenate([record["scores"] for record in results])
-        figures = {
-            name: float(np.nanmean(column))
-            for name, column in zip(SCORES, scores.T, strict=True)
-            if "moving" not in name
-        }
+        means = dict(zip(SCORES, np.nanmean(scores, axis=0), strict=True))
+        figures = {name: float(mean) for name, mean in means.items() if "moving" not in name}
         return figures | code_figures([record["codes"] for record in results])

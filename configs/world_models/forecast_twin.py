@@ -27,6 +27,7 @@ model = dict(
     horizon=6,
     targets_per_clip=2,
     imagine_steps=8,
+    imagine_temperature=0.5,
     guidance=0.5,
     ego_aligned=True,
     decoder_context=True,

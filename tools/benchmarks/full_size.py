@@ -71,7 +71,7 @@ def our_world_model(grid: VoxelGrid = OCC3D_GRID, kind: str = "8x") -> WorldMode
 
 def our_forecast(model: WorldModel, clip: SceneClip, frames: int = FUTURE) -> Tensor:
     """Labels of the coming frames, from labels of the past ones: with encoding and decoding, nothing remembered."""
-    model.memo.clear()
+    model.stream.memo.clear()
     return model.forecast(clip.history(), clip.future_poses()[:, :frames], clip.future_times_s()[:, :frames]).labels
 
 

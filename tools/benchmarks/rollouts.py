@@ -144,7 +144,7 @@ def steps_scaling() -> Row:
     history, poses, times_s = clip.history(), clip.future_poses(), clip.future_times_s()
 
     def imagine(steps: float) -> None:
-        model.memo.clear()
+        model.stream.memo.clear()
         model.imagine_steps = int(steps)
         model.imagine(history, poses, times_s, torch.Generator().manual_seed(0))
 

@@ -65,7 +65,7 @@ class PointCloud:
         slot = torch.arange(number, device=count.device)
         place = torch.where(count > number, slot * count // number, slot)
         pick = order.gather(-1, place.clamp_max(self.valid.shape[-1] - 1))
-        points = self.points.gather(-2, pick[..., None].expand(*pick.shape, 4))
+        points = self.points.gather(-2, pick[..., None].expand(*pick.shape, self.points.shape[-1]))
         time_s = None if self.time_s is None else self.time_s.gather(-1, pick)
         return PointCloud(points, place < count, time_s)
 

@@ -47,6 +47,7 @@ class WorldModel(BaseModel):
         decoder_context: false keeps the decoder from seeing what was observed, to measure what that brings.
         score_imagined: also score one imagined future of each clip, as forecast "imagined".
         points_per_frame: of LiDAR, how many points of each observed frame are carried into future ones; None: all.
+        things_move: of LiDAR, move on what moved from sweep to sweep (`thing_motion.py`); false: only the ego moves.
         data_preprocessor: moves clips to the model's device.
     """
 
@@ -76,6 +77,7 @@ class WorldModel(BaseModel):
         decoder_context: bool = True,
         score_imagined: bool = False,
         points_per_frame: int | None = None,
+        things_move: bool = True,
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor)
@@ -83,7 +85,7 @@ class WorldModel(BaseModel):
         self.scales, self.grid = Scales(tokenizer.specs), tokenizer.grid
         self.spec = self.scales.row
         self.denoiser = Denoiser(self.scales, tokenizer.quantizer.dim, self.grid, dim, depth, heads, patch, memory)
-        self.stream = stream_of(tokenizer, motion, ego_aligned, decoder_context, points_per_frame)
+        self.stream = stream_of(tokenizer, motion, ego_aligned, decoder_context, points_per_frame, things_move)
         self.mix = TaskMix(**(mix or {}))
         self.horizon, self.predicted_frames = horizon, predicted_frames or horizon
         self.targets_per_clip, self.label_smoothing = targets_per_clip, label_smoothing

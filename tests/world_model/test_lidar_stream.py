@@ -80,7 +80,7 @@ def test_the_unconditional_branch_sees_no_points():
     blind = []
     for points in (clip.points, clip.points.flip(3)):
         other = replace(clip, points=points).history()
-        seen = model.stream.see(other, None, poses, times)
+        seen = model.stream.see(other, model.stream.displacement(other), poses, times)
         memory, motion = model._observe(other, poses, times, seen)
         twin = memory.with_blind_twin()
         logits = model.denoiser(

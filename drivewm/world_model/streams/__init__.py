@@ -24,6 +24,7 @@ def stream_of(
     ego_aligned: bool,
     decoder_context: bool,
     points_per_frame: int | None = None,
+    things_move: bool = True,
 ) -> Stream:
     """The stream of a tokenizer's modality. Arguments as for `WorldModel`, which see.
 
@@ -33,5 +34,5 @@ def stream_of(
     if isinstance(tokenizer, LidarTokenizer):
         if motion is not None:
             raise ValueError("motion is learned from occupancy and boxes; a LiDAR stream has no motion field")
-        return LidarStream(tokenizer, ego_aligned, decoder_context, points_per_frame)
+        return LidarStream(tokenizer, ego_aligned, decoder_context, points_per_frame, things_move)
     return OccupancyStream(tokenizer, motion, ego_aligned, decoder_context)

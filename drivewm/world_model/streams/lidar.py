@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from drivewm.evaluation.forecast.record import CEILING
 from drivewm.geometry import VoxelGrid
@@ -20,10 +21,15 @@ from drivewm.world_model.lidar_predictions import lidar_beside_baselines
 from drivewm.world_model.predictions import now_s
 from drivewm.world_model.rollout import roll_out
 from drivewm.world_model.scales import Scales
+from drivewm.world_model.thing_motion import moving_things
 from drivewm.world_model.token_memo import TokenMemo
 
 if TYPE_CHECKING:
     from drivewm.world_model.model import WorldModel
+
+
+_LOOKED_AT = 4
+"""Newest sweeps in which things are looked for."""
 
 
 @dataclass
@@ -48,7 +54,7 @@ class LidarStream(nn.Module):
 
     Args:
         tokenizer: will be frozen.
-        ego_aligned, decoder_context, points_per_frame: as for `WorldModel`.
+        ego_aligned, decoder_context, points_per_frame, things_move: as for `WorldModel`.
     """
 
     def __init__(
@@ -57,12 +63,14 @@ class LidarStream(nn.Module):
         ego_aligned: bool,
         decoder_context: bool,
         points_per_frame: int | None = None,
+        things_move: bool = True,
     ) -> None:
         super().__init__()
         self.tokenizer = tokenizer.requires_grad_(False).eval()
         self.scales, self.grid = Scales(tokenizer.specs), tokenizer.grid
         self.soft_decoder = copy.deepcopy(tokenizer.decoder).requires_grad_(True)
-        self.ego_aligned, self.decoder_context, self.points_per_frame = ego_aligned, decoder_context, points_per_frame
+        self.ego_aligned, self.decoder_context = ego_aligned, decoder_context
+        self.points_per_frame, self.things_move = points_per_frame, things_move
         self.memo = TokenMemo()
 
     def check(self, frames: SceneClip | History) -> None:
@@ -84,29 +92,54 @@ class LidarStream(nn.Module):
         keys = [frame[valid] for frame, valid in zip(content, cloud.valid, strict=True)]
         return self.memo.encode(keys, encode).to(content.device).unflatten(0, frames.timestamp_us.shape)
 
-    def displacement(self, history: History) -> None:
-        """Not known."""
+    @torch.no_grad()
+    def displacement(self, history: History) -> Tensor | None:
+        """Velocity `(B, T, N, 2)` [m/s, axes of the ego frame at t0] of each observed point; 0 for what stands."""
+        if not self.things_move or history.num_frames < 2:
+            return None
+        points, valid = self._in_t0(history).cpu().numpy(), history.points_valid.cpu().numpy()
+        ages_s = (history.times_s()[:, -1:] - history.times_s()).cpu().numpy()
+        velocity = np.zeros((*valid.shape, 2), np.float32)
+        for b in range(len(history)):
+            sweeps = [points[b, t][valid[b, t]] for t in range(history.num_frames)]
+            newest = slice(None, -_LOOKED_AT - 1, -1)
+            things = moving_things(sweeps[newest], ages_s[b, newest])
+            for t, sweep in enumerate(sweeps):
+                velocity[b, t, valid[b, t]] = things.velocity[things.of_points(sweep, ages_s[b, t])]
+        return torch.from_numpy(velocity).to(history.points.device)
 
-    def motion_losses(self, clip: SceneClip) -> tuple[dict[str, Tensor], None]:
-        """None."""
-        return {}, None
+    def motion_losses(self, clip: SceneClip) -> tuple[dict[str, Tensor], Tensor | None]:
+        """How things move is not learned."""
+        return {}, self.displacement(clip.history())
 
     @torch.no_grad()
-    def see(self, history: History, displacement: None, T_t0_ego: Tensor, times_s: Tensor) -> PointCloud:
-        """All observed points, and how long ago each was seen."""
+    def see(self, history: History, displacement: Tensor | None, T_t0_ego: Tensor, times_s: Tensor) -> PointCloud:
+        """All observed points where they are by then, and how long ago each was seen."""
         if not self.ego_aligned:
             T_t0_ego = torch.eye(4, device=T_t0_ego.device).expand_as(T_t0_ego)
         observed_s = (history.times_s() - history.times_s()[:, -1:]).float()
-        chosen = torch.ones_like(observed_s, dtype=torch.bool)
-        T_t0_source, cloud = history.poses_in_t0().double(), PointCloud.of(history)
+        points = torch.cat([self._in_t0(history), history.points[..., 3:]], dim=-1)
+        velocity = torch.zeros_like(points[..., :2]) if displacement is None else displacement
+        cloud = PointCloud(torch.cat([points, velocity], dim=-1), history.points_valid, history.points_time_s)
         if self.points_per_frame is not None:
             cloud = cloud.thinned(self.points_per_frame)
-        T_ego_t0 = torch.linalg.inv(T_t0_ego.double())
-        moved = [
-            cloud.moved((T_ego_t0[:, f, None] @ T_t0_source).float(), times_s[:, f, None] - observed_s, chosen)
-            for f in range(T_t0_ego.shape[1])
-        ]
+        xyz, intensity, velocity = cloud.points.split([3, 1, 2], dim=-1)
+        T_ego_t0 = torch.linalg.inv(T_t0_ego.double()).float()
+        moved = []
+        for f in range(T_t0_ego.shape[1]):
+            age_s = times_s[:, f, None] - observed_s
+            there = xyz + F.pad(velocity * age_s[..., None, None], (0, 1))
+            there = there @ T_ego_t0[:, f, None, :3, :3].mT + T_ego_t0[:, f, None, None, :3, 3]
+            time_s = -age_s[..., None].expand_as(cloud.valid)
+            time_s = time_s if cloud.time_s is None else time_s + cloud.time_s
+            all_points = torch.cat([there, intensity], dim=-1)
+            moved.append(PointCloud(all_points.flatten(1, 2), cloud.valid.flatten(1, 2), time_s.flatten(1, 2)))
         return PointCloud.stack(moved)
+
+    def _in_t0(self, history: History) -> Tensor:
+        """Points `(B, T, N, 3)` float32 [m] in the ego frame at t0."""
+        T_t0_source = history.poses_in_t0()[:, :, None]
+        return (history.points[..., None, :3] @ T_t0_source[..., :3, :3].mT)[..., 0, :] + T_t0_source[..., :3, 3]
 
     @torch.no_grad()
     def view(self, seen: PointCloud) -> tuple[Tensor, Tensor]:
@@ -211,7 +244,7 @@ class LidarStream(nn.Module):
     @torch.no_grad()
     def _true_fields(self, clip: SceneClip, T_t0_ego: Tensor, times_s: Tensor) -> Tensor:
         """Fields `(B, F, X, Y, Z)` of the true future frames that went through the tokens."""
-        seen = self.see(clip.history(), None, T_t0_ego, times_s).flatten()
+        seen = self.see(clip.history(), self.displacement(clip.history()), T_t0_ego, times_s).flatten()
         grids = self.tokenizer.encode(PointCloud.of(clip)[:, clip.num_history :])
         codes = self.tokenizer.quantizer.lookup(tuple(grid.indices.flatten(0, 1) for grid in grids))
         return self._decode(self.tokenizer.quantizer.decode(codes), seen).unflatten(0, T_t0_ego.shape[:2])

@@ -138,8 +138,8 @@ class LidarStream(nn.Module):
 
     def _in_t0(self, history: History) -> Tensor:
         """Points `(B, T, N, 3)` float32 [m] in the ego frame at t0."""
-        T_t0_source = history.poses_in_t0()[:, :, None]
-        return (history.points[..., None, :3] @ T_t0_source[..., :3, :3].mT)[..., 0, :] + T_t0_source[..., :3, 3]
+        T_t0_source = history.poses_in_t0()
+        return history.points[..., :3] @ T_t0_source[..., :3, :3].mT + T_t0_source[..., None, :3, 3]
 
     @torch.no_grad()
     def view(self, seen: PointCloud) -> tuple[Tensor, Tensor]:

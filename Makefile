@@ -6,14 +6,14 @@
 #   PYTHON       the interpreter to build .venv with (3.10, 3.11 or 3.12; found by itself)
 #   PIP_ARGS     extra arguments of `pip install`, such as an index of CPU builds of torch:
 #                PIP_ARGS="--extra-index-url URL"
-#   EXTRAS       what to install beside the core: dev,sparse,view (all) or just dev (smaller)
+#   EXTRAS       what to install beside the core: dev,sparse,view,argoverse (all) or just dev (smaller)
 #   DEMO_ARGS    arguments of tools/demo.py;  PYTEST_ARGS  arguments of pytest
 
 PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.10; do \
 	$$p -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 13))' 2>/dev/null && echo $$p && break; done)
 VENV ?= .venv
 PIP_ARGS ?=
-EXTRAS ?= dev,sparse,view
+EXTRAS ?= dev,sparse,view,argoverse
 DEMO_ARGS ?=
 PYTEST_ARGS ?= -n 2
 

@@ -39,8 +39,9 @@ def draw(args: argparse.Namespace) -> dict[str, Path]:
     if args.command == "data":
         return draw_clip(read_clip(args, args.history, load_points=True), args.out)
     model = load_model(args.config, args.checkpoint)
-    num_history = load_config(args.config).test_dataloader.dataset.num_history
-    return draw_model_forecast(model, read_clip(args, num_history), args.out, args.seed)
+    data = load_config(args.config).test_dataloader.dataset
+    clip = read_clip(args, data.num_history, data.get("load_points", False))
+    return draw_model_forecast(model, clip, args.out, args.seed)
 
 
 def read_clip(args: argparse.Namespace, num_history: int, load_points: bool = False):

@@ -37,7 +37,7 @@ def draw_clip(clip: SceneClip, out_dir: str | Path, item: int = 0, supersampling
     Raises:
         ValueError: if the clip has no occupancy.
     """
-    occupancy, times = _occupancy(clip, item), _times_s(clip, item)
+    occupancy, times = _occupancy(clip, item), times_since_t0(clip, item)
     boxes = _boxes(clip, item)
     out_dir, title = Path(out_dir), f"{clip.scene[item]}: true frames"
     t0 = clip.num_history - 1
@@ -48,7 +48,7 @@ def draw_clip(clip: SceneClip, out_dir: str | Path, item: int = 0, supersampling
         height = above.shape[0]
         scene = draw_voxels(frame, clip.grid, size=(round(1.5 * height), height), supersampling=supersampling)
         label = "observed" if t <= t0 else "future"
-        frames.append(arrange([[np.concatenate([scene, above], axis=1)]], title=f"{_clock(times[t])}   {label}"))
+        frames.append(arrange([[np.concatenate([scene, above], axis=1)]], title=f"{clock(times[t])}   {label}"))
     files = {}
     if clip.points is not None:
         points = clip.points[item, t0][clip.points_valid[item, t0]].cpu().numpy()
@@ -89,7 +89,7 @@ def draw_forecast(
     Raises:
         ValueError: if the clip has no occupancy or no future, or a forecast another shape.
     """
-    occupancy, times = _occupancy(clip, item), _times_s(clip, item)
+    occupancy, times = _occupancy(clip, item), times_since_t0(clip, item)
     if not clip.num_future:
         raise ValueError(f"the clip of {clip.scene[item]} has no future frames to compare a forecast with")
     truth, times_future = occupancy[clip.num_history :], times[clip.num_history :]
@@ -152,7 +152,7 @@ def _animation(clip, truth, forecasts, times_s, supersampling) -> list[np.ndarra
             np.concatenate([s, np.full((6, width, 3), 255, np.uint8), a]) for s, a in zip(scene, above, strict=True)
         ]
         swatches = legend(classes_in(*named.values()), width * len(named))
-        frames.append(arrange([joined], title=_clock(time_s), column_titles=titles, legend=swatches))
+        frames.append(arrange([joined], title=clock(time_s), column_titles=titles, legend=swatches))
     return frames
 
 
@@ -162,7 +162,7 @@ def _occupancy(clip: SceneClip, item: int) -> np.ndarray:
     return clip.occupancy[item].cpu().numpy()
 
 
-def _times_s(clip: SceneClip, item: int) -> np.ndarray:
+def times_since_t0(clip: SceneClip, item: int) -> np.ndarray:
     """Time of each frame relative to t0 [s]."""
     stamps = clip.timestamp_us[item].cpu().numpy()
     return (stamps - stamps[clip.num_history - 1]) / 1e6
@@ -183,7 +183,7 @@ def _frame_miou(prediction: np.ndarray, truth: np.ndarray) -> float:
     return 100 * float(miou(confusion_counts(prediction, truth, OCC3D.num_classes), OCC3D.occupied))
 
 
-def _clock(time_s: float) -> str:
+def clock(time_s: float) -> str:
     return "t0" if abs(time_s) < 0.05 else f"t0 {'+' if time_s > 0 else '-'} {abs(time_s):.1f} s"
 
 

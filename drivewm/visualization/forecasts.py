@@ -8,15 +8,22 @@ import torch
 
 from drivewm.structures import SceneClip
 from drivewm.visualization.clips import draw_forecast
+from drivewm.visualization.point_forecasts import draw_point_forecast
 from drivewm.world_model import WorldModel, ego_warped_copy
+from drivewm.world_model.streams import LidarStream
 
 
 @torch.inference_mode()
 def draw_model_forecast(model: WorldModel, clip: SceneClip, out_dir: str | Path, seed: int = 0) -> dict[str, Path]:
-    """Draw the forecast, one imagined future and the ego-warped copy of a clip (B = 1) under the driven motion.
+    """Draw the forecast of a clip (B = 1) under the driven motion, beside truth and baselines.
 
-    `seed` picks the imagined future. Files and errors as for `draw_forecast`.
+    Of occupancy also one imagined future, that `seed` picks, and the ego-warped copy; of LiDAR ray casting of the past.
+    Files and errors as for `draw_forecast` and `draw_point_forecast`.
     """
+    if isinstance(model.stream, LidarStream):
+        (sample,) = model.stream.predictions(model, clip)
+        clouds = sample["lidar"]["clouds"]
+        return draw_point_forecast(clip, {name: clouds[name] for name in ("model", "raycast_history")}, out_dir)
     past, poses, times_s = clip.history(), clip.future_poses(), clip.future_times_s()
     forecasts = {
         "model": model.forecast(past, poses, times_s).labels,

@@ -42,14 +42,9 @@ class Rendering:
     def expected_depth(self) -> Tensor:
         """Mean depth `(J, R)` [m] at which rays end, those that escape at the end of the grid.
 
-        It is the integral of the survival over the depth. Within an interval that falls from a to b, the mean of
-        sigma(s) is (softplus(a) - softplus(b)) / (a - b).
+        It is the integral of the survival over the depth.
         """
-        a, b = self.field[..., :-1], self.field[..., 1:]
-        fall = (a - b).clamp_min(1e-3)
-        # Where s hardly changes the difference quotient is all rounding, and the mean is half way.
-        mean = torch.where(a - b > 1e-2, (F.softplus(a) - F.softplus(b)) / fall, torch.sigmoid((a + b) / 2))
-        share = torch.where(a > b, (mean.log() - F.logsigmoid(a)).exp(), 1.0)
+        share = _mean_survival(self.field[..., :-1], self.field[..., 1:])
         length = self.depth_m.diff(dim=-1)
         return self.depth_m[..., 0] + (self.log_survival[..., :-1].exp() * share * length).sum(-1)
 
@@ -70,7 +65,27 @@ class Rendering:
         return torch.where(ended.any(-1), (near + share * (far - near))[..., 0], torch.inf)
 
 
+def _mean_survival(a: Tensor, b: Tensor) -> Tensor:
+    """Mean over an interval, in which s goes from a to b, of the share of the rays that survive since its beginning.
+
+    The mean of sigma(s) is (softplus(a) - softplus(b)) / (a - b). Each `where` first makes its other case harmless:
+    a gradient that is not finite would pass through it.
+    """
+    fall = a - b
+    falls, deep, flat = fall > 0, a < _DEEP, fall.abs() < 1e-2
+    # Where s hardly changes the difference quotient is all rounding, and the mean is half way.
+    usual = falls & ~deep & ~flat
+    top, bottom = torch.where(usual, a, 1.0), torch.where(usual, b, 0.0)
+    quotient = (F.softplus(top) - F.softplus(bottom)) / (top - bottom) / torch.sigmoid(top)
+    half_way = (F.logsigmoid(torch.where(flat, (a + b) / 2, a)) - F.logsigmoid(a)).exp()
+    steep = torch.where(falls & ~flat, fall, 1.0)
+    share = torch.where(deep, -torch.expm1(-steep) / steep, quotient)
+    return torch.where(falls, torch.where(flat, half_way, share), 1.0)
+
+
 _LOG_HALF = -0.6931471805599453
+_DEEP = -15.0
+"""Where sigma(s) is e^s to float32."""
 
 
 def render(field: Tensor, rays: Rays, grid: VoxelGrid, step_m: float, max_depth_m: Tensor | None = None) -> Rendering:

@@ -171,3 +171,12 @@ def test_unequal_shapes_of_rays_are_refused():
 def test_directions_that_are_not_of_unit_length_are_refused():
     with pytest.raises(ValueError, match="unit length, got 0 to 1"):
         Rays(torch.zeros(1, 2, 3), torch.tensor([[[1.0, 0, 0], [0, 0, 0]]]))
+
+
+def test_fields_of_any_size_have_finite_gradients():
+    """Surfaces become sharp in training, and a ray may start inside of a thing."""
+    for scale in (1.0, 100.0, 1e4):
+        field = (scale * (smooth_field() - 4)).requires_grad_(True)
+        rendering = render(field, rays_of_two(), GRID, 0.5)
+        (rendering.expected_depth().sum() + rendering.log_escape.sum()).backward()
+        assert field.grad.isfinite().all()

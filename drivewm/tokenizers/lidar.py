@@ -25,6 +25,7 @@ class LidarTokenizer(BaseModel):
     Args:
         grid: range and voxels, as keyword arguments of `VoxelGrid`. Returns from beyond it are rays that leave it.
         point_dim, channels, blocks: the network's size; each of `channels` halves the resolution.
+        sparse_blocks: residual blocks of the encoder over the voxels that hold anything, by spconv on CUDA.
         code_dim, vocab_size: the learned codebook.
         rays: of each frame that are rendered in a training step.
         samples: along each of them, and as many as `near_samples` more around its return.
@@ -41,6 +42,7 @@ class LidarTokenizer(BaseModel):
         point_dim: int = 16,
         channels: tuple[int, ...] = (64, 96, 128),
         blocks: int = 1,
+        sparse_blocks: int = 0,
         code_dim: int = 32,
         vocab_size: int = 1024,
         rays: int = 1024,
@@ -62,7 +64,8 @@ class LidarTokenizer(BaseModel):
         self.quantizer = MultiScaleQuantizer([VectorQuantizer(vocab_size, code_dim)], (shape,))
         self.specs = (TokenSpec("lidar", shape, vocab_size),)
         size = dict(point_dim=point_dim, channels=tuple(channels), blocks=blocks, code_dim=code_dim)
-        self.encoder, self.decoder = LidarEncoder(self.grid, **size), LidarDecoder(self.grid, **size)
+        self.encoder = LidarEncoder(self.grid, **size, sparse_blocks=sparse_blocks)
+        self.decoder = LidarDecoder(self.grid, **size)
         self.rays, self.samples, self.near_samples = rays, samples, near_samples
         self.surface_m, self.depth_weight = surface_m, depth_weight
         self.context_dropout, self.commitment_weight = context_dropout, commitment_weight

@@ -7,6 +7,7 @@ from torch.nn import functional as F
 
 from drivewm.geometry import VoxelGrid
 from drivewm.layers.conv import ResBlock, downsample
+from drivewm.layers.sparse import SparseBlock
 from drivewm.tokenizers.context_decoder import ContextDecoder
 from drivewm.tokenizers.point_cloud import PointCloud
 from drivewm.tokenizers.point_network import PatchStem, PointNet
@@ -24,11 +25,21 @@ class LidarEncoder(nn.Module):
         channels: width of each stage; each halves the resolution.
         blocks: residual blocks per stage.
         code_dim: D.
+        sparse_blocks: residual blocks over the occupied voxels, before columns are folded.
     """
 
-    def __init__(self, grid: VoxelGrid, point_dim: int, channels: tuple[int, ...], blocks: int, code_dim: int) -> None:
+    def __init__(
+        self,
+        grid: VoxelGrid,
+        point_dim: int,
+        channels: tuple[int, ...],
+        blocks: int,
+        code_dim: int,
+        sparse_blocks: int = 0,
+    ) -> None:
         super().__init__()
         self.point_net = PointNet(grid, point_dim)
+        self.sparse = nn.Sequential(*(SparseBlock(point_dim) for _ in range(sparse_blocks)))
         self.stem = PatchStem(point_dim, grid.shape[2], channels[0], patch=2)
         stages: list[nn.Module] = [ResBlock(channels[0]) for _ in range(blocks)]
         for width, stage_width in zip(channels, channels[1:], strict=False):
@@ -39,7 +50,7 @@ class LidarEncoder(nn.Module):
     def forward(self, cloud: PointCloud) -> Tensor:
         """Points -> `(J, D, H, W)`."""
         voxels = self.point_net(cloud.points, cloud.valid, cloud.time_s)
-        return self.to_latent(self.trunk(self.stem(voxels)))
+        return self.to_latent(self.trunk(self.stem(self.sparse(voxels))))
 
 
 class LidarDecoder(ContextDecoder):

@@ -88,7 +88,7 @@ _DEEP = -15.0
 """Where sigma(s) is e^s to float32."""
 
 
-def render(field: Tensor, rays: Rays, grid: VoxelGrid, step_m: float, max_depth_m: Tensor | None = None) -> Rendering:
+def render(field: Tensor, rays: Rays, grid: VoxelGrid, step_m: float) -> Rendering:
     """March along rays through a field, in even steps from where they enter the grid to where they leave it.
 
     Args:
@@ -96,11 +96,8 @@ def render(field: Tensor, rays: Rays, grid: VoxelGrid, step_m: float, max_depth_
         rays: in the frame of the grid.
         grid: of the field.
         step_m: between samples [m]; about a voxel.
-        max_depth_m: `(J, R)` [m], no need to look further than this.
     """
     near, far = rays.span(grid)
-    if max_depth_m is not None:
-        far = torch.minimum(far, torch.maximum(max_depth_m, near))
     steps = max(1, int(((far - near).max() / step_m).ceil())) if near.numel() else 1
     depth = near[..., None] + step_m * torch.arange(steps + 1, device=near.device)
     return render_at(field, rays, grid, torch.minimum(depth, far[..., None]))

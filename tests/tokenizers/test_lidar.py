@@ -8,6 +8,7 @@ import torch
 from torch.nn import functional as F
 
 from drivewm.geometry import VoxelGrid
+from drivewm.layers.sparse import HAS_SPCONV
 from drivewm.structures import Rays, SceneClip
 from drivewm.tokenizers import LidarTokenizer
 from drivewm.tokenizers.point_cloud import PointCloud
@@ -92,6 +93,25 @@ def test_the_stem_is_a_strided_convolution_of_folded_columns():
     folded = dense.permute(0, 4, 3, 1, 2).flatten(1, 2)  # features, then height
     weight = stem.weight.view(2, 2, GRID.shape[2], 8, 12).permute(4, 3, 2, 0, 1).flatten(1, 2)
     assert torch.allclose(stem(voxels), F.conv2d(folded, weight, stem.bias, stride=2), atol=1e-5)
+
+
+@pytest.mark.skipif(not HAS_SPCONV, reason="spconv is not installed")
+def test_sparse_and_dense_paths_give_the_same_tokens():
+    """The same weights, by spconv and by torch."""
+    tokenizer, clip = make_tokenizer(sparse_blocks=2).eval(), make_clip()
+    generator = torch.Generator().manual_seed(5)
+    latents = []
+    for parameter in tokenizer.encoder.sparse.parameters():
+        parameter.data.add_(0.2 * torch.randn(parameter.shape, generator=generator))
+    for backend in ("torch", "spconv"):
+        for block in tokenizer.encoder.sparse:
+            for conv in block.convs:
+                conv.backend = backend
+        latents.append(tokenizer.encoder(PointCloud.of(clip).flatten()))
+    assert torch.allclose(*latents, atol=1e-4)
+    assert (
+        tokenizer.quantizer.encode(latents[0])[0] == tokenizer.quantizer.encode(latents[1])[0]
+    ).float().mean() > 0.99
 
 
 def test_an_empty_sweep_is_a_valid_observation():

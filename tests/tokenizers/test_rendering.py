@@ -8,7 +8,7 @@ import torch
 
 from drivewm.geometry import VoxelGrid
 from drivewm.structures import Rays
-from drivewm.tokenizers.rendering import render, render_depths, sample_field
+from drivewm.tokenizers.rendering import render, render_at, render_depths, sample_field
 
 GRID = VoxelGrid((-8.0, -8.0, -2.0, 8.0, 8.0, 4.0), 0.5)
 SHARP = 200.0  # of the field per metre: the surface is a few millimetres thick
@@ -105,10 +105,11 @@ def test_the_expected_depth_is_the_integral_of_the_survival():
 
 def test_half_of_the_rays_have_ended_at_the_median_depth():
     field, rays = smooth_field(), rays_of_two()
-    median = render(field, rays, GRID, 0.05).median_depth()
+    rendering = render(field, rays, GRID, 0.05)
+    median = rendering.median_depth()
     hit = torch.isfinite(median)
     assert 0.2 < hit.float().mean() < 1
-    left = render(field, rays, GRID, 0.05, max_depth_m=median.clamp_max(1e3)).log_escape
+    left = render_at(field, rays, GRID, torch.minimum(rendering.depth_m, median[..., None])).log_escape
     assert torch.allclose(left[hit].exp(), torch.tensor(0.5), atol=0.02)
 
 

@@ -18,7 +18,7 @@ model = dict(**tokenizer, data_preprocessor=dict(type=ClipPreprocessor, mirrored
 train_dataloader.merge(dict(dataset=dict(num_history=1, num_future=3)))
 test_dataloader.merge(dict(dataset=dict(num_history=1, num_future=0, stride=20)))
 
-max_iters = 400
+max_iters = 300
 param_scheduler[1].update(end=max_iters)
 train_cfg.update(max_iters=max_iters)
 custom_hooks = [*custom_hooks, averaging]

@@ -32,11 +32,12 @@ model = dict(
     ego_aligned=True,
     decoder_context=True,
     points_per_frame=8192,
-    data_preprocessor=dict(type=ClipPreprocessor, mirrored=0.5),
+    # Mirrored sweeps would have to be encoded too, which takes as long as the training itself.
+    data_preprocessor=dict(type=ClipPreprocessor),
 )
 test_dataloader.merge(dict(batch_size=2, dataset=dict(load_boxes=True, stride=10)))
 
-max_iters = 300
+max_iters = 140
 param_scheduler[1].merge(dict(end=max_iters))
 train_cfg.merge(dict(max_iters=max_iters))
 custom_hooks = [*custom_hooks, averaging]

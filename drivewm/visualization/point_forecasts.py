@@ -130,11 +130,11 @@ def driver_view(cloud: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def range_image(
-    cloud: np.ndarray, T_ego_lidar: np.ndarray, size: tuple[int, int] = (400, 64), farthest_m: float = 60.0
+    cloud: np.ndarray, T_ego_lidar: np.ndarray, size: tuple[int, int] = (400, 32), farthest_m: float = 60.0
 ) -> np.ndarray:
     """Depth by azimuth (ahead in the middle) and elevation (-31 to 11 degrees), as the sensor sees: `(H, W, 3)` uint8.
 
-    Near is bright; where nothing came back it is black.
+    `size` is columns and beams; a beam is four pixels high. Near is bright; where nothing came back it is black.
     """
     width, height = size
     points = in_lidar_t0(cloud, se3.inverse(T_ego_lidar)).astype(np.float64)
@@ -153,4 +153,4 @@ def range_image(
     picture = np.zeros((height, width, 3), np.uint8)
     near = 1 - np.clip(depth[seen] / farthest_m, 0, 1) ** 0.5
     picture[y[seen], x[seen]] = np.round(40 + near[:, None] * np.array([215, 190, 120])).astype(np.uint8)
-    return picture
+    return picture.repeat(4, axis=0)

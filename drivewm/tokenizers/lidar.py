@@ -16,7 +16,10 @@ from drivewm.tokenizers.multiscale import MultiScaleQuantizer
 from drivewm.tokenizers.point_cloud import PointCloud
 from drivewm.tokenizers.protocol import code_use
 from drivewm.tokenizers.quantizer import VectorQuantizer
-from drivewm.tokenizers.rendering import render_at, render_depths
+from drivewm.tokenizers.rendering import render_at, returns_towards
+
+_AROUND_M = 4.0
+"""How far around a return the denser samples lie."""
 
 
 class LidarTokenizer(BaseModel):
@@ -127,11 +130,8 @@ class LidarTokenizer(BaseModel):
             drawn: what `draw_rays` gives.
         """
         count = frames.valid.sum(1)
-        # Valid points first; a stable sort keeps it the same everywhere.
-        order = (~frames.valid).to(torch.uint8).argsort(dim=1, stable=True)
-        pick = order.gather(1, (drawn[..., 0] * count[:, None]).long().clamp_max(frames.valid.shape[1] - 1))
-        points = frames.points[..., :3].gather(1, pick[..., None].expand(-1, -1, 3))
-        rays, truth = Rays.towards(points, T_ego_lidar)
+        picked = frames.pick((drawn[..., 0] * count[:, None]).long())
+        rays, truth = Rays.towards(picked.points[..., :3], T_ego_lidar)
         near, far = rays.span(self.grid)
         hit = (truth > near) & (truth < far)
         truth = torch.minimum(torch.maximum(truth, near), far)
@@ -186,16 +186,14 @@ class LidarTokenizer(BaseModel):
 
     def _reconstructions(self, clip: SceneClip, tokens: tuple[TokenGrid, ...], field: Tensor) -> list[dict]:
         frames, T_lidar_ego = PointCloud.of(clip).flatten(), torch.linalg.inv(clip.T_ego_lidar.flatten(0, 1))
-        rays, _ = Rays.towards(frames.points[..., :3], clip.T_ego_lidar.flatten(0, 1))
-        depth = render_depths(field.flatten(0, 1), rays, self.grid, self.grid.voxel_m).median_m
-        met = frames.valid & depth.isfinite()
-        ends = rays.at(torch.where(met, depth, 0))
+        xyz, T_ego_lidar = frames.points[..., :3], clip.T_ego_lidar.flatten(0, 1)
+        ends, met = returns_towards(field.flatten(0, 1), xyz, frames.valid, T_ego_lidar, self.grid)
 
         def clouds(points: Tensor, kept: Tensor) -> list[Tensor]:
             sensor = points @ T_lidar_ego[:, :3, :3].mT + T_lidar_ego[:, None, :3, 3]
             return [cloud[keep] for cloud, keep in zip(sensor, kept, strict=True)]
 
-        found, truth = clouds(ends, met), clouds(frames.points[..., :3], frames.valid)
+        found, truth = clouds(ends, met), clouds(xyz, frames.valid)
         return [
             {
                 "reconstruction": found[b * clip.num_frames : (b + 1) * clip.num_frames],
@@ -227,6 +225,3 @@ class LidarTokenizer(BaseModel):
         context = cloud.moved(T_target_source.float(), age_s.float(), earlier)
         frames = PointCloud(cloud.points[rows, target], cloud.valid[rows, target])
         return frames, context, clip.T_ego_lidar[rows, target]
-
-
-_AROUND_M = 4.0

@@ -58,16 +58,23 @@ class PointCloud:
         time_s = None if self.time_s is None else function(self.time_s)
         return PointCloud(function(self.points), function(self.valid), time_s)
 
+    def pick(self, place: Tensor) -> PointCloud:
+        """The valid points of these numbers, `place (..., K)` int64 counted from 0 in each frame: `(..., K)` points.
+
+        Beyond the last valid point of a frame there is none.
+        """
+        count = self.valid.sum(-1, keepdim=True)
+        # Valid points first; a stable sort keeps their order, and is the same everywhere.
+        order = (~self.valid).to(torch.uint8).argsort(dim=-1, stable=True)
+        row = order.gather(-1, place.clamp_max(self.valid.shape[-1] - 1))
+        points = self.points.gather(-2, row[..., None].expand(*row.shape, self.points.shape[-1]))
+        return PointCloud(points, place < count, None if self.time_s is None else self.time_s.gather(-1, row))
+
     def thinned(self, number: int) -> PointCloud:
         """At most `number` of the valid points of each frame, evenly spread over their order."""
         count = self.valid.sum(-1, keepdim=True)
-        order = (~self.valid).to(torch.uint8).argsort(dim=-1, stable=True)  # valid points first
         slot = torch.arange(number, device=count.device)
-        place = torch.where(count > number, slot * count // number, slot)
-        pick = order.gather(-1, place.clamp_max(self.valid.shape[-1] - 1))
-        points = self.points.gather(-2, pick[..., None].expand(*pick.shape, self.points.shape[-1]))
-        time_s = None if self.time_s is None else self.time_s.gather(-1, pick)
-        return PointCloud(points, place < count, time_s)
+        return self.pick(torch.where(count > number, slot * count // number, slot))
 
     def moved(self, T_target_source: Tensor, age_s: Tensor, chosen: Tensor) -> PointCloud:
         """The points of T frames together, seen from one frame for each of B clips: J = B, N = T times as many.

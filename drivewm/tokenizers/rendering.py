@@ -155,6 +155,27 @@ def render_depths(field: Tensor, rays: Rays, grid: VoxelGrid, step_m: float, ski
     return Depths(*(torch.from_numpy(part).float() for part in found))
 
 
+def returns_towards(
+    field: Tensor, points: Tensor, valid: Tensor, T_frame_lidar: Tensor, grid: VoxelGrid
+) -> tuple[Tensor, Tensor]:
+    """Where rays that once met points end in a field: at their median depth.
+
+    Args:
+        field: `(J, X, Y, Z)`.
+        points: `(J, R, 3)` [m] that say which rays.
+        valid: `(J, R)` bool, those of them that count.
+        T_frame_lidar: `(J, 4, 4)` where the sensor stands.
+        grid: of the field.
+
+    Returns:
+        points `(J, R, 3)` [m], and `(J, R)` bool, which of the valid rays return at all.
+    """
+    rays, _ = Rays.towards(points, T_frame_lidar)
+    depth = render_depths(field, rays, grid, grid.voxel_m).median_m
+    met = depth.isfinite() & valid
+    return rays.at(torch.where(met, depth, 0)), met
+
+
 _BLOCK = 4
 _SURELY_FREE, _DONE = 9.2, -9.2
 """Fields of which sigma is a ten-thousandth below 1; rays of which a ten-thousandth is left."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +16,7 @@ from drivewm.geometry import VoxelGrid
 from drivewm.structures import History, Rays, SceneClip
 from drivewm.tokenizers import LidarTokenizer
 from drivewm.tokenizers.point_cloud import PointCloud
-from drivewm.tokenizers.rendering import Depths, render_depths
+from drivewm.tokenizers.rendering import Depths, render_depths, returns_towards
 from drivewm.world_model.lidar_predictions import lidar_beside_baselines
 from drivewm.world_model.predictions import now_s
 from drivewm.world_model.rollout import roll_out
@@ -47,6 +47,10 @@ class LidarForecast:
     def cast(self, rays: Rays) -> Depths:
         """Depths `(B * F, R)` of rays in the frames, clip after clip. Any sensor at any pose."""
         return render_depths(self.field.flatten(0, 1), rays, self.grid, self.grid.voxel_m)
+
+    def returns_towards(self, points: Tensor, valid: Tensor, T_ego_lidar: Tensor) -> tuple[Tensor, Tensor]:
+        """See `rendering.returns_towards`, of B * F frames, clip after clip."""
+        return returns_towards(self.field.flatten(0, 1), points, valid, T_ego_lidar, self.grid)
 
 
 class LidarStream(nn.Module):
@@ -83,14 +87,13 @@ class LidarStream(nn.Module):
     def tokens(self, frames: SceneClip | History) -> Tensor:
         """Each sweep is encoded once."""
         cloud = PointCloud.of(frames).flatten()
-        # Padding differs from batch to batch: what is not valid must not tell frames apart.
-        content = torch.where(cloud.valid[..., None], cloud.points, 0)
 
         def encode(rows: list[int]) -> Tensor:
             return self.scales.row_of(self.tokenizer.encode(cloud[rows][:, None]))[:, 0]
 
-        keys = [frame[valid] for frame, valid in zip(content, cloud.valid, strict=True)]
-        return self.memo.encode(keys, encode).to(content.device).unflatten(0, frames.timestamp_us.shape)
+        # Padding differs from batch to batch: what is not valid must not tell frames apart.
+        keys = [frame[valid] for frame, valid in zip(cloud.points, cloud.valid, strict=True)]
+        return self.memo.encode(keys, encode).to(cloud.points.device).unflatten(0, frames.timestamp_us.shape)
 
     @torch.no_grad()
     def displacement(self, history: History) -> Tensor | None:
@@ -123,17 +126,14 @@ class LidarStream(nn.Module):
         cloud = PointCloud(torch.cat([points, velocity], dim=-1), history.points_valid, history.points_time_s)
         if self.points_per_frame is not None:
             cloud = cloud.thinned(self.points_per_frame)
-        xyz, intensity, velocity = cloud.points.split([3, 1, 2], dim=-1)
+        points, velocity = cloud.points.split([4, 2], dim=-1)
         T_ego_t0 = torch.linalg.inv(T_t0_ego.double()).float()
+        every = torch.ones_like(observed_s, dtype=torch.bool)
         moved = []
         for f in range(T_t0_ego.shape[1]):
             age_s = times_s[:, f, None] - observed_s
-            there = xyz + F.pad(velocity * age_s[..., None, None], (0, 1))
-            there = there @ T_ego_t0[:, f, None, :3, :3].mT + T_ego_t0[:, f, None, None, :3, 3]
-            time_s = -age_s[..., None].expand_as(cloud.valid)
-            time_s = time_s if cloud.time_s is None else time_s + cloud.time_s
-            all_points = torch.cat([there, intensity], dim=-1)
-            moved.append(PointCloud(all_points.flatten(1, 2), cloud.valid.flatten(1, 2), time_s.flatten(1, 2)))
+            by_then = replace(cloud, points=points + F.pad(velocity * age_s[..., None, None], (0, 2)))
+            moved.append(by_then.moved(T_ego_t0[:, f, None].expand(-1, history.num_frames, -1, -1), age_s, every))
         return PointCloud.stack(moved)
 
     def _in_t0(self, history: History) -> Tensor:
@@ -177,12 +177,9 @@ class LidarStream(nn.Module):
         """What the sensor would see: the rays that came back last, cast into the forecast from where it will be."""
         frames = forecast.field.shape[1]
         T_ego_lidar = history.T_ego_lidar[:, -1:].expand(-1, frames, -1, -1)
-        rays, _ = Rays.towards(history.points[:, -1, :, :3], history.T_ego_lidar[:, -1])
-        every = Rays(*(part.repeat_interleave(frames, 0) for part in (rays.origins, rays.directions)))
-        depth = forecast.cast(every).median_m
-        met = depth.isfinite() & history.points_valid[:, -1].repeat_interleave(frames, 0)
-        intensity = history.points[:, -1, :, 3:].repeat_interleave(frames, 0)
-        points = torch.cat([every.at(torch.where(met, depth, 0)), intensity], dim=-1)
+        last, valid = (part[:, -1].repeat_interleave(frames, 0) for part in (history.points, history.points_valid))
+        ends, met = forecast.returns_towards(last[..., :3], valid, T_ego_lidar.flatten(0, 1))
+        points = torch.cat([ends, last[..., 3:]], dim=-1)
         lead = (len(history), frames)
         return {"points": points.unflatten(0, lead), "points_valid": met.unflatten(0, lead), "T_ego_lidar": T_ego_lidar}
 
@@ -234,10 +231,7 @@ class LidarStream(nn.Module):
         """For each clip and future frame the points `(N, 3)` float32 [m, its ego frame] at which its rays end."""
         future = slice(clip.num_history, None)
         points, valid = clip.points[:, future, :, :3].flatten(0, 1), clip.points_valid[:, future].flatten(0, 1)
-        rays, _ = Rays.towards(points, clip.T_ego_lidar[:, future].flatten(0, 1))
-        depth = forecast.cast(rays).median_m
-        met = depth.isfinite() & valid
-        ends = rays.at(torch.where(met, depth, 0))
+        ends, met = forecast.returns_towards(points, valid, clip.T_ego_lidar[:, future].flatten(0, 1))
         flat = [end[hit].cpu().numpy() for end, hit in zip(ends, met, strict=True)]
         return [flat[b * clip.num_future : (b + 1) * clip.num_future] for b in range(len(clip))]
 

@@ -12,6 +12,7 @@ from drivewm.world_model import WorldModel
 from drivewm.world_model.objective import world_model_losses
 from drivewm.world_model.rollout import roll_out
 from tests.tokenizers import test_lidar
+from tests.world_model import tiny
 
 
 def make_clip(history: int = 3, future: int = 2):
@@ -139,6 +140,11 @@ def test_predictions_are_what_the_metric_takes():
 def test_a_motion_field_is_refused():
     with pytest.raises(ValueError, match="a LiDAR stream has no motion field"):
         make_model(motion=dict())
+
+
+def test_points_are_no_option_of_occupancy():
+    with pytest.raises(ValueError, match="points_per_frame is of LiDAR; an occupancy stream carries no points, got 10"):
+        tiny.make_model(points_per_frame=10)
 
 
 def test_a_clip_without_points_is_refused():

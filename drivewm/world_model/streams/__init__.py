@@ -35,4 +35,6 @@ def stream_of(
         if motion is not None:
             raise ValueError("motion is learned from occupancy and boxes; a LiDAR stream has no motion field")
         return LidarStream(tokenizer, ego_aligned, decoder_context, points_per_frame, things_move)
+    if points_per_frame is not None:
+        raise ValueError(f"points_per_frame is of LiDAR; an occupancy stream carries no points, got {points_per_frame}")
     return OccupancyStream(tokenizer, motion, ego_aligned, decoder_context)

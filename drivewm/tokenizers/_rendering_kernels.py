@@ -6,7 +6,6 @@ import math
 
 import numba
 
-_LOG_HALF = math.log(0.5)
 _FLAT = 1e-2  # where the field changes by less over an interval, the quotient of differences is all rounding
 
 
@@ -59,18 +58,20 @@ def free_blocks(field, size, sure, free):
 
 
 @numba.njit(cache=True, error_model="numpy")
-def march(field, free, size, low, voxel, origins, directions, near, far, step, done, expected, median, escape):
-    """Writes expected and median depth and the log of the share that escapes, each (R,), of all rays of one frame.
+def march(
+    field, free, size, low, voxel, origins, directions, near, far, step, log_left, done, expected, quantile, escape
+):
+    """Writes the expected depth, the one beyond which a share e^log_left gets, and the log of the share that escapes.
 
-    Samples in free blocks are not looked at, and a ray of which next to nothing is left (log survival below `done`)
-    goes no further.
+    Each is (R,), as log_left is: of the rays of one frame. Samples in free blocks are not looked at, and a ray of which
+    next to nothing is left (log survival below `done`) goes no further.
     """
     for r in range(len(near)):
         dx, dy, dz = directions[r, 0] / voxel, directions[r, 1] / voxel, directions[r, 2] / voxel
         ox = (origins[r, 0] - low[0]) / voxel - 0.5
         oy = (origins[r, 1] - low[1]) / voxel - 0.5
         oz = (origins[r, 2] - low[2]) / voxel - 0.5
-        t, end, left, mean, middle = near[r], far[r], 0.0, near[r], math.inf
+        t, end, left, mean, reached = near[r], far[r], 0.0, near[r], math.inf
         a, known = 0.0, False
         while t < end:
             after = min(t + step, end)
@@ -89,16 +90,16 @@ def march(field, free, size, low, voxel, origins, directions, near, far, step, d
                 loss = -_softplus(-b) - log_phi_a
                 part = (_softplus(a) - _softplus(b)) / (a - b) if a - b > _FLAT else 1 / (1 + math.exp(-(a + b) / 2))
                 share = part * math.exp(-log_phi_a)
-                if left > _LOG_HALF and left + loss <= _LOG_HALF:
-                    log_phi = log_phi_a + _LOG_HALF - left
+                if left > log_left[r] and left + loss <= log_left[r]:
+                    log_phi = log_phi_a + log_left[r] - left
                     crossing = log_phi - math.log1p(-min(math.exp(log_phi), 1 - 1e-6))
-                    middle = t + min(max((a - crossing) / max(a - b, 1e-6), 0.0), 1.0) * (after - t)
+                    reached = t + min(max((a - crossing) / max(a - b, 1e-6), 0.0), 1.0) * (after - t)
             mean += math.exp(left) * share * (after - t)
             left += loss
             t, a, known = after, b, True
             if left < done:
                 break
-        expected[r], median[r], escape[r] = mean, middle, left
+        expected[r], quantile[r], escape[r] = mean, reached, left
 
 
 @numba.njit(cache=True, error_model="numpy", inline="always")

@@ -48,17 +48,19 @@ class Rendering:
         length = self.depth_m.diff(dim=-1)
         return self.depth_m[..., 0] + (self.log_survival[..., :-1].exp() * share * length).sum(-1)
 
-    def median_depth(self) -> Tensor:
-        """Depth `(J, R)` [m] by which half of all rays have ended; inf where more than half of them escape.
+    def quantile_depth(self, level: float | Tensor = 0.5) -> Tensor:
+        """Depth `(J, R)` [m] by which a share `level` of all rays have ended; inf where that many do not end at all.
 
-        Unlike the mean it lies on a surface, also where a ray may hit either of two.
+        The median, level 0.5, lies on a surface, unlike the mean, also where a ray may hit either of two. Levels that
+        are drawn evenly from (0, 1) make depths that are drawn from where the rays may end.
         """
-        ended = self.log_survival <= _LOG_HALF
+        log_left = torch.log1p(-torch.as_tensor(level).to(self.field)).expand(self.field.shape[:-1])[..., None]
+        ended = self.log_survival <= log_left
         last = ended.to(torch.uint8).argmax(-1, keepdim=True).clamp_min(1)
         first = last - 1
         a, b = self.field.gather(-1, first), self.field.gather(-1, last)
-        # sigma(s) at the crossing is sigma(a) / (2 survival at a).
-        log_phi = F.logsigmoid(a) + _LOG_HALF - self.log_survival.gather(-1, first)
+        # sigma(s) at the crossing is (1 - level) sigma(a) / (survival at a).
+        log_phi = F.logsigmoid(a) + log_left - self.log_survival.gather(-1, first)
         crossing = log_phi - torch.log1p(-log_phi.exp().clamp_max(1 - 1e-6))
         share = ((a - crossing) / (a - b).clamp_min(1e-6)).clamp(0, 1)
         near, far = self.depth_m.gather(-1, first), self.depth_m.gather(-1, last)
@@ -83,7 +85,6 @@ def _mean_survival(a: Tensor, b: Tensor) -> Tensor:
     return torch.where(falls, torch.where(flat, half_way, share), 1.0)
 
 
-_LOG_HALF = -0.6931471805599453
 _DEEP = -15.0
 """Where sigma(s) is e^s to float32."""
 
@@ -128,21 +129,26 @@ class Depths:
     """`Rendering` in short, for inference: float32 `(J, R)` each, meanings as there."""
 
     expected_m: Tensor
-    median_m: Tensor
+    quantile_m: Tensor
     log_escape: Tensor
 
 
-def render_depths(field: Tensor, rays: Rays, grid: VoxelGrid, step_m: float, skip: bool = True) -> Depths:
+def render_depths(
+    field: Tensor, rays: Rays, grid: VoxelGrid, step_m: float, level: Tensor | None = None, skip: bool = True
+) -> Depths:
     """What `render` gives in the end, without gradient; on a CPU by a kernel that skips what is free.
 
     Args:
         field, rays, grid, step_m: as for `render`.
+        level: `(R,)` or `(J, R)` of the quantile, in [0.001, 0.999]; None: the median.
         skip: false looks at every sample, to measure what skipping brings. Blocks are skipped where no value of the
             field loses more than a ten-thousandth of the rays: depths agree to a thousandth of the ray's length.
     """
+    level = torch.as_tensor(0.5 if level is None else level, device=field.device).expand(rays.origins.shape[:2])
     if field.device.type != "cpu":
         rendering = render(field, rays, grid, step_m)
-        return Depths(rendering.expected_depth(), rendering.median_depth(), rendering.log_escape)
+        return Depths(rendering.expected_depth(), rendering.quantile_depth(level), rendering.log_escape)
+    log_left = np.log1p(-level.double().numpy())
     near, far = (t.double().numpy() for t in rays.span(grid))
     found = np.empty((3, *near.shape))
     for j, values in enumerate(field.detach().float().contiguous().numpy()):
@@ -151,14 +157,14 @@ def render_depths(field: Tensor, rays: Rays, grid: VoxelGrid, step_m: float, ski
             _rendering_kernels.free_blocks(values, _BLOCK, _SURELY_FREE, free)
         origins, directions = (t[j].double().numpy() for t in (rays.origins, rays.directions))
         place = (values, free, _BLOCK, grid.origin_m, grid.voxel_m, origins, directions, near[j], far[j])
-        _rendering_kernels.march(*place, step_m, _DONE if skip else -np.inf, *found[:, j])
+        _rendering_kernels.march(*place, step_m, log_left[j], _DONE if skip else -np.inf, *found[:, j])
     return Depths(*(torch.from_numpy(part).float() for part in found))
 
 
 def returns_towards(
-    field: Tensor, points: Tensor, valid: Tensor, T_frame_lidar: Tensor, grid: VoxelGrid
+    field: Tensor, points: Tensor, valid: Tensor, T_frame_lidar: Tensor, grid: VoxelGrid, drawn: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Where rays that once met points end in a field: at their median depth.
+    """Where rays that once met points end in a field.
 
     Args:
         field: `(J, X, Y, Z)`.
@@ -166,14 +172,28 @@ def returns_towards(
         valid: `(J, R)` bool, those of them that count.
         T_frame_lidar: `(J, 4, 4)` where the sensor stands.
         grid: of the field.
+        drawn: false: all at their median depth, the best guess of each ray. True: neighbouring rays at different
+            levels (`spread_levels`), so that together they end as rays of this field do: where it is not known which of
+            two surfaces is met some points lie on either.
 
     Returns:
         points `(J, R, 3)` [m], and `(J, R)` bool, which of the valid rays return at all.
     """
     rays, _ = Rays.towards(points, T_frame_lidar)
-    depth = render_depths(field, rays, grid, grid.voxel_m).median_m
+    level = spread_levels(points.shape[1], points.device) if drawn else None
+    depth = render_depths(field, rays, grid, grid.voxel_m, level).quantile_m
     met = depth.isfinite() & valid
     return rays.at(torch.where(met, depth, 0)), met
+
+
+def spread_levels(number: int, device: torch.device | None = None) -> Tensor:
+    """Levels `(number,)` in [0.001, 0.999], any few consecutive ones as evenly spread as can be.
+
+    Multiples of the golden ratio, of which the whole part is left out (the additive recurrence of Weyl, 1916).
+    """
+    golden = (5**0.5 - 1) / 2
+    level = (golden * torch.arange(1, number + 1, dtype=torch.float64, device=device)).frac()
+    return level.clamp(0.001, 0.999).float()
 
 
 _BLOCK = 4

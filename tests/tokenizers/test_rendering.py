@@ -8,7 +8,14 @@ import torch
 
 from drivewm.geometry import VoxelGrid
 from drivewm.structures import Rays
-from drivewm.tokenizers.rendering import render, render_at, render_depths, sample_field
+from drivewm.tokenizers.rendering import (
+    render,
+    render_at,
+    render_depths,
+    returns_towards,
+    sample_field,
+    spread_levels,
+)
 
 GRID = VoxelGrid((-8.0, -8.0, -2.0, 8.0, 8.0, 4.0), 0.5)
 SHARP = 200.0  # of the field per metre: the surface is a few millimetres thick
@@ -34,7 +41,7 @@ def test_a_plane_is_where_it_is():
     rendering = render(field_of(lambda p: p[..., 2] + 0.3), rays, GRID, step_m=0.5)
     truth = 1.6 / -rays.directions[..., 2]
     assert torch.allclose(rendering.expected_depth(), truth, atol=0.03)
-    assert torch.allclose(rendering.median_depth(), truth, atol=0.03)
+    assert torch.allclose(rendering.quantile_depth(), truth, atol=0.03)
     assert rendering.log_escape.max() < -10
 
 
@@ -69,7 +76,7 @@ def test_rays_that_meet_nothing_end_where_the_grid_ends():
     rendering = render(torch.full((1, *GRID.shape), 40.0), rays, GRID, 0.5)
     _, far = rays.span(GRID)
     assert torch.allclose(rendering.expected_depth(), far, atol=1e-4)
-    assert torch.isinf(rendering.median_depth()).all() and torch.allclose(rendering.log_escape, torch.zeros(()))
+    assert torch.isinf(rendering.quantile_depth()).all() and torch.allclose(rendering.log_escape, torch.zeros(()))
 
 
 def test_a_ray_that_misses_the_grid_meets_nothing():
@@ -103,14 +110,40 @@ def test_the_expected_depth_is_the_integral_of_the_survival():
     assert torch.allclose(rendering.expected_depth(), truth, atol=2e-4)
 
 
-def test_half_of_the_rays_have_ended_at_the_median_depth():
+@pytest.mark.parametrize("level", [0.1, 0.5, 0.9])
+def test_as_many_rays_have_ended_at_a_quantile_as_it_says(level):
     field, rays = smooth_field(), rays_of_two()
     rendering = render(field, rays, GRID, 0.05)
-    median = rendering.median_depth()
-    hit = torch.isfinite(median)
-    assert 0.2 < hit.float().mean() < 1
-    left = render_at(field, rays, GRID, torch.minimum(rendering.depth_m, median[..., None])).log_escape
-    assert torch.allclose(left[hit].exp(), torch.tensor(0.5), atol=0.02)
+    depth = rendering.quantile_depth(level)
+    hit = torch.isfinite(depth)
+    assert 0.1 < hit.float().mean() < 1
+    left = render_at(field, rays, GRID, torch.minimum(rendering.depth_m, depth[..., None])).log_escape
+    assert torch.allclose(left[hit].exp(), torch.tensor(1 - level), atol=0.02)
+
+
+def test_spread_levels_cover_all_that_may_happen_evenly():
+    levels = spread_levels(10_000)
+    assert levels.min() >= 0.001 and levels.max() <= 0.999
+    for start in (0, 5000):
+        few = levels[start : start + 20].sort().values
+        assert few.diff().max() < 0.1  # 0.05 if they were spaced evenly
+    assert torch.allclose(levels.histc(10, 0, 1), torch.tensor(1000.0), atol=3)
+
+
+def test_drawn_rays_end_at_two_surfaces_as_often_as_either_is_met():
+    """Half of the rays pass a veil at x = 2.5 and end at a wall at x = 6; a median would end them all at one."""
+    x = torch.from_numpy(GRID.centers()).float()[..., 0]
+    wall = SHARP * (6.0 - x)
+    # The field falls to 0, where sigma is a half, and rises again behind.
+    veil = torch.where((x - 2.5).abs() < 0.3, 0.0, 40.0)
+    field = torch.minimum(wall, veil)[None]
+    points = torch.stack([torch.full((1000,), 7.0), torch.linspace(-3, 3, 1000), torch.zeros(1000)], -1)[None]
+    valid, T = torch.ones(1, 1000, dtype=torch.bool), torch.eye(4)[None]
+    ends, met = returns_towards(field, points, valid, T, GRID, drawn=True)
+    assert met.all()
+    at_veil = (ends[..., 0] - 2.5).abs() < 0.7
+    assert torch.equal(at_veil, (ends[..., 0] - 6.0).abs() > 0.7)
+    assert abs(at_veil.float().mean() - 0.5) < 0.1
 
 
 def test_gradients_are_those_of_finite_differences():
@@ -129,13 +162,14 @@ def test_gradients_are_those_of_finite_differences():
 def test_the_kernel_agrees_with_its_twin(skip):
     field, rays = smooth_field(), rays_of_two()
     field[0] = field[0] + 8  # much of it free, so that there is something to skip
-    twin, depths = render(field, rays, GRID, 0.5), render_depths(field, rays, GRID, 0.5, skip)
+    level = spread_levels(rays.origins.shape[1])
+    twin, depths = render(field, rays, GRID, 0.5), render_depths(field, rays, GRID, 0.5, level, skip)
     assert torch.allclose(depths.expected_m, twin.expected_depth(), atol=0.01 if skip else 1e-3)
     assert torch.allclose(depths.log_escape.exp(), twin.log_escape.exp(), atol=1e-3)
-    median, found = twin.median_depth(), depths.median_m
-    same = (median.isinf() == found.isinf()) & ~median.isinf()
-    assert (median.isinf() != found.isinf()).float().mean() < 0.01
-    assert torch.allclose(median[same], found[same], atol=0.02)
+    truth, found = twin.quantile_depth(level), depths.quantile_m
+    same = (truth.isinf() == found.isinf()) & ~truth.isinf()
+    assert (truth.isinf() != found.isinf()).float().mean() < 0.01
+    assert torch.allclose(truth[same], found[same], atol=0.02)
 
 
 def test_much_is_skipped_and_nothing_lost():
@@ -143,7 +177,7 @@ def test_much_is_skipped_and_nothing_lost():
     rays = rays_around()
     for sharpness in (2.0, 20.0):
         field = (sharpness * (4.0 - torch.from_numpy(GRID.centers()).float()[..., 0]))[None]
-        a, b = (render_depths(field, rays, GRID, 0.5, skip) for skip in (True, False))
+        a, b = (render_depths(field, rays, GRID, 0.5, skip=skip) for skip in (True, False))
         assert torch.allclose(a.expected_m, b.expected_m, atol=0.02)
 
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _LOOKED_AT = 4
 """Newest sweeps in which things are looked for."""
+ENDS = {"model": False, "model_drawn": True}
+"""Forecasts that are scored: each ray at its median depth, or the rays spread over where they may end."""
 
 
 @dataclass
@@ -48,9 +50,11 @@ class LidarForecast:
         """Depths `(B * F, R)` of rays in the frames, clip after clip. Any sensor at any pose."""
         return render_depths(self.field.flatten(0, 1), rays, self.grid, self.grid.voxel_m)
 
-    def returns_towards(self, points: Tensor, valid: Tensor, T_ego_lidar: Tensor) -> tuple[Tensor, Tensor]:
+    def returns_towards(
+        self, points: Tensor, valid: Tensor, T_ego_lidar: Tensor, drawn: bool = False
+    ) -> tuple[Tensor, Tensor]:
         """See `rendering.returns_towards`, of B * F frames, clip after clip."""
-        return returns_towards(self.field.flatten(0, 1), points, valid, T_ego_lidar, self.grid)
+        return returns_towards(self.field.flatten(0, 1), points, valid, T_ego_lidar, self.grid, drawn)
 
 
 class LidarStream(nn.Module):
@@ -213,25 +217,27 @@ class LidarStream(nn.Module):
     def predictions(self, model: WorldModel, clip: SceneClip) -> list[dict]:
         """As `LidarForecastMetric` takes them: clouds of the model beside baselines, along the true rays.
 
-        The ceiling is what the true future frames give that went through the tokens.
+        In "model" each ray is at its median depth, the best guess of that ray; in "model_drawn" the rays spread over
+        where they may end, which makes the better cloud. The ceiling is what the true future frames give that went
+        through the tokens.
         """
         history, times_s, T_t0_ego = clip.history(), clip.future_times_s(), model.ego_motion(clip)
         start = now_s(T_t0_ego.device)
         forecasts = roll_out(model, history, T_t0_ego, times_s)
         seconds = (now_s(T_t0_ego.device) - start) / len(clip)
         forecast = LidarForecast(torch.cat([f.field for f in forecasts], dim=1), self.grid)
-        clouds = {"model": self._along_true_rays(forecast, clip)}
+        clouds = {name: self._along_true_rays(forecast, clip, drawn) for name, drawn in ENDS.items()}
         clouds[CEILING] = self._along_true_rays(self.forecast(self._true_fields(clip, T_t0_ego, times_s)), clip)
         samples = lidar_beside_baselines(clip, clouds)
         for sample in samples:
             sample["lidar"]["seconds"] = seconds
         return samples
 
-    def _along_true_rays(self, forecast: LidarForecast, clip: SceneClip) -> list[list[np.ndarray]]:
+    def _along_true_rays(self, forecast: LidarForecast, clip: SceneClip, drawn: bool = False) -> list[list[np.ndarray]]:
         """For each clip and future frame the points `(N, 3)` float32 [m, its ego frame] at which its rays end."""
         future = slice(clip.num_history, None)
         points, valid = clip.points[:, future, :, :3].flatten(0, 1), clip.points_valid[:, future].flatten(0, 1)
-        ends, met = forecast.returns_towards(points, valid, clip.T_ego_lidar[:, future].flatten(0, 1))
+        ends, met = forecast.returns_towards(points, valid, clip.T_ego_lidar[:, future].flatten(0, 1), drawn)
         flat = [end[hit].cpu().numpy() for end, hit in zip(ends, met, strict=True)]
         return [flat[b * clip.num_future : (b + 1) * clip.num_future] for b in range(len(clip))]
 

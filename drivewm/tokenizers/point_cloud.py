@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from drivewm.geometry.transform import transform_points
 from drivewm.structures import History, SceneClip
 
 
@@ -84,9 +85,8 @@ class PointCloud:
             age_s: `(B, T)` [s] by which each frame precedes the target.
             chosen: `(B, T)` bool, frames to take; the points of the others are not valid.
         """
-        xyz = self.points[..., :3] @ T_target_source[..., :3, :3].transpose(-1, -2) + T_target_source[..., None, :3, 3]
         time_s = -age_s[..., None].expand_as(self.valid)
         if self.time_s is not None:
             time_s = time_s + self.time_s
-        points = torch.cat([xyz, self.points[..., 3:]], dim=-1)
+        points = transform_points(T_target_source, self.points)
         return PointCloud(points.flatten(1, 2), (self.valid & chosen[..., None]).flatten(1, 2), time_s.flatten(1, 2))

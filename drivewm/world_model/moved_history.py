@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from drivewm.geometry import VoxelGrid
+from drivewm.geometry.transform import transform_points
 from drivewm.structures import OCC3D, History
 from drivewm.world_model.baselines import warp_history
 
@@ -43,7 +44,7 @@ def moved_history(history: History, T_t0_ego: Tensor, displacement: Tensor, move
     T_ego_t0 = torch.linalg.inv(T_t0_ego.double()).float()[clip]
     for f in range(T_t0_ego.shape[1]):
         there = points + F.pad(fine[clip, f, :, x, y], (0, 1))[:, None]
-        there = there @ T_ego_t0[:, f, :3, :3].transpose(1, 2) + T_ego_t0[:, f, None, :3, 3]
+        there = transform_points(T_ego_t0[:, f], there)
         voxel, label_there = _fullest(clip, there, label, grid)
         seen[:, f][tuple(voxel.T)] = label_there.to(seen.dtype)
     return seen

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.transform import Rotation
 
 from drivewm.geometry import se2, se3
+from drivewm.geometry.transform import transform_points
 
 
 @pytest.fixture
@@ -78,3 +80,13 @@ def test_global_coordinates_keep_their_millimetres():
     T_global_a = se3.from_xyzyaw(1.0e6, -2.0e6, 30.0, 0.3)
     T_a_b = se3.from_xyzyaw(1.234, -0.567, 0.01, 0.02)
     np.testing.assert_allclose(se3.inverse(T_global_a) @ (T_global_a @ T_a_b), T_a_b, atol=1e-8)
+
+
+@pytest.mark.parametrize("channels", [0, 2])
+def test_tensors_are_moved_as_arrays_are_also_in_mixed_precision(rng, channels):
+    T, points = random_poses(rng, 4), 50 * rng.normal(size=(4, 30, 3 + channels))
+    expected = se3.transform_points(T, points)
+    with torch.autocast("cpu", torch.bfloat16):
+        moved = transform_points(torch.from_numpy(T).float(), torch.from_numpy(points).float())
+    assert moved.dtype == torch.float32
+    np.testing.assert_allclose(moved, expected, atol=1e-4)

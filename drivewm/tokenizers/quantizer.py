@@ -41,19 +41,29 @@ class VectorQuantizer(nn.Module):
         dim: length D of a code.
         decay: of the moving averages.
         restart_below: a code whose average use falls below this many vectors per batch is restarted at a random vector.
-        kmeans_iterations: Lloyd steps on the first training batch.
+        kmeans_iterations: Lloyd steps on the first batch that is quantized.
+        start_after: training batches that pass as they are before that. Codes that are found among the outputs of an
+            untrained encoder lie along few directions, and what is off these reaches no decoder: nothing would teach
+            the encoder to use them.
     """
 
     def __init__(
-        self, vocab_size: int, dim: int, decay: float = 0.97, restart_below: float = 0.2, kmeans_iterations: int = 10
+        self,
+        vocab_size: int,
+        dim: int,
+        decay: float = 0.97,
+        restart_below: float = 0.2,
+        kmeans_iterations: int = 10,
+        start_after: int = 0,
     ) -> None:
         super().__init__()
         self.vocab_size, self.dim, self.decay, self.restart_below = vocab_size, dim, decay, restart_below
-        self.kmeans_iterations = kmeans_iterations
+        self.kmeans_iterations, self.start_after = kmeans_iterations, start_after
         self.register_buffer("codebook", torch.zeros(vocab_size, dim))
         self.register_buffer("usage", torch.zeros(vocab_size))  # average number of vectors per batch
         self.register_buffer("total", torch.zeros(vocab_size, dim))  # average sum of these vectors
         self.register_buffer("started", torch.tensor(False))
+        self.register_buffer("passed", torch.tensor(0))  # training batches so far that passed as they are
 
     def nearest(self, vectors: Tensor) -> Tensor:
         """Index `(...)` int64 of the code nearest to each vector `(..., D)`."""
@@ -78,6 +88,9 @@ class VectorQuantizer(nn.Module):
         """
         vectors = vectors.float()
         if self.training and not self.started:
+            if self.passed < self.start_after:
+                self.passed += 1
+                return Quantized(vectors, self.nearest(vectors), vectors.new_zeros(()))
             self._start(vectors.detach(), generator)
         indices = self.nearest(vectors)
         codes = self.lookup(indices)

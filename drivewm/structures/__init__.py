@@ -5,6 +5,7 @@ from drivewm.structures.clip import History, SceneClip
 from drivewm.structures.forecast import OccupancyForecast, most_likely
 from drivewm.structures.labels import OCC3D, LabelSet
 from drivewm.structures.planning import EgoState, Oracle, PlanningInput
+from drivewm.structures.ray_raster import RayRaster
 from drivewm.structures.rays import Rays
 from drivewm.structures.road_map import Lane, RoadMap
 from drivewm.structures.rollout import AgentTracks, LightStates, Rollout
@@ -25,6 +26,7 @@ __all__ = [
     "OccupancyForecast",
     "Oracle",
     "PlanningInput",
+    "RayRaster",
     "Rays",
     "RoadMap",
     "Rollout",

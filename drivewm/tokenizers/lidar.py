@@ -1,25 +1,23 @@
-"""LidarTokenizer: sweeps to a grid of tokens, and tokens to a field that any ray can be cast into."""
+"""LidarTokenizer: sweeps to a grid of tokens, and tokens to a volume that any ray can be cast into."""
 
 from __future__ import annotations
 
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor
-from torch.nn import functional as F
 
 from drivewm.evaluation.functional.codes import perplexity
 from drivewm.geometry import VoxelGrid
+from drivewm.geometry.transform import transform_points
 from drivewm.layers.draws import rows_of_global_batch
-from drivewm.structures import Rays, SceneClip, TokenGrid, TokenSpec
+from drivewm.structures import RayRaster, SceneClip, TokenGrid, TokenSpec
 from drivewm.tokenizers.lidar_network import LidarDecoder, LidarEncoder
+from drivewm.tokenizers.lidar_volume import returns_towards, silent_cells
 from drivewm.tokenizers.multiscale import MultiScaleQuantizer
 from drivewm.tokenizers.point_cloud import PointCloud
 from drivewm.tokenizers.protocol import code_use
 from drivewm.tokenizers.quantizer import VectorQuantizer
-from drivewm.tokenizers.rendering import render_at, returns_towards
-
-_AROUND_M = 4.0
-"""How far around a return the denser samples lie."""
+from drivewm.tokenizers.ray_objective import RayObjective
 
 
 class LidarTokenizer(BaseModel):
@@ -30,10 +28,9 @@ class LidarTokenizer(BaseModel):
         point_dim, channels, blocks: the network's size; each of `channels` halves the resolution.
         sparse_blocks: residual blocks of the encoder over the voxels that hold anything, by spconv on CUDA.
         code_dim, vocab_size: the learned codebook.
-        rays: of each frame that are rendered in a training step.
-        samples: along each of them, and as many as `near_samples` more around its return.
-        surface_m: half the thickness of what counts as the surface that was hit [m].
-        depth_weight: of the absolute error of the expected depth [1/m].
+        quantize_after: training steps before which latents are not quantized.
+        raster: of the sensor, as keyword arguments of `RayRaster`; None: rays that did not come back are not learned.
+        objective: keyword arguments of `RayObjective`.
         context_dropout: share of training frames whose decoder sees no earlier frame, so that tokens alone suffice.
         commitment_weight: of the commitment term (van den Oord et al., 2017, eq. 3).
         data_preprocessor: moves clips to the model's device.
@@ -48,11 +45,9 @@ class LidarTokenizer(BaseModel):
         sparse_blocks: int = 0,
         code_dim: int = 32,
         vocab_size: int = 1024,
-        rays: int = 1024,
-        samples: int = 48,
-        near_samples: int = 16,
-        surface_m: float = 0.2,
-        depth_weight: float = 0.1,
+        quantize_after: int = 0,
+        raster: dict | None = None,
+        objective: dict | None = None,
         context_dropout: float = 0.4,
         commitment_weight: float = 0.25,
         data_preprocessor: dict | None = None,
@@ -64,13 +59,15 @@ class LidarTokenizer(BaseModel):
         if x % factor or y % factor:
             raise ValueError(f"{len(channels)} stages shrink the grid {factor} times, but it has {x} x {y} columns")
         shape = (x // factor, y // factor)
-        self.quantizer = MultiScaleQuantizer([VectorQuantizer(vocab_size, code_dim)], (shape,))
+        self.quantizer = MultiScaleQuantizer(
+            [VectorQuantizer(vocab_size, code_dim, start_after=quantize_after)], (shape,)
+        )
         self.specs = (TokenSpec("lidar", shape, vocab_size),)
         size = dict(point_dim=point_dim, channels=tuple(channels), blocks=blocks, code_dim=code_dim)
         self.encoder = LidarEncoder(self.grid, **size, sparse_blocks=sparse_blocks)
         self.decoder = LidarDecoder(self.grid, **size)
-        self.rays, self.samples, self.near_samples = rays, samples, near_samples
-        self.surface_m, self.depth_weight = surface_m, depth_weight
+        self.raster = None if raster is None else RayRaster(**raster)
+        self.objective = RayObjective(self.grid, self.raster, **(objective or {}))
         self.context_dropout, self.commitment_weight = context_dropout, commitment_weight
 
     def encode(self, frames: PointCloud) -> tuple[TokenGrid, ...]:
@@ -79,7 +76,7 @@ class LidarTokenizer(BaseModel):
         return tuple(TokenGrid(i.unflatten(0, frames.lead), s) for i, s in zip(indices, self.specs, strict=True))
 
     def decode(self, tokens: tuple[TokenGrid, ...], context: PointCloud | None = None) -> Tensor:
-        """Tokens `(B, T, h, w)` -> the field `(B, T, X, Y, Z)`.
+        """Tokens `(B, T, h, w)` -> the volume `(B, T, 3, X, Y, Z)` of `lidar_volume`.
 
         Args:
             tokens: as `encode` gives them.
@@ -99,79 +96,16 @@ class LidarTokenizer(BaseModel):
     ) -> dict[str, Tensor]:
         """Losses of J frames and their sensor poses `(J, 4, 4)`, and the use of the codebook."""
         quantized = self.quantizer(self.encoder(frames), generator)
-        field = self.decoder(quantized.latents, context)
-        losses = self.ray_losses(field, frames, T_ego_lidar, self.draw_rays(len(field), generator))
+        volume = self.decoder(quantized.latents, context)
+        drawn = self.objective.draw(len(volume), volume.device, generator)
+        losses = self.objective.losses(volume, frames, T_ego_lidar, drawn)
         losses["loss_commitment"] = self.commitment_weight * quantized.commitment
         (indices,) = quantized.indices
         losses["perplexity"] = perplexity(indices.flatten().bincount(minlength=self.specs[0].vocab_size))
         return losses
 
-    def draw_rays(self, frames: int, generator: torch.Generator | None = None) -> Tensor:
-        """Numbers in [0, 1), `(frames, rays, 1 + samples + near_samples)`: which rays, and where they are sampled."""
-        device = self.quantizer.scales[0].codebook.device
-
-        def draw(batch: int) -> Tensor:
-            size = (batch, self.rays, 1 + self.samples + self.near_samples)
-            return torch.rand(size, generator=generator, device=device)
-
-        return rows_of_global_batch(draw, frames)
-
-    def ray_losses(self, field: Tensor, frames: PointCloud, T_ego_lidar: Tensor, drawn: Tensor) -> dict[str, Tensor]:
-        """How well rays of the frames end where they did, a mean over rays.
-
-        "loss_depth" is the error of the expected depth, "loss_surface" the negative log-likelihood that a ray ends
-        within `surface_m` of its return (or leaves the grid, where it did). Rays that came back from beyond the grid
-        leave it. Frames without any point count nothing.
-
-        Args:
-            field: `(J, X, Y, Z)`.
-            frames: J frames, in the field's frame.
-            T_ego_lidar: `(J, 4, 4)`.
-            drawn: what `draw_rays` gives.
-        """
-        count = frames.valid.sum(1)
-        picked = frames.pick((drawn[..., 0] * count[:, None]).long())
-        rays, truth = Rays.towards(picked.points[..., :3], T_ego_lidar)
-        near, far = rays.span(self.grid)
-        hit = (truth > near) & (truth < far)
-        truth = torch.minimum(torch.maximum(truth, near), far)
-        rendering, (front, back) = self._march(field, rays, truth, near, far, drawn[..., 1:])
-        # log(T_front - T_back)
-        ends = front + torch.log1p(-(back - front).exp().clamp_max(1 - 1e-6))
-        surface = -torch.where(hit, ends, rendering.log_escape)
-        weight = (count > 0).float()[:, None].expand_as(surface) / surface.numel()
-        depth = F.l1_loss(rendering.expected_depth(), truth, reduction="none")
-        return {
-            "loss_depth": self.depth_weight * (weight * depth).sum(),
-            "loss_surface": (weight * surface).sum(),
-        }
-
-    def _march(self, field: Tensor, rays: Rays, truth: Tensor, near: Tensor, far: Tensor, drawn: Tensor):
-        """The rendering of rays sampled all along and, more densely, around the truth.
-
-        Also returns the log of what is left of a ray just before and behind the surface.
-        """
-        along, around = drawn.split([self.samples, self.near_samples], dim=-1)
-        strata = (torch.arange(self.samples, device=near.device) + along) / self.samples
-        depth = torch.cat(
-            [
-                near[..., None] + (far - near)[..., None] * strata,
-                truth[..., None] + _AROUND_M * (2 * around - 1),
-                near[..., None],
-                far[..., None],
-                truth[..., None] - self.surface_m,
-                truth[..., None] + self.surface_m,
-            ],
-            dim=-1,
-        )
-        depth = torch.minimum(torch.maximum(depth, near[..., None]), far[..., None])
-        depth, order = depth.sort(dim=-1)
-        rendering = render_at(field, rays, self.grid, depth)
-        where = order.argsort(dim=-1)[..., -2:]
-        return rendering, rendering.log_survival.gather(-1, where).unbind(-1)
-
     def forward(self, clip: SceneClip, mode: str = "tensor"):
-        """mmengine's entry: losses of one random frame of each clip, or the fields of all frames.
+        """mmengine's entry: losses of one random frame of each clip, or the volumes of all frames.
 
         `mode="predict"` gives one dict a clip, as `LidarReconstructionMetric` takes it: the sweeps' own rays, cast into
         what the tokens alone say.
@@ -181,23 +115,28 @@ class LidarTokenizer(BaseModel):
         if mode == "loss":
             return self.loss(*self._training_frames(clip))
         tokens = self.encode(PointCloud.of(clip))
-        field = self.decode(tokens)
-        return field if mode == "tensor" else self._reconstructions(clip, tokens, field)
+        volume = self.decode(tokens)
+        return volume if mode == "tensor" else self._reconstructions(clip, tokens, volume)
 
-    def _reconstructions(self, clip: SceneClip, tokens: tuple[TokenGrid, ...], field: Tensor) -> list[dict]:
+    def _reconstructions(self, clip: SceneClip, tokens: tuple[TokenGrid, ...], volume: Tensor) -> list[dict]:
         frames, T_lidar_ego = PointCloud.of(clip).flatten(), torch.linalg.inv(clip.T_ego_lidar.flatten(0, 1))
         xyz, T_ego_lidar = frames.points[..., :3], clip.T_ego_lidar.flatten(0, 1)
-        ends, met = returns_towards(field.flatten(0, 1), xyz, frames.valid, T_ego_lidar, self.grid)
+        ends, met = returns_towards(volume.flatten(0, 1), xyz, frames.valid, T_ego_lidar, self.grid)
 
         def clouds(points: Tensor, kept: Tensor) -> list[Tensor]:
-            sensor = points @ T_lidar_ego[:, :3, :3].mT + T_lidar_ego[:, None, :3, 3]
-            return [cloud[keep] for cloud, keep in zip(sensor, kept, strict=True)]
+            return [cloud[keep] for cloud, keep in zip(transform_points(T_lidar_ego, points), kept, strict=True)]
 
-        found, truth = clouds(ends, met), clouds(xyz, frames.valid)
+        found, truth = clouds(ends, met), clouds(frames.points, frames.valid)
+        silent: list[tuple | None] = [None] * len(truth)
+        if self.raster is not None:
+            said = silent_cells(volume.flatten(0, 1), self.raster, T_ego_lidar, self.grid)
+            seen = transform_points(T_lidar_ego, xyz), frames.valid
+            silent = list(zip(said, self.raster.silent(*seen), self.raster.returned(*seen), strict=True))
         return [
             {
                 "reconstruction": found[b * clip.num_frames : (b + 1) * clip.num_frames],
                 "truth": truth[b * clip.num_frames : (b + 1) * clip.num_frames],
+                "silent": silent[b * clip.num_frames : (b + 1) * clip.num_frames],
                 "scene": clip.scene[b],
                 "codes": code_use(tokens, b),
             }

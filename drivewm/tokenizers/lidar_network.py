@@ -1,4 +1,4 @@
-"""The LiDAR tokenizer's network: points to bird's-eye-view latents, and latents to a field that rays are cast into."""
+"""The LiDAR tokenizer's network: points to bird's-eye-view latents, and latents to a volume that rays are cast into."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from drivewm.geometry import VoxelGrid
 from drivewm.layers.conv import ResBlock, downsample
 from drivewm.layers.sparse import SparseBlock
 from drivewm.tokenizers.context_decoder import ContextDecoder
+from drivewm.tokenizers.lidar_volume import CHANNELS
 from drivewm.tokenizers.point_cloud import PointCloud
 from drivewm.tokenizers.point_network import PatchStem, PointNet
 
-# At first all is free: rays that met nothing yet have a gradient everywhere.
-_FIRST_FIELD = 3.0
+# At first all is free: rays that met nothing yet have a gradient everywhere. Most rays come back, none is bright.
+_FIRST_VOLUME = (3.0, 2.0, -2.0)
 
 
 class LidarEncoder(nn.Module):
@@ -54,7 +55,7 @@ class LidarEncoder(nn.Module):
 
 
 class LidarDecoder(ContextDecoder):
-    """Latents and what earlier frames saw -> the field s `(J, X, Y, Z)` of `rendering`.
+    """Latents and what earlier frames saw -> the volume `(J, 3, X, Y, Z)` of `lidar_volume`.
 
     Args:
         grid, point_dim, channels, blocks, code_dim: as for `LidarEncoder`.
@@ -66,11 +67,12 @@ class LidarDecoder(ContextDecoder):
         super().__init__(nn.SiLU(), channels, blocks, code_dim)
         self.point_net, self.stem = point_net, stem
         self.head = nn.Sequential(
-            nn.Conv2d(channels[0], channels[0], 1), nn.SiLU(), nn.Conv2d(channels[0], 4 * height, 1)
+            nn.Conv2d(channels[0], channels[0], 1), nn.SiLU(), nn.Conv2d(channels[0], 4 * CHANNELS * height, 1)
         )
 
     def forward(self, latents: Tensor, context: PointCloud) -> Tensor:
-        """Latents `(J, D, H, W)` and the points of earlier frames, brought into this one -> `(J, X, Y, Z)`."""
+        """Latents `(J, D, H, W)` and the points of earlier frames, brought into this one -> `(J, 3, X, Y, Z)`."""
         first = self.reading[0](self.stem(self.point_net(context.points, context.valid, context.time_s)))
-        field = self.head(self.features(latents, first.to(latents.dtype)))
-        return F.pixel_shuffle(field.float() + _FIRST_FIELD, 2).permute(0, 2, 3, 1)
+        volume = F.pixel_shuffle(self.head(self.features(latents, first.to(latents.dtype))).float(), 2)
+        volume = volume.unflatten(1, (CHANNELS, -1)).permute(0, 1, 3, 4, 2)
+        return volume + volume.new_tensor(_FIRST_VOLUME).view(-1, 1, 1, 1)

@@ -118,10 +118,15 @@ def log_survival(s: Tensor) -> Tensor:
 
 def sample_field(field: Tensor, points: Tensor, grid: VoxelGrid) -> Tensor:
     """Trilinear interpolation of `field (J, X, Y, Z)` at `points (J, ..., 3)` [m]: `(J, ...)`."""
+    return sample_volume(field[:, None], points, grid)[:, 0]
+
+
+def sample_volume(volume: Tensor, points: Tensor, grid: VoxelGrid) -> Tensor:
+    """`sample_field` of C values a voxel: `(J, C, X, Y, Z)` at `points (J, ..., 3)` [m] gives `(J, C, ...)`."""
     low, extent = (torch.as_tensor(v, dtype=points.dtype, device=points.device) for v in (grid.origin_m, grid.extent_m))
     normalized = (2 * (points - low) / extent - 1).flip(-1).reshape(len(points), 1, 1, -1, 3)  # it wants z, y, x
-    values = F.grid_sample(field[:, None].to(points.dtype), normalized, padding_mode="border", align_corners=False)
-    return values.view(points.shape[:-1])
+    values = F.grid_sample(volume.to(points.dtype), normalized, padding_mode="border", align_corners=False)
+    return values.view(*volume.shape[:2], *points.shape[1:-1])
 
 
 @dataclass
@@ -159,31 +164,6 @@ def render_depths(
         place = (values, free, _BLOCK, grid.origin_m, grid.voxel_m, origins, directions, near[j], far[j])
         _rendering_kernels.march(*place, step_m, log_left[j], _DONE if skip else -np.inf, *found[:, j])
     return Depths(*(torch.from_numpy(part).float() for part in found))
-
-
-def returns_towards(
-    field: Tensor, points: Tensor, valid: Tensor, T_frame_lidar: Tensor, grid: VoxelGrid, drawn: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Where rays that once met points end in a field.
-
-    Args:
-        field: `(J, X, Y, Z)`.
-        points: `(J, R, 3)` [m] that say which rays.
-        valid: `(J, R)` bool, those of them that count.
-        T_frame_lidar: `(J, 4, 4)` where the sensor stands.
-        grid: of the field.
-        drawn: false: all at their median depth, the best guess of each ray. True: neighbouring rays at different
-            levels (`spread_levels`), so that together they end as rays of this field do: where it is not known which of
-            two surfaces is met some points lie on either.
-
-    Returns:
-        points `(J, R, 3)` [m], and `(J, R)` bool, which of the valid rays return at all.
-    """
-    rays, _ = Rays.towards(points, T_frame_lidar)
-    level = spread_levels(points.shape[1], points.device) if drawn else None
-    depth = render_depths(field, rays, grid, grid.voxel_m, level).quantile_m
-    met = depth.isfinite() & valid
-    return rays.at(torch.where(met, depth, 0)), met
 
 
 def spread_levels(number: int, device: torch.device | None = None) -> Tensor:

@@ -26,7 +26,7 @@ _NEAREST_M = 1.0
 
 
 def copy_last_points(history: History, T_t0_ego: Tensor) -> Frames:
-    """The cloud at t0, unmoved, for each of the F ego frames `T_t0_ego (B, F, 4, 4)`: `(N, 3)` float32 [m]."""
+    """The cloud at t0, unmoved, for each of the F ego frames `T_t0_ego (B, F, 4, 4)`: `(N, 4)` float32."""
     last = [_observed(history, b, history.num_frames - 1) for b in range(len(history))]
     return [[cloud] * T_t0_ego.shape[1] for cloud in last]
 
@@ -73,7 +73,10 @@ def raycast_history(
     depths: Frames = []
     for b in range(len(history)):
         past = np.concatenate(
-            [se3.transform_points(T_t0_source[b, t], _observed(history, b, t)) for t in range(history.num_frames)]
+            [
+                se3.transform_points(T_t0_source[b, t], _observed(history, b, t)[:, :3])
+                for t in range(history.num_frames)
+            ]
         )
         depths.append(
             [
@@ -108,8 +111,8 @@ def _cast(points: np.ndarray, directions: np.ndarray, grid: VoxelGrid, voxelizer
 
 
 def _observed(history: History, b: int, t: int) -> np.ndarray:
-    """Points `(N, 3)` float32 of one observed frame in its own ego frame."""
+    """Points `(N, 4)` float32 of one observed frame: x, y, z [m] in its own ego frame, intensity."""
     for name in ("points", "points_valid", "T_ego_lidar"):
         if getattr(history, name) is None:
             raise ValueError(f"LiDAR baselines need history.{name}, but the history has none")
-    return history.points[b, t][history.points_valid[b, t], :3].cpu().numpy()
+    return history.points[b, t][history.points_valid[b, t], :4].cpu().numpy()

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import torch
+from torch import Tensor
 
 from drivewm.evaluation.forecast.record import BASELINES
 from drivewm.evaluation.functional.moving import moving_boxes
 from drivewm.evaluation.lidar_forecast.report import REFERENCE
 from drivewm.geometry import VoxelGrid, se3
-from drivewm.structures import SceneClip
+from drivewm.geometry.transform import transform_points
+from drivewm.structures import RayRaster, SceneClip
 from drivewm.world_model.lidar_baselines import (
     RAY_GRID,
     Frames,
@@ -30,7 +35,8 @@ def lidar_beside_baselines(
 
     Args:
         clip: history and truth, with points and `T_ego_lidar`; moving boxes are scored apart where it has boxes.
-        clouds: predictor -> for each clip and future frame `(N, 3)` float32 [m], in that frame's own ego frame.
+        clouds: predictor -> for each clip and future frame `(N, 3)` float32 [m], in that frame's own ego frame, or
+            `(N, 4)` with intensity.
         grid: of the ray casting baseline.
     """
     history, T_t0_ego, future = clip.history(), clip.future_poses(), slice(clip.num_history, None)
@@ -71,10 +77,34 @@ def lidar_beside_baselines(
     return samples
 
 
+def add_silence(samples: list[dict], silent: dict[str, Tensor], raster: RayRaster) -> None:
+    """Say in the samples of `lidar_beside_baselines` from where nothing comes back: predicted, copied and true.
+
+    Args:
+        samples: one a clip.
+        silent: predictor -> `(B, F, rows, columns)` bool.
+        raster: of the sensor.
+    """
+    for b, sample in enumerate(sample["lidar"] for sample in samples):
+        T_lidar_ego = torch.linalg.inv(torch.as_tensor(sample["T_ego_lidar"]).float().cpu())
+
+        def of_frames(look: Callable, clouds: list[np.ndarray], T_lidar_ego: Tensor = T_lidar_ego) -> Tensor:
+            frames = []
+            for T, cloud in zip(T_lidar_ego, clouds, strict=True):
+                points = transform_points(T, torch.from_numpy(cloud[None, :, :3]))
+                frames.append(look(points, torch.ones(points.shape[:2], dtype=torch.bool))[0])
+            return torch.stack(frames)
+
+        copies = {name: of_frames(raster.silent, sample["clouds"][name]) for name in BASELINES}
+        sample["silent"] = {name: cells[b].cpu() for name, cells in silent.items()} | copies
+        sample["silent_truth"] = of_frames(raster.silent, sample["truth"])
+        sample["returned_truth"] = of_frames(raster.returned, sample["truth"])
+
+
 def true_points(clip: SceneClip) -> Frames:
-    """What the sensor measured in each future frame: `(N, 3)` float32 [m], that frame's own ego frame."""
+    """What the sensor measured in each future frame: `(N, 4)` float32 [m] in that frame's own ego frame, intensity."""
     return [
-        [clip.points[b, t][clip.points_valid[b, t], :3].cpu().numpy() for t in range(clip.num_history, clip.num_frames)]
+        [clip.points[b, t][clip.points_valid[b, t], :4].cpu().numpy() for t in range(clip.num_history, clip.num_frames)]
         for b in range(len(clip))
     ]
 
@@ -88,7 +118,8 @@ def true_rays(clip: SceneClip) -> Frames:
     for b, frames in enumerate(true_points(clip)):
         T_lidar_ego = se3.inverse(clip.T_ego_lidar[b, clip.num_history :].double().cpu().numpy())
         offsets = [
-            se3.transform_points(T, points.astype(np.float64)) for T, points in zip(T_lidar_ego, frames, strict=True)
+            se3.transform_points(T, points[:, :3].astype(np.float64))
+            for T, points in zip(T_lidar_ego, frames, strict=True)
         ]
         rays.append([offset / np.maximum(np.linalg.norm(offset, axis=-1, keepdims=True), 1e-9) for offset in offsets])
     return rays

@@ -29,11 +29,25 @@ def scored(*args, **options):
 
 
 def test_a_perfect_forecast():
-    truth = sweep(np.random.default_rng(0))
-    everywhere = np.ones(len(truth), bool)
-    scores = scored(truth, truth[::-1].copy(), ORIGIN, moving=(everywhere, everywhere))
-    assert scores.pop("returns") == 100
+    rng = np.random.default_rng(0)
+    truth = np.concatenate([sweep(rng), rng.uniform(0, 255, (400, 1)).astype(np.float32)], axis=1)
+    everywhere, cells = np.ones(len(truth), bool), rng.random((4, 6)) < 0.5
+    silent = (cells, cells, ~cells)
+    scores = scored(truth, truth[::-1].copy(), ORIGIN, moving=(everywhere, everywhere), silent=silent)
+    assert scores.pop("returns") == 100 and scores.pop("silent") == 100
     assert all(value == pytest.approx(0, abs=1e-5) for value in scores.values())
+
+
+def test_intensities_are_compared_ray_by_ray_and_silent_cells_where_they_are_known():
+    truth = np.array([[10, 0, 0, 100], [0, 20, 0, 50], [0, -100, 0, 9]], np.float32)  # the last is far away
+    forecast = np.array([[0, 25, 0, 80], [12, 0, 0, 90], [0, -90, 0, 200]], np.float32)
+    said = np.array([1, 1, 0, 0, 1], bool)
+    silent, returned = np.array([1, 0, 1, 0, 0], bool), np.array([0, 1, 0, 1, 0], bool)  # the last is not known
+    scores = scored(forecast, truth, ORIGIN, silent=(said, silent, returned))
+    assert scores["intensity"] == pytest.approx((10 + 30) / 2)
+    assert scores["silent"] == pytest.approx(100 / 3)
+    scores = scored(forecast[:, :3], truth, ORIGIN)
+    assert np.isnan(scores["intensity"]) and np.isnan(scores["silent"])
 
 
 def test_depths_that_are_longer_by_a_tenth():
@@ -132,5 +146,5 @@ def test_frames():
     T_t0_ego = se3.from_xyzyaw(5.0, 0.0, 0.0, 0.0)
     T_lidar0_ego = se3.inverse(T_t0_lidar) @ T_t0_ego
     ahead = in_lidar_t0(np.array([[10.0, 0, 1.8, 0.5]]), T_lidar0_ego)
-    np.testing.assert_allclose(ahead, [[0, 14.1, 0]], atol=1e-6)  # forward is y
+    np.testing.assert_allclose(ahead, [[0, 14.1, 0, 0.5]], atol=1e-6)  # forward is y
     assert ahead.dtype == np.float32

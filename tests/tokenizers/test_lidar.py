@@ -9,15 +9,18 @@ from torch.nn import functional as F
 
 from drivewm.geometry import VoxelGrid
 from drivewm.layers.sparse import HAS_SPCONV
-from drivewm.structures import Rays, SceneClip
+from drivewm.structures import RayRaster, Rays, SceneClip
 from drivewm.tokenizers import LidarTokenizer
 from drivewm.tokenizers.point_cloud import PointCloud
 from drivewm.tokenizers.point_network import PatchStem, PointNet
+from drivewm.tokenizers.ray_objective import RayObjective
 from drivewm.tokenizers.rendering import render_depths
 
 RANGE = dict(range_m=(-8.0, -8.0, -1.0, 8.0, 8.0, 3.0), voxel_m=1.0)
 GRID = VoxelGrid(**RANGE)
-SIZE = dict(grid=RANGE, point_dim=8, channels=(16, 32), code_dim=8, vocab_size=32, rays=256, samples=16, near_samples=8)
+SIZE = dict(grid=RANGE, point_dim=8, channels=(16, 32), code_dim=8, vocab_size=32)
+OBJECTIVE = dict(rays=256, silent_rays=64, samples=16, near_samples=8)
+RASTER = dict(rows=8, columns=24, lowest_deg=-34.0, highest_deg=20.0)
 MOUNT_M = 1.6
 
 
@@ -53,7 +56,7 @@ def make_clip(frames: int = 3, wall_x: float = 5.0, number: int = 600) -> SceneC
 
 def make_tokenizer(**options) -> LidarTokenizer:
     torch.manual_seed(0)
-    tokenizer = LidarTokenizer(**(SIZE | options))
+    tokenizer = LidarTokenizer(**(SIZE | dict(objective=OBJECTIVE, raster=RASTER) | options))
     tokenizer.quantizer.scales[0].codebook.normal_(generator=torch.Generator().manual_seed(0))
     return tokenizer
 
@@ -121,7 +124,7 @@ def test_an_empty_sweep_is_a_valid_observation():
     assert tokens.indices.shape == (2, 3, 4, 4) and tokens.spec == tokenizer.specs[0]
     assert tokenizer.decode((tokens,)).isfinite().all()
     losses = make_tokenizer().train()(replace(clip, points_valid=clip.points_valid & False), "loss")
-    assert losses["loss_depth"] == 0 and losses["loss_surface"] == 0
+    assert all(value == 0 for name, value in losses.items() if name != "loss_commitment" and "loss" in name)
 
 
 def test_points_that_are_not_valid_change_nothing():
@@ -133,19 +136,45 @@ def test_points_that_are_not_valid_change_nothing():
 
 
 def test_a_field_that_is_right_has_no_loss_and_one_that_is_wrong_has():
-    tokenizer, clip = make_tokenizer(), make_clip(1)
+    clip = make_clip(1)
     frames = PointCloud.of(clip).flatten()
-    drawn = tokenizer.draw_rays(2, torch.Generator().manual_seed(0))
+    objective = RayObjective(GRID, **OBJECTIVE)
+    drawn = objective.draw(2, torch.device("cpu"), torch.Generator().manual_seed(0))
     x, _, z = torch.from_numpy(GRID.centers()).float().unbind(-1)
 
     def losses(wall: float) -> dict:
         fields = torch.stack([torch.minimum(z, wall + b - x) for b in range(2)])
-        return tokenizer.ray_losses(100 * fields, frames, clip.T_ego_lidar[:, 0], drawn)
+        volume = torch.stack([100 * fields, torch.zeros_like(fields), torch.zeros_like(fields)], dim=1)
+        return objective.losses(volume, frames, clip.T_ego_lidar[:, 0], drawn)
 
     right, wrong = losses(5.0), losses(4.0)
     # What is left is the corner where wall and ground meet, which samples half a metre apart cut.
     assert right["loss_surface"] < 0.3 and right["loss_depth"] < 0.01
     assert wrong["loss_surface"] > 3 and wrong["loss_depth"] > 0.02
+
+
+def test_what_comes_back_and_how_bright_is_asked_for():
+    """Everything behind x = 0 is dark and half of its rays are lost: the losses are least where the volume says so."""
+    clip = make_clip(1)
+    ahead = clip.points[..., 0] > 0
+    clip.points[..., 3] = torch.where(ahead, 200.0, 20.0)
+    # Rays downwards and backwards never come back.
+    clip.points_valid &= ahead | (clip.points[..., 2] > 0.5)
+    frames = PointCloud.of(clip).flatten()
+    objective = RayObjective(GRID, RayRaster(**RASTER), **(OBJECTIVE | {"silent_rays": 256}))
+    drawn = objective.draw(2, torch.device("cpu"), torch.Generator().manual_seed(0))
+    x, _, z = torch.from_numpy(GRID.centers()).float().unbind(-1)
+    field = torch.stack([100 * torch.minimum(z, 5.0 + b - x) for b in range(2)])
+
+    def losses(comes: torch.Tensor, bright: torch.Tensor) -> dict:
+        volume = torch.stack([field, comes.expand_as(field), bright.expand_as(field)], dim=1)
+        return objective.losses(volume, frames, clip.T_ego_lidar[:, 0], drawn)
+
+    share = torch.where(x > 0, 200 / 255, 20 / 255)
+    right = losses(torch.where(x > 0, 9.0, -9.0), share.logit())
+    deaf, dark = losses(torch.full_like(x, -9.0), share.logit()), losses(torch.full_like(x, 9.0), -share.logit())
+    assert right["loss_light"] < 0.1 * deaf["loss_light"] and right["loss_light"] < 0.2 * dark["loss_light"]
+    assert right["loss_silent"] < 0.2 * dark["loss_silent"]  # where all that is met comes back
 
 
 def test_earlier_points_are_brought_to_where_they_are_seen_from_the_target():
@@ -171,7 +200,7 @@ def test_it_learns_where_things_are():
         optimizer.zero_grad()
         sum(value for name, value in losses.items() if "loss" in name).backward()
         optimizer.step()
-    field = tokenizer.eval()(clip)[:, 1].detach()
+    field = tokenizer.eval()(clip)[:, 1, 0].detach()
     rays, truth = Rays.towards(clip.points[:, 1, :, :3], clip.T_ego_lidar[:, 1])
     inside = torch.from_numpy(GRID.to_index(clip.points[:, 1].numpy())[1])
     error = (render_depths(field, rays, GRID, 0.5).expected_m - truth).abs()[inside]

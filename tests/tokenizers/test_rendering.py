@@ -12,7 +12,6 @@ from drivewm.tokenizers.rendering import (
     render,
     render_at,
     render_depths,
-    returns_towards,
     sample_field,
     spread_levels,
 )
@@ -128,22 +127,6 @@ def test_spread_levels_cover_all_that_may_happen_evenly():
         few = levels[start : start + 20].sort().values
         assert few.diff().max() < 0.1  # 0.05 if they were spaced evenly
     assert torch.allclose(levels.histc(10, 0, 1), torch.tensor(1000.0), atol=3)
-
-
-def test_drawn_rays_end_at_two_surfaces_as_often_as_either_is_met():
-    """Half of the rays pass a veil at x = 2.5 and end at a wall at x = 6; a median would end them all at one."""
-    x = torch.from_numpy(GRID.centers()).float()[..., 0]
-    wall = SHARP * (6.0 - x)
-    # The field falls to 0, where sigma is a half, and rises again behind.
-    veil = torch.where((x - 2.5).abs() < 0.3, 0.0, 40.0)
-    field = torch.minimum(wall, veil)[None]
-    points = torch.stack([torch.full((1000,), 7.0), torch.linspace(-3, 3, 1000), torch.zeros(1000)], -1)[None]
-    valid, T = torch.ones(1, 1000, dtype=torch.bool), torch.eye(4)[None]
-    ends, met = returns_towards(field, points, valid, T, GRID, drawn=True)
-    assert met.all()
-    at_veil = (ends[..., 0] - 2.5).abs() < 0.7
-    assert torch.equal(at_veil, (ends[..., 0] - 6.0).abs() > 0.7)
-    assert abs(at_veil.float().mean() - 0.5) < 0.1
 
 
 def test_gradients_are_those_of_finite_differences():

@@ -26,6 +26,8 @@ SCORES = (
     "cd_moving",
     "moving_missed",
     "returns",
+    "intensity",
+    "silent",
 )
 """What `frame_scores` gives, in this order."""
 _SHORTEST_M = 0.01
@@ -33,11 +35,11 @@ _DIRECTION_CELL = 0.01  # of columns over unit vectors: about as many directions
 
 
 def in_lidar_t0(points: np.ndarray, T_lidar0_ego: np.ndarray) -> np.ndarray:
-    """Points `(N, 3 + C)` of a future frame's ego frame as `(N, 3)` float32 [m] in the LiDAR frame at t0.
+    """Points `(N, 3 + C)` of a future frame's ego frame as `(N, 3 + C)` float32 in the LiDAR frame at t0 [m].
 
     `T_lidar0_ego (4, 4)` is `inverse(T_t0_lidar) @ T_t0_ego`: where that ego frame is, seen from the sensor at t0.
     """
-    return se3.transform_points(np.asarray(T_lidar0_ego, np.float64), points[:, :3]).astype(np.float32)
+    return se3.transform_points(np.asarray(T_lidar0_ego, np.float64), points).astype(np.float32)
 
 
 def near_field(points: np.ndarray, roi_m: tuple[float, ...] = NEAR_FIELD_M) -> np.ndarray:
@@ -50,6 +52,7 @@ def frame_scores(
     truth: np.ndarray,
     origin: np.ndarray,
     moving: tuple[np.ndarray, np.ndarray] | None = None,
+    silent: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None,
 ) -> np.ndarray:
     """All scores of one frame, `(len(SCORES),)` float64; NaN where there was nothing to score.
 
@@ -59,24 +62,33 @@ def frame_scores(
     - `cd_moving`: Chamfer distance [m^2] of the points in moving boxes. NaN where the forecast has none there, so read
       it beside `moving_missed` [m^2]: mean squared distance from the true points in moving boxes to the whole forecast.
     - `returns` [%]: points of the forecast as a share of the true ones.
+    - `intensity`: mean absolute error of the intensity of near points, 0..255, by the rays of `ray_errors`.
+    - `silent` [%]: IoU of the cells of a sensor's raster from which nothing comes back, of those that are known.
 
     Args:
-        forecast, truth: `(N, 3)` and `(M, 3)` float32 [m], LiDAR frame at t0.
+        forecast, truth: `(N, 3)` and `(M, 3)` float32 [m], LiDAR frame at t0; a fourth column is intensity.
         origin: `(3,)` [m] where the sensor is at the time of the frame, LiDAR frame at t0.
         moving: which points of the forecast and of the truth lie in true boxes that move, bool `(N,)` and `(M,)`; None
             if not known.
+        silent: cells that the forecast says are silent, that are, and that are not, bool of one shape each. What is
+            in neither of the latter is not known. None if the forecast does not say.
     """
     scores = dict.fromkeys(SCORES, np.nan)
     if len(truth):
         scores["returns"] = 100.0 * len(forecast) / len(truth)
-    near = chamfer(forecast[near_field(forecast)], truth[near_field(truth)])
+    if silent is not None:
+        said, is_silent, is_not = silent
+        union = ((said & is_not) | is_silent).sum()
+        scores["silent"] = 100.0 * (said & is_silent).sum() / union if union else np.nan
+    xyz, true_xyz = forecast[:, :3], truth[:, :3]
+    near = chamfer(xyz[near_field(xyz)], true_xyz[near_field(true_xyz)])
     scores["cd_in"], scores["cd_in_plain"] = near
     if len(forecast) and len(truth):
-        from_forecast, from_truth = mutual_nearest(forecast, truth)
+        from_forecast, from_truth = mutual_nearest(xyz, true_xyz)
         scores["cd_all"], scores["cd_all_plain"] = chamfer_of(from_forecast, from_truth)
         scores |= ray_errors(forecast, truth, origin)
         if moving is not None and moving[1].any():
-            scores["cd_moving"] = chamfer(forecast[moving[0]], truth[moving[1]]).squared_m2
+            scores["cd_moving"] = chamfer(xyz[moving[0]], true_xyz[moving[1]]).squared_m2
             scores["moving_missed"] = float(from_truth[moving[1]].mean())
     return np.array([scores[name] for name in SCORES])
 
@@ -92,15 +104,16 @@ def ray_errors(
 
     Returns:
         `l1_mean` [m] and `absrel_mean` [%] over all true rays that meet the region, `l1_median` and `absrel_median`
-        over those that return inside of it; NaN where there are none.
+        over those that return inside of it, and of these `intensity`; NaN where there are none or clouds have no
+        intensity.
 
     4D-Occ's code finds the nearest ray by differences of azimuth and of the angle of z against y, which break at the
     turn of the azimuth and beside the sensor; here it is by the angle between directions. That code also divides by the
     number of all rays, those that never meet the region included.
     """
-    names = ("l1_mean", "absrel_mean", "l1_median", "absrel_median")
-    forecast_ray, forecast_depth, _ = _rays(forecast, origin)
-    ray, depth, returned = _rays(truth, origin)
+    names = ("l1_mean", "absrel_mean", "l1_median", "absrel_median", "intensity")
+    forecast_ray, forecast_depth, forecast_returned = _rays(forecast[:, :3], origin)
+    ray, depth, returned = _rays(truth[:, :3], origin)
     if len(ray) == 0 or len(forecast_ray) == 0:
         return dict.fromkeys(names, np.nan)
     _, answer = nearest(ray, forecast_ray, _DIRECTION_CELL)
@@ -108,9 +121,13 @@ def ray_errors(
     true_m = np.clip(depth, enter, leave) - enter
     error = np.abs(np.clip(forecast_depth[answer], enter, leave) - enter - true_m)
     meets = (enter < leave) & (true_m > _SHORTEST_M)
-    error, relative, inside = error[meets], 100.0 * error[meets] / true_m[meets], near_field(truth[returned][meets])
+    error, relative, inside = error[meets], 100.0 * error[meets] / true_m[meets], near_field(truth[returned][meets, :3])
     values = [_of(np.mean, error), _of(np.mean, relative)]
     values += [_of(np.median, error[inside]), _of(np.median, relative[inside])]
+    bright = np.zeros(0)
+    if forecast.shape[1] > 3 and truth.shape[1] > 3:
+        bright = np.abs(forecast[forecast_returned][answer, 3] - truth[returned][:, 3])[meets][inside]
+    values.append(_of(np.mean, bright))
     return dict(zip(names, values, strict=True))
 
 

@@ -107,8 +107,21 @@ def _frame(sample: Mapping[str, Any], f: int) -> np.ndarray:
     scores = []
     for name, frames in sample["clouds"].items():
         points, moving = prepared(frames[f], f"forecast {name!r}")
-        scores.append(frame_scores(points, true_points, origin, None if boxes is None else (moving, true_moving)))
+        in_boxes = None if boxes is None else (moving, true_moving)
+        scores.append(frame_scores(points, true_points, origin, in_boxes, _silent(sample, name, f)))
     return np.stack(scores)
+
+
+def _silent(sample: Mapping[str, Any], name: str, f: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """What `frame_scores` takes, of one predictor at one frame."""
+    said = sample.get("silent", {}).get(name)
+    if said is None:
+        return None
+    cells = tuple(to_numpy(part)[f].astype(bool) for part in (said, sample["silent_truth"], sample["returned_truth"]))
+    if len({part.shape for part in cells}) > 1:
+        shapes = ", ".join(str(part.shape) for part in cells)
+        raise ValueError(f"silent cells of {name!r}, silent_truth and returned_truth must agree in shape, got {shapes}")
+    return cells
 
 
 def _transform(sample: Mapping[str, Any], name: str, f: int | None = None) -> np.ndarray:

@@ -20,6 +20,8 @@ TITLES = {
     "cd_moving": "CD moving [m2]",
     "moving_missed": "moving missed [m2]",
     "returns": "returns [%]",
+    "intensity": "intensity",
+    "silent": "silent IoU [%]",
 }
 PUBLISHED = ("cd_in", "cd_all", "l1_mean", "l1_median", "absrel_mean", "absrel_median")
 MOVING = ("cd_moving", "moving_missed")
@@ -31,9 +33,10 @@ def lidar_text(report: dict) -> str:
     sections = [
         *((f"Point clouds, {_up_to(average)}", _scores(report, PUBLISHED, average), "") for average in averages),
         (
-            f"Plain Chamfer distances and number of points, {_up_to(averages[-1])}",
-            _scores(report, ("cd_in_plain", "cd_all_plain", "returns"), averages[-1]),
-            "returns: points as a share of the true ones",
+            f"Plain Chamfer distances, what comes back and how bright, {_up_to(averages[-1])}",
+            _scores(report, ("cd_in_plain", "cd_all_plain", "returns", "silent", "intensity"), averages[-1]),
+            "returns: points as a share of the true ones; silent: directions from which nothing comes back; "
+            "intensity: mean absolute error, 0 to 255",
         ),
         ("Points in moving boxes", _moving(report), "missed: true points against the whole forecast"),
         ("By step", _by_step(report, ("cd_in", "l1_median"), steps), ""),

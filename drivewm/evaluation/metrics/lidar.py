@@ -24,12 +24,15 @@ class LidarForecastMetric(BaseMetric):
 
     Each data sample has under `lidar` a dict of
 
-    - `clouds`: predictor name -> F clouds `(N, 3 + C)` [m], each in the ego frame of its own future frame;
-    - `truth`: F clouds `(N, 3 + C)` [m], the same way: what the sensor measured;
+    - `clouds`: predictor name -> F clouds `(N, 3)` [m] or `(N, 4)` with intensity 0..255, each in the ego frame of its
+      own future frame;
+    - `truth`: F clouds, the same way: what the sensor measured;
     - `times_s`: `(F,)` time of each frame after t0 [s], from the timestamps;
     - `T_t0_ego`: `(F, 4, 4)` the driven ego motion; `T_ego_lidar`: `(F, 4, 4)` sensor poses; `T_t0_lidar`: `(4, 4)` the
       sensor's pose at t0, in the ego frame at t0. The sensor's poses are given to all predictors (4D-Occ's protocol);
     - `scene`: scene name, the unit of the bootstrap;
+    - `silent` (optional): predictor name -> `(F, rows, columns)` bool, cells of a `RayRaster` from which nothing will
+      come back; with `silent_truth` and `returned_truth`, those that are silent and those with returns;
     - `boxes` (optional): `(F, M, 7)` true boxes, each frame in its own ego frame, with `boxes_moving (F, M)` bool;
     - `sample_token` (optional): of the frame t0;
     - `seconds` (optional): what the model's forecast took, tokenizing and decoding included.
@@ -95,11 +98,12 @@ class LidarReconstructionMetric(BaseMetric):
 
     Each data sample is a dict of
 
-    - `reconstruction`, `truth`: T clouds `(N, 3)` [m, LiDAR frame];
+    - `reconstruction`, `truth`: T clouds `(N, 3)` or, with intensity, `(N, 4)` [m, LiDAR frame];
+    - `silent` (optional): for each frame what `frame_scores` takes, or None;
     - `scene`: its scene;
     - `codes` (optional): name of a token grid -> `(V,)` how often each code is used.
 
-    Result: means over frames of the scores of `frame_scores` that a sweep without history has, and of each token grid
+    Result: means of those scores of `frame_scores` that any frame has, over these frames, and of each token grid
     `perplexity/GRID` and `unused_codes/GRID` over the whole set.
     """
 
@@ -108,14 +112,17 @@ class LidarReconstructionMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the scores of each frame."""
         for sample in data_samples:
-            pairs = zip(sample["reconstruction"], sample["truth"], strict=True)
-            scores = [frame_scores(to_numpy(cloud), to_numpy(truth), np.zeros(3)) for cloud, truth in pairs]
+            scores = []
+            silent = sample.get("silent", [None] * len(sample["truth"]))
+            for cloud, truth, cells in zip(sample["reconstruction"], sample["truth"], silent, strict=True):
+                cells = None if cells is None else tuple(to_numpy(part) for part in cells)
+                scores.append(frame_scores(to_numpy(cloud), to_numpy(truth), np.zeros(3), silent=cells))
             codes = {name: to_numpy(used) for name, used in sample.get("codes", {}).items()}
             self.results.append({"scene": sample["scene"], "scores": np.stack(scores), "codes": codes})
 
     def compute_metrics(self, results: list[dict]) -> dict[str, float]:
         """Flat names, see the class."""
         scores = np.concatenate([record["scores"] for record in results])
-        means = dict(zip(SCORES, np.nanmean(scores, axis=0), strict=True))
-        figures = {name: float(mean) for name, mean in means.items() if "moving" not in name}
+        columns = {name: column[np.isfinite(column)] for name, column in zip(SCORES, scores.T, strict=True)}
+        figures = {name: float(column.mean()) for name, column in columns.items() if len(column)}
         return figures | code_figures([record["codes"] for record in results])

@@ -13,11 +13,13 @@ from torch.nn import functional as F
 
 from drivewm.evaluation.forecast.record import CEILING
 from drivewm.geometry import VoxelGrid
-from drivewm.structures import History, Rays, SceneClip
+from drivewm.geometry.transform import transform_points
+from drivewm.structures import History, RayRaster, Rays, SceneClip
 from drivewm.tokenizers import LidarTokenizer
+from drivewm.tokenizers.lidar_volume import field_of, returns_towards, silent_cells
 from drivewm.tokenizers.point_cloud import PointCloud
-from drivewm.tokenizers.rendering import Depths, render_depths, returns_towards
-from drivewm.world_model.lidar_predictions import lidar_beside_baselines
+from drivewm.tokenizers.rendering import Depths, render_depths
+from drivewm.world_model.lidar_predictions import add_silence, lidar_beside_baselines
 from drivewm.world_model.predictions import now_s
 from drivewm.world_model.rollout import roll_out
 from drivewm.world_model.scales import Scales
@@ -36,29 +38,33 @@ ENDS = {"model": False, "model_drawn": True}
 
 @dataclass
 class LidarForecast:
-    """Where rays will end.
+    """Where rays will end, and what comes back.
 
     Attributes:
-        field: `(B, F, X, Y, Z)` of F future frames, each in its own ego frame; see `tokenizers.rendering`.
-        grid: of the field.
+        volume: `(B, F, 3, X, Y, Z)` of F future frames, each in its own ego frame; see `tokenizers.lidar_volume`.
+        grid: of the volume.
     """
 
-    field: Tensor
+    volume: Tensor
     grid: VoxelGrid
 
     def cast(self, rays: Rays) -> Depths:
         """Depths `(B * F, R)` of rays in the frames, clip after clip. Any sensor at any pose."""
-        return render_depths(self.field.flatten(0, 1), rays, self.grid, self.grid.voxel_m)
+        return render_depths(field_of(self.volume.flatten(0, 1)), rays, self.grid, self.grid.voxel_m)
 
     def returns_towards(
         self, points: Tensor, valid: Tensor, T_ego_lidar: Tensor, drawn: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """See `rendering.returns_towards`, of B * F frames, clip after clip."""
-        return returns_towards(self.field.flatten(0, 1), points, valid, T_ego_lidar, self.grid, drawn)
+        """See `lidar_volume.returns_towards`, of B * F frames, clip after clip."""
+        return returns_towards(self.volume.flatten(0, 1), points, valid, T_ego_lidar, self.grid, drawn)
+
+    def silent_cells(self, raster: RayRaster, T_ego_lidar: Tensor) -> Tensor:
+        """See `lidar_volume.silent_cells`, of B * F frames, clip after clip."""
+        return silent_cells(self.volume.flatten(0, 1), raster, T_ego_lidar, self.grid)
 
 
 class LidarStream(nn.Module):
-    """See `Stream`; what was seen is a `PointCloud` of `(B, F)` frames, content the field `(..., X, Y, Z)`.
+    """See `Stream`; what was seen is a `PointCloud` of `(B, F)` frames, content the volume `(..., 3, X, Y, Z)`.
 
     Args:
         tokenizer: will be frozen.
@@ -143,7 +149,7 @@ class LidarStream(nn.Module):
     def _in_t0(self, history: History) -> Tensor:
         """Points `(B, T, N, 3)` float32 [m] in the ego frame at t0."""
         T_t0_source = history.poses_in_t0()
-        return history.points[..., :3] @ T_t0_source[..., :3, :3].mT + T_t0_source[..., None, :3, 3]
+        return transform_points(T_t0_source, history.points[..., :3])
 
     @torch.no_grad()
     def view(self, seen: PointCloud) -> tuple[Tensor, Tensor]:
@@ -166,7 +172,7 @@ class LidarStream(nn.Module):
         return found.scatter_(1, cell, 1.0)[:, :-1].view(-1, 1, x_cells, y_cells)
 
     def decode_soft(self, logits: Tensor, seen: PointCloud) -> Tensor:
-        """The field `(J, X, Y, Z)`."""
+        """The volume `(J, 3, X, Y, Z)`."""
         return self._decode(self.scales.soft_latents(logits, self.tokenizer.quantizer), seen)
 
     def _decode(self, latents: Tensor, seen: PointCloud) -> Tensor:
@@ -174,16 +180,15 @@ class LidarStream(nn.Module):
         return self.soft_decoder(latents, context)
 
     def forecast(self, content: Tensor) -> LidarForecast:
-        """A field of each frame."""
+        """A volume of each frame."""
         return LidarForecast(content, self.grid)
 
     def as_history(self, forecast: LidarForecast, history: History, T_t0_ego: Tensor) -> dict[str, Tensor]:
         """What the sensor would see: the rays that came back last, cast into the forecast from where it will be."""
-        frames = forecast.field.shape[1]
+        frames = forecast.volume.shape[1]
         T_ego_lidar = history.T_ego_lidar[:, -1:].expand(-1, frames, -1, -1)
         last, valid = (part[:, -1].repeat_interleave(frames, 0) for part in (history.points, history.points_valid))
-        ends, met = forecast.returns_towards(last[..., :3], valid, T_ego_lidar.flatten(0, 1))
-        points = torch.cat([ends, last[..., 3:]], dim=-1)
+        points, met = forecast.returns_towards(last[..., :3], valid, T_ego_lidar.flatten(0, 1))
         lead = (len(history), frames)
         return {"points": points.unflatten(0, lead), "points_valid": met.unflatten(0, lead), "T_ego_lidar": T_ego_lidar}
 
@@ -191,7 +196,7 @@ class LidarStream(nn.Module):
         """The decoder sees the observed points; imagined frames reach the next ones as tokens alone."""
 
     def decode_drawn(self, tokens: Tensor, previous: None, T_ego_previous: Tensor, seen: PointCloud) -> Tensor:
-        """The field `(B, 1, X, Y, Z)`."""
+        """The volume `(B, 1, 3, X, Y, Z)`."""
         context = seen if self.decoder_context else None
         return self.tokenizer.decode(self.scales.grids(tokens[:, None]), context)
 
@@ -204,14 +209,15 @@ class LidarStream(nn.Module):
         asked: Tensor,
         generator: torch.Generator | None = None,
     ) -> dict[str, Tensor]:
-        """ "loss_depth" and "loss_surface" of the tokenizer, on rays of the true frames."""
+        """Those of the tokenizer's `RayObjective`, on rays of the true frames."""
         chosen = asked.nonzero()[:, 0]
-        drawn = self.tokenizer.draw_rays(len(clip), generator)
+        objective = self.tokenizer.objective
+        drawn = objective.draw(len(clip), logits.device, generator)
         if len(chosen) == 0:
-            return {"loss_depth": logits.sum() * 0, "loss_surface": logits.sum() * 0}
-        field = self.decode_soft(logits[chosen], seen[chosen])
+            return {"loss_surface": logits.sum() * 0}
+        volume = self.decode_soft(logits[chosen], seen[chosen])
         frames = PointCloud.of(clip)[chosen, target[chosen]]
-        losses = self.tokenizer.ray_losses(field, frames, clip.T_ego_lidar[chosen, target[chosen]], drawn[chosen])
+        losses = objective.losses(volume, frames, clip.T_ego_lidar[chosen, target[chosen]], drawn[chosen])
         return {name: len(chosen) / len(clip) * value for name, value in losses.items()}
 
     def predictions(self, model: WorldModel, clip: SceneClip) -> list[dict]:
@@ -225,16 +231,20 @@ class LidarStream(nn.Module):
         start = now_s(T_t0_ego.device)
         forecasts = roll_out(model, history, T_t0_ego, times_s)
         seconds = (now_s(T_t0_ego.device) - start) / len(clip)
-        forecast = LidarForecast(torch.cat([f.field for f in forecasts], dim=1), self.grid)
+        forecast = LidarForecast(torch.cat([f.volume for f in forecasts], dim=1), self.grid)
         clouds = {name: self._along_true_rays(forecast, clip, drawn) for name, drawn in ENDS.items()}
-        clouds[CEILING] = self._along_true_rays(self.forecast(self._true_fields(clip, T_t0_ego, times_s)), clip)
+        clouds[CEILING] = self._along_true_rays(self.forecast(self._true_volumes(clip, T_t0_ego, times_s)), clip)
         samples = lidar_beside_baselines(clip, clouds)
+        if self.tokenizer.raster is not None:
+            T_ego_lidar = clip.T_ego_lidar[:, clip.num_history :].flatten(0, 1)
+            silent = forecast.silent_cells(self.tokenizer.raster, T_ego_lidar).unflatten(0, T_t0_ego.shape[:2])
+            add_silence(samples, {"model": silent}, self.tokenizer.raster)
         for sample in samples:
             sample["lidar"]["seconds"] = seconds
         return samples
 
     def _along_true_rays(self, forecast: LidarForecast, clip: SceneClip, drawn: bool = False) -> list[list[np.ndarray]]:
-        """For each clip and future frame the points `(N, 3)` float32 [m, its ego frame] at which its rays end."""
+        """For each clip and future frame the ends `(N, 4)` of its rays: x, y, z [m, its ego frame], intensity."""
         future = slice(clip.num_history, None)
         points, valid = clip.points[:, future, :, :3].flatten(0, 1), clip.points_valid[:, future].flatten(0, 1)
         ends, met = forecast.returns_towards(points, valid, clip.T_ego_lidar[:, future].flatten(0, 1), drawn)
@@ -242,8 +252,8 @@ class LidarStream(nn.Module):
         return [flat[b * clip.num_future : (b + 1) * clip.num_future] for b in range(len(clip))]
 
     @torch.no_grad()
-    def _true_fields(self, clip: SceneClip, T_t0_ego: Tensor, times_s: Tensor) -> Tensor:
-        """Fields `(B, F, X, Y, Z)` of the true future frames that went through the tokens."""
+    def _true_volumes(self, clip: SceneClip, T_t0_ego: Tensor, times_s: Tensor) -> Tensor:
+        """Volumes `(B, F, 3, X, Y, Z)` of the true future frames that went through the tokens."""
         seen = self.see(clip.history(), self.displacement(clip.history()), T_t0_ego, times_s).flatten()
         grids = self.tokenizer.encode(PointCloud.of(clip)[:, clip.num_history :])
         codes = self.tokenizer.quantizer.lookup(tuple(grid.indices.flatten(0, 1) for grid in grids))

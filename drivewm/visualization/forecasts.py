@@ -23,7 +23,9 @@ def draw_model_forecast(model: WorldModel, clip: SceneClip, out_dir: str | Path,
     if isinstance(model.stream, LidarStream):
         (sample,) = model.stream.predictions(model, clip)
         clouds = sample["lidar"]["clouds"]
-        return draw_point_forecast(clip, {name: clouds[name] for name in ("model", "raycast_history")}, out_dir)
+        return draw_point_forecast(
+            clip, {name: clouds[name] for name in ("model", "model_drawn", "raycast_history")}, out_dir
+        )
     past, poses, times_s = clip.history(), clip.future_poses(), clip.future_times_s()
     forecasts = {
         "model": model.forecast(past, poses, times_s).labels,

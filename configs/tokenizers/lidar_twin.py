@@ -13,7 +13,16 @@ from drivewm.engine import ClipPreprocessor
 from drivewm.evaluation.metrics import LidarReconstructionMetric
 from drivewm.tokenizers import LidarTokenizer
 
-tokenizer = dict(type=LidarTokenizer, grid=grid, point_dim=16, channels=(64, 96, 128), blocks=1, vocab_size=1024)
+tokenizer = dict(
+    type=LidarTokenizer,
+    grid=grid,
+    point_dim=16,
+    channels=(64, 96, 128),
+    blocks=1,
+    vocab_size=1024,
+    quantize_after=100,
+    raster=dict(rows=32, columns=360, lowest_deg=-30.67, highest_deg=10.67),
+)
 model = dict(**tokenizer, data_preprocessor=dict(type=ClipPreprocessor, mirrored=0.5))
 train_dataloader.merge(dict(dataset=dict(num_history=1, num_future=3)))
 test_dataloader.merge(dict(dataset=dict(num_history=1, num_future=0, stride=20)))

@@ -32,12 +32,13 @@ model = dict(
     ego_aligned=True,
     decoder_context=True,
     points_per_frame=8192,
+    mix=dict(predict=0.5, denoise=0.4),  # Copilot4D's
     # Mirrored sweeps would have to be encoded too, which takes as long as the training itself.
     data_preprocessor=dict(type=ClipPreprocessor),
 )
 test_dataloader.merge(dict(batch_size=2, dataset=dict(load_boxes=True, stride=10)))
 
-max_iters = 140
+max_iters = 160
 param_scheduler[1].merge(dict(end=max_iters))
 train_cfg.merge(dict(max_iters=max_iters))
 custom_hooks = [*custom_hooks, averaging]

@@ -37,19 +37,21 @@ clouds = st.lists(st.tuples(finite, finite, finite), min_size=1, max_size=12)
 
 
 @settings(max_examples=150, deadline=None)
-@given(clouds, clouds, st.sampled_from([0.01, 0.25, 30.0]))
-def test_any_clouds(a, b, cell_m):
-    """Outliers by kilometres, points on each other, single points, columns far too large or too small."""
+@given(clouds, clouds, st.sampled_from([1, 30, 3000]))
+def test_any_clouds(a, b, times):
+    """Outliers by kilometres, points on each other (more than a block's), single points."""
     a, b = np.array(a, np.float32), np.array([*b, a[0]], np.float32)
-    expected = nearest_reference(a, b)[0], nearest_reference(b, a)[0]
-    for found, wanted in zip(mutual_nearest(a, b, cell_m), expected, strict=True):
+    expected = np.tile(nearest_reference(a, b)[0], times), nearest_reference(b, a)[0]
+    a = np.tile(a, (times, 1))
+    for found, wanted in zip(mutual_nearest(a, b), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-12)
-    np.testing.assert_allclose(nearest(a, b, cell_m)[0], expected[0], rtol=1e-12)
+    np.testing.assert_allclose(nearest(a, b)[0], expected[0], rtol=1e-12)
+    np.testing.assert_allclose(((b - a[nearest(b, a)[1]].astype(np.float64)) ** 2).sum(-1), expected[1], rtol=1e-12)
 
 
 @pytest.mark.parametrize("far", [600.0, 1e5, 1e12])
 def test_far_outliers_are_found_too(far):
-    """Beyond the grid's most columns, on all sides, among queries and points."""
+    """On all sides, among queries and points."""
     rng = np.random.default_rng(0)
     a, b = lidar_like(rng, 300), lidar_like(rng, 300)
     a[:4, :2] = far * np.array([[1, 0], [0, -1], [-1, 1], [1, 1]])
@@ -57,6 +59,20 @@ def test_far_outliers_are_found_too(far):
     np.testing.assert_allclose(mutual_nearest(a, b)[0], nearest_reference(a, b)[0], rtol=1e-12)
     np.testing.assert_allclose(mutual_nearest(a, b)[1], nearest_reference(b, a)[0], rtol=1e-12)
     np.testing.assert_array_equal(nearest(a, b)[0], mutual_nearest(a, b)[0])
+
+
+@pytest.mark.parametrize("noise_m, offset_m", [(0.3, 0.0), (0.02, 5000.0)])
+def test_large_clouds_as_scipy(noise_m, offset_m):
+    """Many groups of blocks; a forecast around the truth; far from the frame's origin."""
+    rng = np.random.default_rng(1)
+    truth = lidar_like(rng, 20_000) + np.float32(offset_m)
+    forecast = (truth[:15_000] + rng.normal(0, noise_m, (15_000, 3))).astype(np.float32)
+    squared, index = nearest(forecast, truth)
+    expected, _ = cKDTree(truth.astype(np.float64)).query(forecast.astype(np.float64))
+    np.testing.assert_allclose(np.sqrt(squared), expected, rtol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(forecast - truth[index].astype(np.float64), axis=1), expected, rtol=1e-12)
+    back, _ = cKDTree(forecast.astype(np.float64)).query(truth.astype(np.float64))
+    np.testing.assert_allclose(np.sqrt(mutual_nearest(forecast, truth)[1]), back, rtol=1e-12)
 
 
 def test_the_same_input_gives_the_same_neighbours():

@@ -31,7 +31,6 @@ SCORES = (
 )
 """What `frame_scores` gives, in this order."""
 _SHORTEST_M = 0.01
-_DIRECTION_CELL = 0.01  # of columns over unit vectors: about as many directions in each as points in a column of 0.25 m
 
 
 def in_lidar_t0(points: np.ndarray, T_lidar0_ego: np.ndarray) -> np.ndarray:
@@ -116,7 +115,7 @@ def ray_errors(
     ray, depth, returned = _rays(truth[:, :3], origin)
     if len(ray) == 0 or len(forecast_ray) == 0:
         return dict.fromkeys(names, np.nan)
-    _, answer = nearest(ray, forecast_ray, _DIRECTION_CELL)
+    _, answer = nearest(ray, forecast_ray)
     enter, leave = clip_to_box(origin, ray, roi_m)
     true_m = np.clip(depth, enter, leave) - enter
     error = np.abs(np.clip(forecast_depth[answer], enter, leave) - enter - true_m)

@@ -1,4 +1,4 @@
-"""The nearest point of another cloud, exactly, by a grid of columns."""
+"""The nearest point of another cloud, exactly, by blocks of neighbouring points and the boxes around them."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ import numpy as np
 
 from drivewm.evaluation.functional import _nearest_kernels
 
-CELL_M = 0.25
-"""Edge of the columns [m]: a few points of a LiDAR sweep in each where it is dense."""
-_MOST_CELLS = 2048
-"""Along an axis. Points beyond belong to the border columns, which is exact but slower."""
+_SAMPLED = 64
+"""One of so many points tells where the clouds are, which decides on speed alone."""
 
 
-def nearest(queries: np.ndarray, points: np.ndarray, cell_m: float = CELL_M) -> tuple[np.ndarray, np.ndarray]:
+def nearest(queries: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Nearest neighbours, exact for any clouds.
 
     Args:
         queries: `(N, 3)`, taken as float32.
         points: `(M, 3)` in the same frame and unit, taken as float32; at least one.
-        cell_m: edge of the columns that points are sorted into, which decides on speed alone.
 
     Returns:
         squared distance `(N,)` float64 from each query to its nearest point, in float64 of the float32 coordinates, and
@@ -34,11 +31,13 @@ def nearest(queries: np.ndarray, points: np.ndarray, cell_m: float = CELL_M) -> 
         return np.zeros(0), np.zeros(0, np.int64)
     if len(points) == 0:
         raise ValueError(f"{len(queries)} queries have no nearest point among 0 points")
-    grid = _Columns.over(points, cell_m)
-    return _search(grid, grid.sorted(queries), grid.sorted(points))
+    near, far = _in_blocks(queries, points)
+    position = np.empty(len(queries), np.int64)
+    squared = _search(near, far, position)
+    return near.unsorted(squared), near.unsorted(far.number[position].astype(np.int64))
 
 
-def mutual_nearest(a: np.ndarray, b: np.ndarray, cell_m: float = CELL_M) -> tuple[np.ndarray, np.ndarray]:
+def mutual_nearest(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Squared distances from each point of a to its nearest in b `(N,)`, and from b to a `(M,)`.
 
     As `nearest` both ways, with each cloud sorted once. Both need at least one point.
@@ -46,11 +45,8 @@ def mutual_nearest(a: np.ndarray, b: np.ndarray, cell_m: float = CELL_M) -> tupl
     a, b = _checked(a, "a"), _checked(b, "b")
     if len(a) == 0 or len(b) == 0:
         raise ValueError(f"both clouds need points, got {len(a)} and {len(b)}")
-    grid = _Columns.over(np.stack([a.min(0), a.max(0), b.min(0), b.max(0)]), cell_m)
-    if grid.cut:
-        grid = _Columns.over(np.concatenate([a, b]), cell_m)
-    in_a, in_b = grid.sorted(a), grid.sorted(b)
-    return _search(grid, in_a, in_b)[0], _search(grid, in_b, in_a)[0]
+    in_a, in_b = _in_blocks(a, b)
+    return in_a.unsorted(_search(in_a, in_b)), in_b.unsorted(_search(in_b, in_a))
 
 
 def nearest_reference(queries: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -61,45 +57,51 @@ def nearest_reference(queries: np.ndarray, points: np.ndarray) -> tuple[np.ndarr
 
 
 @dataclass(frozen=True)
-class _Sorted:
+class _Blocks:
+    """A cloud in blocks, as `_nearest_kernels` wants it: points in order, and their numbers before; where each block
+    begins, its first key and its box; the first block of each group of blocks, and that group's box."""
+
     points: np.ndarray
     number: np.ndarray
     begin: np.ndarray
-
-
-@dataclass(frozen=True)
-class _Columns:
-    """Square columns over x and y: lower corner (2,), how many a metre and in all, and whether points lie beyond."""
-
-    low: np.ndarray
-    per_m: float
-    shape: tuple[int, int]
-    cut: bool
+    key: np.ndarray
+    box: np.ndarray
+    group_begin: np.ndarray
+    group_box: np.ndarray
 
     @classmethod
-    def over(cls, points: np.ndarray, cell: float) -> _Columns:
-        """Columns over the points `(N, 3)`; over those around their median where they reach too far."""
-        low, high = (bound.astype(np.float64) for bound in (points[:, :2].min(0), points[:, :2].max(0)))
-        span = _MOST_CELLS * cell
-        cut = bool(((high - low) >= span).any())
-        if cut:
-            middle = np.median(points[:, :2], axis=0).astype(np.float64)
-            low, high = np.maximum(low, middle - span / 2), np.minimum(high, middle + span / 2)
-        x, y = np.minimum(np.floor((high - low) / cell) + 1, _MOST_CELLS).astype(int).tolist()
-        return cls(low, 1.0 / cell, (x, y), cut)
+    def of(cls, points: np.ndarray, middle: np.ndarray, spread: float) -> _Blocks:
+        keys, number = _nearest_kernels.sort_along_curve(points, middle, spread)
+        points, begin = points.take(number, axis=0), _nearest_kernels.cut(keys)
+        key = keys[begin[:-1]]
+        group_begin = _nearest_kernels.cut(key)
+        box, group_box = (_nearest_kernels.bounding_boxes(points, at) for at in (begin, begin[group_begin]))
+        return cls(points, number, begin, key, box, group_begin, group_box)
 
-    def sorted(self, points: np.ndarray) -> _Sorted:
-        return _Sorted(*_nearest_kernels.sort_into_cells(points, self.low, self.per_m, self.shape))
+    def unsorted(self, values: np.ndarray) -> np.ndarray:
+        out = np.empty_like(values)
+        out[self.number] = values
+        return out
 
 
-def _search(grid: _Columns, queries: _Sorted, points: _Sorted) -> tuple[np.ndarray, np.ndarray]:
-    squared, position = np.empty(len(queries.points)), np.empty(len(queries.points), np.int64)
+def _in_blocks(a: np.ndarray, b: np.ndarray) -> tuple[_Blocks, _Blocks]:
+    """Both along the same curve."""
+    some = np.concatenate([a[::_SAMPLED], b[::_SAMPLED]]).astype(np.float64)
+    middle = np.median(some, axis=0)
+    spread = 2.0 * np.median(np.abs(some - middle), axis=0).max() or 1.0
+    return _Blocks.of(a, middle, spread), _Blocks.of(b, middle, spread)
+
+
+def _search(queries: _Blocks, points: _Blocks, position: np.ndarray | None = None) -> np.ndarray:
+    """Squared distances, for queries in their order; writes the position of the nearest in `points` if wanted."""
+    squared = np.empty(len(queries.points))
+    found = None if position is None else np.empty(_nearest_kernels.BLOCK, np.int64)
     _nearest_kernels.search(
-        queries.points, points.points, points.begin, grid.low, grid.per_m, grid.shape, squared, position
+        *(queries.points, queries.begin, queries.key, queries.box),
+        *(points.points, points.begin, points.key, points.box, points.group_begin, points.group_box),
+        *(squared, position, found),
     )
-    out, number = np.empty_like(squared), np.empty_like(position)
-    out[queries.number], number[queries.number] = squared, points.number[position]
-    return out, number
+    return squared
 
 
 def _checked(points: np.ndarray, name: str) -> np.ndarray:

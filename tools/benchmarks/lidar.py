@@ -123,8 +123,8 @@ def flops_opendwm() -> Row:
     model.stream.memo.clear()
     ours = gflop(lambda: model.forecast(clip.history(), clip.future_poses(), clip.future_times_s()))
     per_frame = OPENDWM_ENCODE_GFLOP + OPENDWM_STEPS * OPENDWM_STEP_GFLOP + OPENDWM_DECODE_GFLOP
-    note = "ours is of the CPU-size twin: 30 x 30 tokens"
-    return Row(ours, FRAMES * per_frame, (FRAMES * per_frame / ours,), goal=20.0, unit="GFLOP", note=note)
+    note = "no verdict: ours is of the CPU-size twin, 30 x 30 tokens, and theirs of the published size"
+    return Row(ours, FRAMES * per_frame, (FRAMES * per_frame / ours,), goal=None, unit="GFLOP", note=note)
 
 
 def _world_model() -> WorldModel:

@@ -31,8 +31,8 @@ def swin_blocks(
 ) -> StageBlocks:
     """Swin blocks in all stages but the first, whose map is too large for attention and stays convolutional.
 
-    Copilot4D (Zhang et al., 2024) and UltraLiDAR (Xiong et al., 2023) have them at a quarter and an eighth of the
-    grid's resolution, and nothing at half of it.
+    Copilot4D (Zhang et al., 2024), whose tokenizer follows UltraLiDAR's (Xiong et al., 2023), has them at a quarter and
+    an eighth of the grid's resolution, and nothing at half of it.
 
     Args:
         channels, blocks: as for `conv_blocks`.

@@ -227,7 +227,7 @@ def test_a_trunk_has_its_shapes_and_every_weight_a_gradient(trunk):
     without = [name for name, p in tokenizer.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
     assert not without
     tokens = tokenizer.eval().encode(PointCloud.of(make_clip()))
-    assert tokens[0].indices.shape == (2, 3, 4, 4) and tokenizer.decode(tokens).shape == (2, 3, *GRID.shape)
+    assert tokens[0].indices.shape == (2, 3, 4, 4) and tokenizer.decode(tokens).shape == (2, 3, 3, *GRID.shape)
 
 
 def test_attention_is_in_all_stages_but_the_first_of_encoder_and_decoder():

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drivewm.layers.conv import ResBlock, downsample, upsample
+from drivewm.layers.conv import downsample, upsample
+from drivewm.tokenizers.trunk import StageBlocks
 
 
 class VoxelEmbedding(nn.Module):
@@ -56,11 +57,11 @@ class ContextDecoder(nn.Module):
         first: makes the map of half resolution out of the earlier frame, `channels[0]` wide; only kept here, in the
             order in which the earlier frame is read.
         channels: width of each stage of the encoder; each halved the resolution.
-        blocks: residual blocks per stage.
+        blocks: makes the blocks of each stage.
         code_dim: of the latents.
     """
 
-    def __init__(self, first: nn.Module, channels: tuple[int, ...], blocks: int, code_dim: int) -> None:
+    def __init__(self, first: nn.Module, channels: tuple[int, ...], blocks: StageBlocks, code_dim: int) -> None:
         super().__init__()
         pairs = zip(channels, channels[1:], strict=False)
         self.reading = nn.ModuleList([first, *(nn.Sequential(downsample(a, b), nn.SiLU()) for a, b in pairs)])
@@ -68,7 +69,7 @@ class ContextDecoder(nn.Module):
         self.stages, self.rising = nn.ModuleList(), nn.ModuleList()
         for stage, width in reversed(list(enumerate(channels))):
             merge = nn.Conv2d(2 * width, width, 1)
-            self.stages.append(nn.Sequential(merge, *(ResBlock(width) for _ in range(blocks))))
+            self.stages.append(nn.Sequential(merge, *blocks(stage)))
             if stage:
                 self.rising.append(upsample(width, channels[stage - 1]))
 

@@ -18,6 +18,7 @@ from drivewm.tokenizers.point_cloud import PointCloud
 from drivewm.tokenizers.protocol import code_use
 from drivewm.tokenizers.quantizer import VectorQuantizer
 from drivewm.tokenizers.ray_objective import RayObjective
+from drivewm.tokenizers.trunk import trunk_blocks
 
 
 class LidarTokenizer(BaseModel):
@@ -25,7 +26,9 @@ class LidarTokenizer(BaseModel):
 
     Args:
         grid: range and voxels, as keyword arguments of `VoxelGrid`. Returns from beyond it are rays that leave it.
-        point_dim, channels, blocks: the network's size; each of `channels` halves the resolution.
+        point_dim, channels, blocks: the network's size; each of `channels` halves the resolution, and each stage has
+            `blocks` blocks (a number, or one for each).
+        trunk, window: "conv", or "swin" with windows of so many cells; see `trunk_blocks`.
         sparse_blocks: residual blocks of the encoder over the voxels that hold anything, by spconv on CUDA.
         code_dim, vocab_size: the learned codebook.
         quantize_after: training steps before which latents are not quantized.
@@ -41,7 +44,9 @@ class LidarTokenizer(BaseModel):
         grid: dict,
         point_dim: int = 16,
         channels: tuple[int, ...] = (64, 96, 128),
-        blocks: int = 1,
+        blocks: int | tuple[int, ...] = 1,
+        trunk: str = "conv",
+        window: int = 8,
         sparse_blocks: int = 0,
         code_dim: int = 32,
         vocab_size: int = 1024,
@@ -63,7 +68,8 @@ class LidarTokenizer(BaseModel):
             [VectorQuantizer(vocab_size, code_dim, start_after=quantize_after)], (shape,)
         )
         self.specs = (TokenSpec("lidar", shape, vocab_size),)
-        size = dict(point_dim=point_dim, channels=tuple(channels), blocks=blocks, code_dim=code_dim)
+        make = trunk_blocks(trunk, channels, blocks, (x, y), window)
+        size = dict(point_dim=point_dim, channels=tuple(channels), blocks=make, code_dim=code_dim)
         self.encoder = LidarEncoder(self.grid, **size, sparse_blocks=sparse_blocks)
         self.decoder = LidarDecoder(self.grid, **size)
         self.raster = None if raster is None else RayRaster(**raster)

@@ -6,12 +6,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drivewm.geometry import VoxelGrid
-from drivewm.layers.conv import ResBlock, downsample
+from drivewm.layers.conv import downsample
 from drivewm.layers.sparse import SparseBlock
 from drivewm.tokenizers.context_decoder import ContextDecoder
 from drivewm.tokenizers.lidar_volume import CHANNELS
 from drivewm.tokenizers.point_cloud import PointCloud
 from drivewm.tokenizers.point_network import PatchStem, PointNet
+from drivewm.tokenizers.trunk import StageBlocks
 
 # At first all is free: rays that met nothing yet have a gradient everywhere. Most rays come back, none is bright.
 _FIRST_VOLUME = (3.0, 2.0, -2.0)
@@ -24,7 +25,7 @@ class LidarEncoder(nn.Module):
         grid: range and voxels.
         point_dim: features of a voxel.
         channels: width of each stage; each halves the resolution.
-        blocks: residual blocks per stage.
+        blocks: makes the blocks of each stage.
         code_dim: D.
         sparse_blocks: residual blocks over the occupied voxels, before columns are folded.
     """
@@ -34,7 +35,7 @@ class LidarEncoder(nn.Module):
         grid: VoxelGrid,
         point_dim: int,
         channels: tuple[int, ...],
-        blocks: int,
+        blocks: StageBlocks,
         code_dim: int,
         sparse_blocks: int = 0,
     ) -> None:
@@ -42,9 +43,9 @@ class LidarEncoder(nn.Module):
         self.point_net = PointNet(grid, point_dim)
         self.sparse = nn.Sequential(*(SparseBlock(point_dim) for _ in range(sparse_blocks)))
         self.stem = PatchStem(point_dim, grid.shape[2], channels[0], patch=2)
-        stages: list[nn.Module] = [ResBlock(channels[0]) for _ in range(blocks)]
-        for width, stage_width in zip(channels, channels[1:], strict=False):
-            stages += [downsample(width, stage_width), *(ResBlock(stage_width) for _ in range(blocks))]
+        stages = blocks(0)
+        for stage in range(1, len(channels)):
+            stages += [downsample(channels[stage - 1], channels[stage]), *blocks(stage)]
         self.trunk = nn.Sequential(*stages)
         self.to_latent = nn.Sequential(nn.GroupNorm(8, channels[-1]), nn.SiLU(), nn.Conv2d(channels[-1], code_dim, 1))
 
@@ -61,7 +62,9 @@ class LidarDecoder(ContextDecoder):
         grid, point_dim, channels, blocks, code_dim: as for `LidarEncoder`.
     """
 
-    def __init__(self, grid: VoxelGrid, point_dim: int, channels: tuple[int, ...], blocks: int, code_dim: int) -> None:
+    def __init__(
+        self, grid: VoxelGrid, point_dim: int, channels: tuple[int, ...], blocks: StageBlocks, code_dim: int
+    ) -> None:
         height = grid.shape[2]
         point_net, stem = PointNet(grid, point_dim), PatchStem(point_dim, height, channels[0], patch=2)
         super().__init__(nn.SiLU(), channels, blocks, code_dim)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from drivewm.layers.conv import ResBlock, downsample, upsample
 from drivewm.tokenizers.context_decoder import ContextDecoder, VoxelEmbedding
+from drivewm.tokenizers.trunk import conv_blocks
 
 # At first the decoder believes what the earlier frame says unless the tokens speak against it.
 _FIRST_TRUST = 3.0
@@ -61,7 +62,7 @@ class OccupancyDecoder(ContextDecoder):
     ) -> None:
         embedding = VoxelEmbedding(num_classes + 1, label_dim)  # one more label: not covered
         first = nn.Sequential(downsample(label_dim * height, channels[0]), nn.SiLU())
-        super().__init__(first, channels, blocks, code_dim)
+        super().__init__(first, channels, conv_blocks(channels, blocks), code_dim)
         self.num_classes, self.height, self.context = num_classes, height, embedding
         self.rising.append(upsample(channels[0], channels[0]))
         # At full resolution each channel of a 3x3 convolution costs most: squeeze before it.

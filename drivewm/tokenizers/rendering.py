@@ -151,8 +151,7 @@ def render_depths(
     """
     level = torch.as_tensor(0.5 if level is None else level, device=field.device).expand(rays.origins.shape[:2])
     if field.device.type != "cpu":
-        rendering = render(field, rays, grid, step_m)
-        return Depths(rendering.expected_depth(), rendering.quantile_depth(level), rendering.log_escape)
+        return _render_frames(field, rays, grid, step_m, level)
     log_left = np.log1p(-level.double().numpy())
     near, far = (t.double().numpy() for t in rays.span(grid))
     found = np.empty((3, *near.shape))
@@ -164,6 +163,18 @@ def render_depths(
         place = (values, free, _BLOCK, grid.origin_m, grid.voxel_m, origins, directions, near[j], far[j])
         _rendering_kernels.march(*place, step_m, log_left[j], _DONE if skip else -np.inf, *found[:, j])
     return Depths(*(torch.from_numpy(part).float() for part in found))
+
+
+@torch.no_grad()
+def _render_frames(field: Tensor, rays: Rays, grid: VoxelGrid, step_m: float, level: Tensor) -> Depths:
+    """`render_depths` by `render`, one frame after the other: the samples of a single sweep's rays take gigabytes."""
+    found = field.new_empty(3, *rays.origins.shape[:2], dtype=torch.float32)
+    for j in range(len(field)):
+        frame = slice(j, j + 1)
+        rendering = render(field[frame], Rays(rays.origins[frame], rays.directions[frame]), grid, step_m)
+        parts = (rendering.expected_depth(), rendering.quantile_depth(level[frame]), rendering.log_escape)
+        found[:, frame] = torch.stack(parts)
+    return Depths(*found)
 
 
 def spread_levels(number: int, device: torch.device | None = None) -> Tensor:

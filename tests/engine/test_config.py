@@ -35,9 +35,13 @@ def on_small_data(path, index) -> dict:
             options[f"{prefix}.coarse_scales"] = ((2, 2),) * len(owner.coarse_scales)
     data = config.test_dataloader.dataset
     options["test_dataloader.dataset.num_future"] = min(data.get("num_future", 6), 6)
+    # The town's frames are keyframes already.
+    options |= {f"{part}_dataloader.dataset.frame_step": 1 for part in ("train", "test") if "frame_step" in data}
     network = "model.world_model" if "world_model" in config.model else "model"
     if config.model.get("world_model", config.model).get("depth"):
         options |= {f"{network}.{name}": value for name, value in {"dim": 16, "depth": 1, "heads": 2}.items()}
+    if "points_per_frame" in config.model:
+        options["model.points_per_frame"] = 512
     return options
 
 

@@ -9,12 +9,14 @@ from torch.nn import functional as F
 
 from drivewm.geometry import VoxelGrid
 from drivewm.layers.sparse import HAS_SPCONV
+from drivewm.layers.swin import SwinBlocks
 from drivewm.structures import RayRaster, Rays, SceneClip
 from drivewm.tokenizers import LidarTokenizer
 from drivewm.tokenizers.point_cloud import PointCloud
 from drivewm.tokenizers.point_network import PatchStem, PointNet
 from drivewm.tokenizers.ray_objective import RayObjective
 from drivewm.tokenizers.rendering import render_depths
+from drivewm.tokenizers.trunk import TRUNKS
 
 RANGE = dict(range_m=(-8.0, -8.0, -1.0, 8.0, 8.0, 3.0), voxel_m=1.0)
 GRID = VoxelGrid(**RANGE)
@@ -99,9 +101,10 @@ def test_the_stem_is_a_strided_convolution_of_folded_columns():
 
 
 @pytest.mark.skipif(not HAS_SPCONV, reason="spconv is not installed")
-def test_sparse_and_dense_paths_give_the_same_tokens():
+@pytest.mark.parametrize("trunk", TRUNKS)
+def test_sparse_and_dense_paths_give_the_same_tokens(trunk):
     """The same weights, by spconv and by torch."""
-    tokenizer, clip = make_tokenizer(sparse_blocks=2).eval(), make_clip()
+    tokenizer, clip = make_tokenizer(sparse_blocks=2, trunk=trunk).eval(), make_clip()
     generator = torch.Generator().manual_seed(5)
     latents = []
     for parameter in tokenizer.encoder.sparse.parameters():
@@ -205,6 +208,49 @@ def test_it_learns_where_things_are():
     inside = torch.from_numpy(GRID.to_index(clip.points[:, 1].numpy())[1])
     error = (render_depths(field, rays, GRID, 0.5).expected_m - truth).abs()[inside]
     assert error.median() < 0.4
+
+
+def stirred(tokenizer: LidarTokenizer) -> LidarTokenizer:
+    """With residual blocks that are no longer the identity."""
+    generator = torch.Generator().manual_seed(3)
+    for parameter in tokenizer.parameters():
+        parameter.data.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+    return tokenizer
+
+
+@pytest.mark.parametrize("trunk", TRUNKS)
+def test_a_trunk_has_its_shapes_and_every_weight_a_gradient(trunk):
+    tokenizer = stirred(make_tokenizer(trunk=trunk, blocks=(1, 2), window=2, context_dropout=0.0)).train()
+    torch.manual_seed(0)
+    losses = tokenizer(make_clip(), "loss")
+    sum(value for name, value in losses.items() if "loss" in name).backward()
+    without = [name for name, p in tokenizer.named_parameters() if p.grad is None or not p.grad.isfinite().all()]
+    assert not without
+    tokens = tokenizer.eval().encode(PointCloud.of(make_clip()))
+    assert tokens[0].indices.shape == (2, 3, 4, 4) and tokenizer.decode(tokens).shape == (2, 3, 3, *GRID.shape)
+
+
+def test_attention_is_in_all_stages_but_the_first_of_encoder_and_decoder():
+    def found(module) -> list[tuple[int, int]]:
+        blocks = [m for m in module.modules() if isinstance(m, SwinBlocks)]
+        return [(len(b.blocks), b.blocks[0].input_resolution[0]) for b in blocks]
+
+    tokenizer = make_tokenizer(trunk="swin", channels=(16, 16, 16), blocks=(1, 2, 3), window=2)
+    assert found(tokenizer.encoder) == [(2, 4), (3, 2)] and found(tokenizer.decoder) == [(3, 2), (2, 4)]
+    assert not found(make_tokenizer())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(trunk="swim"), "trunk must be one of conv, swin, got 'swim'"),
+        (dict(trunk="swin", window=3), "windows of 3 x 3 cells do not tile a map of 4 x 4"),
+        (dict(blocks=(1, 2, 3)), r"one for each of the 2 stages, got \(1, 2, 3\)"),
+    ],
+)
+def test_a_trunk_that_cannot_be_built_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        make_tokenizer(**options)
 
 
 def test_a_clip_without_points_is_refused():

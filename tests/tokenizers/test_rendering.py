@@ -9,6 +9,7 @@ import torch
 from drivewm.geometry import VoxelGrid
 from drivewm.structures import Rays
 from drivewm.tokenizers.rendering import (
+    _render_frames,
     render,
     render_at,
     render_depths,
@@ -153,6 +154,15 @@ def test_the_kernel_agrees_with_its_twin(skip):
     same = (truth.isinf() == found.isinf()) & ~truth.isinf()
     assert (truth.isinf() != found.isinf()).float().mean() < 0.01
     assert torch.allclose(truth[same], found[same], atol=0.02)
+
+
+def test_what_is_rendered_frame_by_frame_on_a_gpu_is_the_same():
+    field, rays = smooth_field(), rays_of_two()
+    level = spread_levels(rays.origins.shape[1]).expand(rays.origins.shape[:2])
+    twin, depths = render(field, rays, GRID, 0.5), _render_frames(field, rays, GRID, 0.5, level)
+    expected = (twin.expected_depth(), twin.quantile_depth(level), twin.log_escape)
+    for part, whole in zip((depths.expected_m, depths.quantile_m, depths.log_escape), expected, strict=True):
+        assert torch.allclose(part, whole, atol=1e-5)
 
 
 def test_much_is_skipped_and_nothing_lost():

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from drivewm.evaluation.metrics import LidarForecastMetric
+from drivewm.evaluation.metrics import LidarForecastMetric, LidarGenerationMetric
 from drivewm.structures import Rays
 from drivewm.tokenizers import LidarTokenizer
 from drivewm.world_model import WorldModel
@@ -154,6 +155,27 @@ def test_predictions_are_what_the_metric_takes():
     )
     # Walls and ground stand still: the past that is moved says all.
     assert figures["ego_warped_copy/cd_in/1s"] < figures["copy_last/cd_in/1s"]
+
+
+def test_generated_clouds_know_nothing_of_the_true_rays():
+    """They go along the rays of the last sweep: another future changes no point of them."""
+    model, clip = make_model(score_imagined=True), make_clip()
+    for decoder in (model.tokenizer.decoder, model.stream.soft_decoder):
+        decoder.head[-1].bias.data.sub_(5.0)  # so that rays end somewhere
+    other = clip.points.clone()
+    other[:, 3:, :, :3] += torch.rand(other[:, 3:, :, :3].shape, generator=torch.Generator().manual_seed(0))
+    found, again = (model(c, "predict") for c in (clip, replace(clip, points=other)))
+    moved = 0
+    for a, b in zip(found, again, strict=True):
+        assert set(a["lidar"]["generated"]) == {"imagined", "model"}
+        for name, frames in a["lidar"]["generated"].items():
+            assert len(frames) == 2 and all(len(cloud) <= clip.points.shape[2] for cloud in frames)
+            assert all(map(np.array_equal, frames, b["lidar"]["generated"][name]))
+            moved += sum(map(len, frames))
+    assert moved
+    metric = LidarGenerationMetric(at_s=1.0)
+    metric.process(None, found)
+    assert metric.compute_metrics(metric.results)["imagined/points_mean"] > 0
 
 
 def test_a_motion_field_is_refused():

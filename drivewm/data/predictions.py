@@ -129,13 +129,16 @@ class PredictionSet:
                 wanted = f"one of {', '.join(shapes)}; T_t0_ego only where ego_pose is not {GIVEN!r}"
                 raise DataError(path, name, "an array of that name", wanted)
             (shape, kind), array = shapes[name], arrays[name]
-            fits = array.ndim == len(shape) and all(n in ("N", m) for n, m in zip(shape, array.shape, strict=True))
+            sizes = zip(shape, array.shape, strict=False)
+            fits = array.ndim == len(shape) and all(isinstance(n, str) or n == m for n, m in sizes)
             if not fits or array.dtype.kind not in kind:
                 expected = f"{_TYPES[kind]} of ({', '.join(map(str, shape))}), as {DESCRIPTION} says"
                 raise DataError(path, name, f"{array.dtype} of shape {array.shape}", expected)
             if name in ("points", "times_s", "T_t0_ego", "seconds") and not np.isfinite(array).all():
                 raise DataError(path, name, "NaN or infinite values", "finite values")
         if self.modality == "lidar":
+            if arrays["points"].shape[1] not in (3, 4):
+                raise DataError(path, "points", f"shape {arrays['points'].shape}", "(N, 3), or (N, 4) with intensity")
             check_pointer(path, arrays["frame_ptr"], len(arrays["points"]))
             return
         labels = arrays["labels"]
@@ -144,11 +147,11 @@ class PredictionSet:
             raise DataError(path, "labels", found, f"uint8 classes 0 to {OCC3D.num_classes - 1}")
 
     def _shapes(self) -> tuple[dict[str, tuple[tuple, str]], list[str]]:
-        """Shape, where "N" is any number, and kinds of type of each array that may be there; those that must be."""
+        """Shape (a letter: any number) and kinds of type of each array that may be there; which ones must be."""
         frames = self.num_future
         shapes: dict[str, tuple[tuple, str]] = {"times_s": ((frames,), "f"), "seconds": ((), "f")}
         if self.modality == "lidar":
-            shapes |= {"points": (("N", 3), "f"), "frame_ptr": ((frames + 1,), "iu")}
+            shapes |= {"points": (("N", "C"), "f"), "frame_ptr": ((frames + 1,), "iu")}
             return shapes, ["points", "frame_ptr", "times_s"]
         voxels, needed = self.grid.shape, ["labels", "times_s"]
         shapes["labels"] = ((frames, *voxels), "u")
@@ -181,8 +184,9 @@ def write_prediction(path: str | Path, arrays: Mapping[str, np.ndarray]) -> None
             the ego motion they were made under, where that is not the driven one; optional
             `probabilities (F, C, X, Y, Z)` float16.
 
-            Of point clouds `points (N, 3)` float [m], frame after frame, each in its own LiDAR frame, and
-            `frame_ptr (F + 1,)` int: frame f has the points `ptr[f]` to `ptr[f + 1]`.
+            Of point clouds `points (N, 3 or 4)` float [m], frame after frame, each in its own LiDAR frame, with
+            intensity 0..255 as a fourth value if it is predicted; and `frame_ptr (F + 1,)` int: frame f has the points
+            `ptr[f]` to `ptr[f + 1]`.
     """
     with replacing(path) as temporary:
         np.savez_compressed(temporary, **arrays)

@@ -2,6 +2,7 @@
 
 python tools/test.py configs/world_models/driving_town.py work_dirs/driving_town/last_checkpoint --out scores.json
 python tools/test.py configs/evaluation/occupancy_forecast.py --predictions DIR --out scores.json
+python tools/test.py configs/evaluation/lidar_forecast.py --predictions DIR --out scores.json
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
 
+from drivewm.data.predictions import PredictionSet
 from drivewm.engine import DumpPredictionsHook, bare_model, build_runner, load_checkpoint, load_config
-from drivewm.evaluation.metrics import LidarForecastMetric, OccupancyForecastMetric
+from drivewm.evaluation.metrics import LidarForecastMetric, LidarGenerationMetric, OccupancyForecastMetric
 from drivewm.evaluation.tables import figure_table
 from drivewm.host import write_json
 
@@ -66,7 +68,9 @@ def evaluate(args: argparse.Namespace) -> None:
 
 
 def read_from_files(config: Config, folder: Path) -> None:
-    """Let the config's data be scored on the windows of these predictions, by its occupancy metric alone."""
+    """Let the config's data be scored on the windows of these predictions, by the metric of their modality alone."""
+    lidar = PredictionSet.open(folder).modality == "lidar"
+    metric = LidarForecastMetric if lidar else OccupancyForecastMetric
     # Types by name: mmengine writes the config down, and could not write classes that no config file imported.
     config.model = ConfigDict(
         type="drivewm.engine.RecordedPredictions",
@@ -74,12 +78,13 @@ def read_from_files(config: Config, folder: Path) -> None:
         data_preprocessor=dict(type="drivewm.engine.ClipPreprocessor"),
     )
     data = config.test_dataloader.dataset
-    where = {name: data[name] for name in ("index", "split", "data_root") if name in data}
+    names = ("index", "split", "data_root", "load_boxes", "num_sweeps")
+    where = {name: data[name] for name in names if name in data}
     config.test_dataloader.dataset = ConfigDict(type="drivewm.engine.PredictedClips", predictions=str(folder), **where)
     evaluators = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
-    config.test_evaluator = [e for e in evaluators if e["type"] is OccupancyForecastMetric]
+    config.test_evaluator = [e for e in evaluators if e["type"] is metric]
     if not config.test_evaluator:
-        raise ValueError(f"{config.filename}: test_evaluator has no OccupancyForecastMetric to score predictions with")
+        raise ValueError(f"{config.filename}: test_evaluator has no {metric.__name__} to score predictions with")
 
 
 def set_ego_pose(config: Config, ego_pose: str) -> None:
@@ -100,17 +105,23 @@ def run_test(runner: Runner) -> dict[str, float]:
     return runner.test()
 
 
+REPORTS = {
+    OccupancyForecastMetric: ("forecasts", "Occupancy forecasts"),
+    LidarForecastMetric: ("lidar_forecasts", "LiDAR forecasts"),
+    LidarGenerationMetric: ("lidar_generation", "Generated LiDAR clouds"),
+}
+"""Metrics with a report: its name in the JSON file and its title."""
+
+
 def report(runner: Runner, metrics: dict[str, float]) -> dict[str, dict | None]:
-    """Print the tables; returns the reports of the occupancy and of the LiDAR forecasts, None where there are none."""
-    reports: dict[str, dict | None] = {"forecasts": None, "lidar_forecasts": None}
+    """Print the tables; returns the report of each kind in `REPORTS`, None where there is none."""
+    reports: dict[str, dict | None] = {key: None for key, _ in REPORTS.values()}
     rest = dict(metrics)
     for metric in runner.test_evaluator.metrics:
-        if isinstance(metric, OccupancyForecastMetric):
-            key, title, shown = "forecasts", "Occupancy forecasts", metric.report["predictors"]
-        elif isinstance(metric, LidarForecastMetric):
-            key, title, shown = "lidar_forecasts", "LiDAR forecasts", [metric.prefix]
-        else:
+        if type(metric) not in REPORTS:
             continue
+        key, title = REPORTS[type(metric)]
+        shown = metric.report["predictors"] if isinstance(metric, OccupancyForecastMetric) else [metric.prefix]
         reports[key] = metric.report
         rest = {name: value for name, value in rest.items() if name.split("/")[0] not in shown}
         print(f"\n# {title}\n\n{metric.text()}")

@@ -9,6 +9,7 @@ from drivewm.data import DriveClips
 from drivewm.engine import load_config, load_model
 from drivewm.visualization.clips import draw_clip
 from drivewm.visualization.forecasts import draw_model_forecast
+from drivewm.visualization.points import POINT_FORMATS
 
 
 def main() -> None:
@@ -20,6 +21,7 @@ def main() -> None:
     forecast.add_argument("--checkpoint", type=Path, required=True, help="a .pth file or last_checkpoint")
     forecast.add_argument("--config", default="configs/world_models/driving_town.py", help="that it was trained with")
     forecast.add_argument("--seed", type=int, default=0, help="of the imagined future")
+    forecast.add_argument("--points-as", choices=POINT_FORMATS, default="ply", help="of LiDAR (pcd needs open3d)")
     for command in (data, forecast):
         command.add_argument("--index", type=Path, required=True, help="index of a data set (tools/create_index.py)")
         command.add_argument("--split", default="val")
@@ -29,7 +31,7 @@ def main() -> None:
     args = parser.parse_args()
     try:
         files = draw(args)
-    except (ValueError, FileNotFoundError) as error:
+    except (ValueError, FileNotFoundError, ImportError) as error:
         raise SystemExit(f"error: {error}") from None
     for name, path in files.items():
         print(f"{name}: {path}")
@@ -41,7 +43,7 @@ def draw(args: argparse.Namespace) -> dict[str, Path]:
     model = load_model(args.config, args.checkpoint)
     data = load_config(args.config).test_dataloader.dataset
     clip = read_clip(args, data.num_history, data.get("load_points", False))
-    return draw_model_forecast(model, clip, args.out, args.seed)
+    return draw_model_forecast(model, clip, args.out, args.seed, args.points_as)
 
 
 def read_clip(args: argparse.Namespace, num_history: int, load_points: bool = False):

@@ -43,4 +43,4 @@ param_scheduler[1].merge(dict(end=max_iters))
 train_cfg.merge(dict(max_iters=max_iters))
 custom_hooks = [*custom_hooks, averaging]
 test_cfg = dict(type=TestLoop)
-test_evaluator = dict(type=LidarForecastMetric)
+test_evaluator = dict(type=LidarForecastMetric, horizons_s=(1.0, 3.0))

@@ -8,16 +8,21 @@ from pathlib import Path
 class DataError(ValueError):
     """A file that does not hold what it should.
 
+    A `DataLoader` makes the error of a worker anew from its text alone, which then stands for the whole message.
+
     Attributes:
         file, field, found, expected: the four parts of the message.
     """
 
-    def __init__(self, file: str | Path, field: str, found: object, expected: object, hint: str = "") -> None:
-        self.file, self.field, self.found, self.expected = str(file), field, found, expected
-        super().__init__(f"{file}: {field}: found {found}, expected {expected}" + (f". {hint}" if hint else ""))
+    def __init__(
+        self, file: str | Path, field: str | None = None, found: object = None, expected: object = None, hint: str = ""
+    ) -> None:
+        self.file, self.field, self.found, self.expected, self.hint = str(file), field, found, expected, hint
+        message = f"{file}: {field}: found {found}, expected {expected}" + (f". {hint}" if hint else "")
+        super().__init__(message if field is not None else str(file))
 
-    def __reduce__(self):  # so that it comes back whole from a worker process
-        return type(self), (self.file, self.field, self.found, self.expected)
+    def __reduce__(self):  # so that it comes back whole from a process pool
+        return type(self), (self.file, self.field, self.found, self.expected, self.hint)
 
 
 class MissingFileError(DataError):

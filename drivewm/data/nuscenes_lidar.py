@@ -34,6 +34,7 @@ def lidar_columns(tables: NuScenesTables, frame_of_sample: np.ndarray, frame_ptr
     frame = frame_of_sample[tables.follow("sample_data", "sample_token", "sample", chosen)]
     is_key_frame = np.array([bool(row["is_key_frame"]) for row in chosen], bool)
     frames = _frame_columns(tables, chosen, np.where(is_key_frame, frame, -1), frame_of_sample)
+    _check_times(tables, frames["frame_time_us"], frame_ptr)
     scene = np.searchsorted(frame_ptr, frame, side="right") - 1
     return frames | _sweep_columns(tables, chosen, np.where(is_key_frame, -1, scene), frame_ptr, frames)
 
@@ -52,6 +53,15 @@ def _frame_columns(tables: NuScenesTables, rows: list[dict], frame: np.ndarray, 
             path = tables.root / row["filename"]
             raise MissingFileError(path, "file", "nothing", f"the sweep of sample_data {row['token']}")
     return {"frame_token": [row["sample_token"] for row in rows]} | _columns(tables, "frame", rows, sizes)
+
+
+def _check_times(tables: NuScenesTables, time_us: np.ndarray, frame_ptr: np.ndarray) -> None:
+    late = np.flatnonzero(np.diff(time_us) <= 0)
+    late = late[~np.isin(late + 1, frame_ptr)]  # another scene may be earlier
+    if len(late):
+        before, after = time_us[late[0] : late[0] + 2]
+        found = f"a keyframe of {CHANNEL} at {after} after one at {before}"
+        raise DataError(tables.path("sample_data"), "timestamp", found, "increasing times, in the order of the samples")
 
 
 def _sweep_columns(

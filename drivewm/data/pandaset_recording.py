@@ -114,7 +114,10 @@ def pandaset_recording(file: Path, number: str, arrays: dict[str, np.ndarray]) -
 
     T_pose_ego = _on_the_road(file, np.concatenate(middle), label)
     keyframes = np.arange(0, len(points), max(1, round(KEYFRAME_S / sweep_s)))
-    T_pose_lidar, sharpness = estimate_T_pose_lidar([middle[k] for k in keyframes], motion[keyframes])
+    seen = [k for k in keyframes if len(middle[k])]  # an empty sweep is an observation
+    if not seen:
+        raise DataError(file, "points", "none in any keyframe", "sweeps of a spinning LiDAR")
+    T_pose_lidar, sharpness = estimate_T_pose_lidar([middle[k] for k in seen], motion[seen])
     if sharpness < MIN_SHARPNESS:
         raise DataError(file, "points", f"no rings (sharpness {sharpness:.3f})", "sweeps of a spinning LiDAR, in order")
     labels = split_sweeps(label, pointer)
@@ -145,9 +148,6 @@ def _check(file: Path, arrays: dict[str, np.ndarray]) -> None:
     frames, count = len(arrays["t"]), len(arrays["box_class"])
     if frames < 2:
         raise DataError(file, "t", f"{frames} sweeps", "two sweeps or more")
-    for k, number in enumerate(np.diff(arrays["frame_ptr"])):
-        if number == 0:
-            raise DataError(file, f"sweep {k}", "no points", "at least one")
     label = arrays["label"]
     wrong = np.unique(label[(label > len(CLASSES)) & (label != 255)])
     if len(wrong):

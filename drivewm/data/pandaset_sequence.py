@@ -88,6 +88,8 @@ def _poses(path: Path, number: list[int]) -> np.ndarray:
     try:
         position = np.array([[row["position"][axis] for axis in "xyz"] for row in rows], np.float64)
         heading = np.array([[row["heading"][axis] for axis in "wxyz"] for row in rows], np.float64)
+        if not np.isfinite(position).all():
+            raise ValueError("a position that is not finite")
         return se3.from_quaternion(heading, position)
     except (KeyError, TypeError, ValueError) as error:
         raise DataError(path, "rows", f"something else ({error})", "position x, y, z and heading w, x, y, z") from None
@@ -96,9 +98,12 @@ def _poses(path: Path, number: list[int]) -> np.ndarray:
 def _times(path: Path, number: list[int]) -> np.ndarray:
     rows = _rows(path, number)
     try:
-        return np.array(rows, np.float64).reshape(len(number))
+        times_s = np.array(rows, np.float64).reshape(len(number))
     except (TypeError, ValueError):
         raise DataError(path, "rows", "something else", "a list of seconds") from None
+    if not (np.diff(times_s) > 0).all() or not np.isfinite(times_s).all():
+        raise DataError(path, "rows", "times that do not increase", "increasing times [s]")
+    return times_s
 
 
 def _rows(path: Path, number: list[int]) -> list:
@@ -141,4 +146,7 @@ def _boxes(path: Path, T_world_lidar: np.ndarray, k: int) -> tuple[np.ndarray, n
 def _numeric(path: Path, column: str, values: np.ndarray) -> np.ndarray:
     if values.dtype.kind not in "iuf":
         raise DataError(path, column, f"values of type {values.dtype}", "numbers")
+    bad = int((~np.isfinite(values)).sum())
+    if bad:
+        raise DataError(path, column, f"{bad} of {len(values)} values NaN or infinite", "finite values")
     return values.astype(np.float64)

@@ -50,6 +50,12 @@ def split_sweeps(values: np.ndarray, frame_ptr: np.ndarray) -> list[np.ndarray]:
     return np.split(values, frame_ptr[1:-1])
 
 
+def check_pointer(file: Path, pointer: np.ndarray, count: int) -> None:
+    """Raises DataError unless `frame_ptr (F + 1,)` cuts `count` points into sweeps, of which some may be empty."""
+    if pointer[0] != 0 or pointer[-1] != count or np.any(np.diff(pointer) < 0):
+        raise DataError(file, "frame_ptr", pointer.tolist(), f"increasing positions from 0 to {count}")
+
+
 def load_npz(file: Path, more_fields: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
     """The arrays of a recording, checked.
 
@@ -89,9 +95,7 @@ def check_arrays(file: Path, arrays: dict[str, np.ndarray], more_fields: tuple[s
     for name, shape in shapes.items():
         if arrays[name].shape != shape:
             raise DataError(file, name, f"shape {arrays[name].shape}", f"{shape}")
-    pointer = arrays["frame_ptr"]
-    if pointer[0] != 0 or pointer[-1] != count or np.any(np.diff(pointer) < 0):
-        raise DataError(file, "frame_ptr", pointer.tolist(), f"increasing positions from 0 to {count}")
+    check_pointer(file, arrays["frame_ptr"], count)
     for name in ("points", "intensity", "T_world_lidar", "t"):
         if not np.isfinite(arrays[name]).all():
             raise DataError(file, name, "NaN or infinite values", "finite values")

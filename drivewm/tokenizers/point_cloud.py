@@ -64,6 +64,10 @@ class PointCloud:
 
         Beyond the last valid point of a frame there is none.
         """
+        if self.valid.shape[-1] == 0:  # nothing was met in any of the frames
+            nothing = torch.zeros(place.shape, dtype=self.points.dtype, device=place.device)
+            points = nothing[..., None].expand(*place.shape, self.points.shape[-1])
+            return PointCloud(points, nothing.bool(), None if self.time_s is None else nothing)
         count = self.valid.sum(-1, keepdim=True)
         # Valid points first; a stable sort keeps their order, and is the same everywhere.
         order = (~self.valid).to(torch.uint8).argsort(dim=-1, stable=True)

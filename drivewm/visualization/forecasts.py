@@ -14,18 +14,19 @@ from drivewm.world_model.streams import LidarStream
 
 
 @torch.inference_mode()
-def draw_model_forecast(model: WorldModel, clip: SceneClip, out_dir: str | Path, seed: int = 0) -> dict[str, Path]:
+def draw_model_forecast(
+    model: WorldModel, clip: SceneClip, out_dir: str | Path, seed: int = 0, points_as: str = "ply"
+) -> dict[str, Path]:
     """Draw the forecast of a clip (B = 1) under the driven motion, beside truth and baselines.
 
-    Of occupancy also one imagined future, that `seed` picks, and the ego-warped copy; of LiDAR ray casting of the past.
-    Files and errors as for `draw_forecast` and `draw_point_forecast`.
+    Of occupancy also one imagined future, that `seed` picks, and the ego-warped copy; of LiDAR ray casting of the past,
+    and `points_as` is the format of its points. Files and errors as for `draw_forecast` and `draw_point_forecast`.
     """
     if isinstance(model.stream, LidarStream):
         (sample,) = model.stream.predictions(model, clip)
         clouds = sample["lidar"]["clouds"]
-        return draw_point_forecast(
-            clip, {name: clouds[name] for name in ("model", "model_drawn", "raycast_history")}, out_dir
-        )
+        shown = {name: clouds[name] for name in ("model", "model_drawn", "raycast_history")}
+        return draw_point_forecast(clip, shown, out_dir, points_as=points_as)
     past, poses, times_s = clip.history(), clip.future_poses(), clip.future_times_s()
     forecasts = {
         "model": model.forecast(past, poses, times_s).labels,

@@ -16,7 +16,7 @@ from drivewm.visualization.clips import clock, times_since_t0
 from drivewm.visualization.compare import nearest_frames
 from drivewm.visualization.files import write_gif, write_mp4, write_png
 from drivewm.visualization.panels import arrange
-from drivewm.visualization.points import draw_points, write_ply
+from drivewm.visualization.points import draw_points, write_points
 
 _SHOWN_S, _FPS = (1.0, 2.0, 3.0), 2.0
 _FAR_OFF_M = 2.0
@@ -31,6 +31,7 @@ def draw_point_forecast(
     out_dir: str | Path,
     item: int = 0,
     range_m: float = 50.0,
+    points_as: str = "ply",
 ) -> dict[str, Path]:
     """Draw point clouds that were predicted for one clip of a batch beside what was measured.
 
@@ -44,6 +45,7 @@ def draw_point_forecast(
         out_dir: created if missing.
         item: which clip of the batch.
         range_m: how far the pictures reach.
+        points_as: one of `POINT_FORMATS`, of the files of points.
 
     Returns:
         the files by name: "bev", "error", "driver", "range", "gif", "mp4" and "NAME_TIMEs".
@@ -95,7 +97,7 @@ def draw_point_forecast(
     }
     for name, frames_of in named.items():
         for f, time_s in zip(shown, shown_s, strict=True):
-            files[f"{name}_{time_s:g}s"] = write_ply(out_dir / f"{name}_{time_s:g}s.ply", frames_of[f])
+            files[f"{name}_{time_s:g}s"] = write_points(out_dir / f"{name}_{time_s:g}s.{points_as}", frames_of[f])
     return files
 
 

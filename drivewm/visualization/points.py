@@ -1,4 +1,4 @@
-"""Point clouds: bird's-eye pictures, predicted over true, PLY files, and a viewer where open3d is installed."""
+"""Point clouds: bird's-eye pictures, predicted over true, PLY files; with open3d also PCD files and a viewer."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import binary_dilation
 
-from drivewm.host import write_bytes
+from drivewm.host import replacing, write_bytes
 from drivewm.visualization.bev import height_colors
 from drivewm.visualization.canvas import BevCanvas
 
 TRUE_COLOR, PREDICTED_COLOR = (38, 70, 150), (226, 88, 20)
 _AGREED_COLOR = (120, 124, 132)
 _DARK = (20, 24, 32)
+POINT_FORMATS = ("ply", "pcd")
 
 
 def draw_points(
@@ -70,9 +71,29 @@ def _raster(points: np.ndarray, range_m: float, size_px: int) -> np.ndarray:
     return cells
 
 
-def write_ply(path: str | Path, points: np.ndarray, colors: np.ndarray | None = None) -> Path:
-    """Write points `(N, 3 + C)` [m] with `colors (N, 3)` uint8 (by height if not given) as binary PLY."""
-    colors = height_colors(points[:, 2]) if colors is None else np.asarray(colors, np.uint8)
+def write_points(path: str | Path, points: np.ndarray, colors: np.ndarray | None = None) -> Path:
+    """Write points `(N, 3 + C)` [m] with `colors (N, 3)` uint8 (by height if not given) in the binary format that the
+    suffix names, one of `POINT_FORMATS`.
+
+    Raises:
+        ValueError: for another suffix, or for PCD without any point, which open3d does not write.
+        ImportError: for PCD without open3d; PLY does not need it.
+    """
+    path, colors = Path(path), _colors(points, colors)
+    if path.suffix == ".ply":
+        return write_bytes(path, _ply(points, colors))
+    if path.suffix != ".pcd":
+        raise ValueError(f"{path}: points are written as .{' or .'.join(POINT_FORMATS)}")
+    if len(points) == 0:
+        raise ValueError(f"{path}: there is no point to write, and open3d writes no PCD without; .ply may be empty")
+    cloud, open3d = _open3d_cloud(points, colors)
+    with replacing(path) as temporary:
+        if not open3d.io.write_point_cloud(str(temporary), cloud):
+            raise OSError(f"{path}: open3d could not write it")
+    return path
+
+
+def _ply(points: np.ndarray, colors: np.ndarray) -> bytes:
     vertices = np.empty(len(points), [(axis, "<f4") for axis in "xyz"] + [(c, "u1") for c in ("red", "green", "blue")])
     for i, axis in enumerate("xyz"):
         vertices[axis] = points[:, i]
@@ -82,26 +103,31 @@ def write_ply(path: str | Path, points: np.ndarray, colors: np.ndarray | None = 
         f"property uchar {c}" for c in ("red", "green", "blue")
     ]
     header = ["ply", "format binary_little_endian 1.0", f"element vertex {len(points)}", *properties, "end_header", ""]
-    return write_bytes(path, "\n".join(header).encode("ascii") + vertices.tobytes())
+    return "\n".join(header).encode("ascii") + vertices.tobytes()
 
 
 def show(points: np.ndarray, colors: np.ndarray | None = None) -> None:
-    """Open an interactive window on points `(N, 3 + C)` [m].
+    """Open an interactive window on points `(N, 3 + C)` [m]. ImportError, with the remedy, without open3d."""
+    cloud, open3d = _open3d_cloud(points, _colors(points, colors))
+    open3d.visualization.draw_geometries([cloud])
 
-    Raises:
-        ImportError: with the remedy, if open3d is not installed; PLY files and pictures do not need it.
-    """
+
+def _colors(points: np.ndarray, colors: np.ndarray | None) -> np.ndarray:
+    return height_colors(points[:, 2]) if colors is None else np.asarray(colors, np.uint8)
+
+
+def _open3d_cloud(points: np.ndarray, colors: np.ndarray):
+    """The points as open3d has them, and open3d."""
     try:
         import open3d
     except (ImportError, OSError) as error:
         raise ImportError(
-            "the interactive viewer needs open3d (the package's 'viewing' extra; on Linux also the system library "
-            "libusb-1.0-0); write_ply and draw_points do without"
+            "PCD files and the interactive viewer need open3d (pip install drivewm[view]; on Linux also the system "
+            "library libusb-1.0-0); PLY files and draw_points do without"
         ) from error
-    colors = height_colors(points[:, 2]) if colors is None else colors
     cloud = open3d.geometry.PointCloud(open3d.utility.Vector3dVector(np.asarray(points[:, :3], np.float64)))
     cloud.colors = open3d.utility.Vector3dVector(np.asarray(colors, np.float64) / 255)
-    open3d.visualization.draw_geometries([cloud])
+    return cloud, open3d
 
 
 def _canvas(range_m: float, size_px: int, background: tuple[int, int, int] = _DARK) -> BevCanvas:

@@ -45,7 +45,8 @@ class WorldModel(BaseModel):
         drop_motion: the unconditional branch does not see the ego's motion either.
         ego_aligned: false leaves what was observed where it was in its own frame, to measure what aligning brings.
         decoder_context: false keeps the decoder from seeing what was observed, to measure what that brings.
-        score_imagined: also score one imagined future of each clip, as forecast "imagined".
+        score_imagined: also score one imagined future of each clip, as forecast "imagined"; of LiDAR as generated
+            clouds, see `LidarGenerationMetric`.
         points_per_frame: of LiDAR, how many points of each observed frame are carried into future ones; None: all.
         things_move: of LiDAR, move on what moved from sweep to sweep (`thing_motion.py`); false: only the ego moves.
         data_preprocessor: moves clips to the model's device.

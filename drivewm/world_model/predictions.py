@@ -16,7 +16,7 @@ from drivewm.world_model.rollout import roll_out
 if TYPE_CHECKING:
     from drivewm.world_model.model import WorldModel
 
-_SEED = 0
+SEED = 0
 """Of the imagined future that is scored."""
 
 
@@ -39,7 +39,7 @@ def predict(model: WorldModel, clip: SceneClip) -> list[dict]:
     seconds = (now_s(T_t0_ego.device) - start) / len(clip)
     forecasts = {"model": labels, CEILING: model.stream.decode_true(clip, T_t0_ego, times_s)}
     if model.score_imagined:
-        generator = torch.Generator(T_t0_ego.device).manual_seed(_SEED)
+        generator = torch.Generator(T_t0_ego.device).manual_seed(SEED)
         forecasts["imagined"] = model.imagine(history, T_t0_ego, times_s, generator)
     samples = beside_baselines(clip, forecasts, T_t0_ego)
     probabilities = None if forecast is None else forecast.probabilities()

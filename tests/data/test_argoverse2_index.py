@@ -10,8 +10,17 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial import cKDTree
+from torch.utils.data import DataLoader
 
-from drivewm.data import DataError, DriveClips, Index, MissingFileError, StaleIndexError, build_argoverse2_index
+from drivewm.data import (
+    DataError,
+    DriveClips,
+    Index,
+    MissingFileError,
+    StaleIndexError,
+    build_argoverse2_index,
+    collate,
+)
 from drivewm.data.argoverse_files import NUSCENES_CATEGORY
 from drivewm.data.nuscenes_schema import CATEGORIES
 from drivewm.geometry import se3
@@ -155,8 +164,11 @@ def test_sweeps_that_are_broken(log):
     path = log / "sensors" / "lidar" / f"{handmade.stamp_ns(2)}.feather"
     index, whole = build_argoverse2_index(log.parents[1]), path.read_bytes()
     path.write_bytes(whole[:-40])
-    with pytest.raises(DataError, match="size: .* as when the index was built"):
-        DriveClips(index, "val", 1, 1, load_points=True)[1]
+    clips = DriveClips(index, "val", 1, 1, load_points=True)
+    with pytest.raises(DataError, match=f"{path.name}: size: .* as when the index was built"):
+        clips[1]
+    with pytest.raises(DataError, match=f"{path.name}: size: .* as when the index was built"):
+        list(DataLoader(clips, num_workers=1, collate_fn=collate))
     with pytest.raises(DataError, match="a feather file"):
         load_all(log.parents[1])
     handmade.write_table(path, without(handmade.sweep(2), "offset_ns"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from torch.utils.data import DataLoader
 
 from drivewm.data import (
     DataError,
@@ -15,6 +17,7 @@ from drivewm.data import (
     MissingFileError,
     UnsafePathError,
     build_index,
+    collate,
 )
 from drivewm.geometry import VoxelGrid
 from drivewm.structures import OCC3D
@@ -79,6 +82,20 @@ def test_nan_points(root):
     with pytest.raises(DataError) as error:
         load_all(root)
     check(error, sweep_of(root), "1 of 43 points with NaN", "finite")
+
+
+def test_an_error_of_a_worker_process_is_the_same(root):
+    index = build_index(root)
+    path = sweep_of(root)
+    path.write_bytes(path.read_bytes()[:-7])
+    clips = DriveClips(index, "train", 2, 3, load_points=True)
+    loader = DataLoader(clips, num_workers=1, collate_fn=collate)
+    with pytest.raises(DataError) as error:
+        list(loader)
+    check(error, path, "size: found", "multiple of 20 bytes", "worker process 0")
+    with pytest.raises(DataError) as error:
+        clips[0]
+    assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value)
 
 
 def test_an_empty_sweep_is_an_observation(root):
@@ -261,6 +278,31 @@ def test_values_that_cannot_be(root, table, change, word):
     with pytest.raises(DataError) as error:
         build_index(root)
     check(error, f"{table}.json", word)
+
+
+def test_times_that_do_not_increase(root):
+    """Of samples, and of the sweeps that are their keyframes."""
+
+    def swap(rows):
+        rows[1]["timestamp"], rows[2]["timestamp"] = rows[2]["timestamp"], rows[1]["timestamp"]
+
+    edit(root, "sample_data", swap)
+    with pytest.raises(DataError) as error:
+        build_index(root)
+    check(error, root / handmade.VERSION / "sample_data.json", "timestamp", "keyframe of LIDAR_TOP", "increasing times")
+    edit(root, "sample_data", swap)
+    edit(root, "sample", lambda rows: rows[1].update(timestamp=rows[2]["timestamp"]))
+    with pytest.raises(DataError) as error:
+        build_index(root)
+    check(error, "sample.json", "timestamp", "increasing times")
+    assert not (root / "index").exists()
+
+
+def test_missing_poses(root):
+    edit(root, "ego_pose", lambda rows: rows.pop(3))
+    with pytest.raises(DataError) as error:
+        build_index(root)
+    check(error, "sample_data.json", "ego_pose_token", "a token of ego_pose")
 
 
 def test_zero_quaternion(root):

@@ -7,6 +7,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader
 
 from drivewm.data import DataError, DriveClips, Index, MissingFileError, StaleIndexError, build_kitti_index, collate
 from drivewm.geometry import se3
@@ -187,8 +188,11 @@ def test_sweeps_that_are_broken(root):
     points = np.frombuffer(whole, np.float32).reshape(-1, 4).copy()
     points[5, 1] = np.nan
     points.tofile(path)
+    clips = DriveClips(index, "train", 2, 2, load_points=True)
     with pytest.raises(DataError, match="000003.bin: points: found 1 of .* points with NaN"):
-        DriveClips(index, "train", 2, 2, load_points=True)[0]
+        clips[0]
+    with pytest.raises(DataError, match="000003.bin: points: found 1 of .* points with NaN"):
+        list(DataLoader(clips, num_workers=1, collate_fn=collate))
     path.unlink()
     with pytest.raises(MissingFileError, match="000003.bin"):
         DriveClips(index, "train", 2, 2, load_points=True)[0]

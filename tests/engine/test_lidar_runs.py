@@ -7,7 +7,8 @@ TOKENIZER, FORECAST = "configs/tokenizers/lidar_twin.py", "configs/world_models/
 SMALL = dict(point_dim=8, channels=(16, 16, 16), vocab_size=32)
 
 
-def small_config(path, index):
+def small_options(path, index):
+    """Options of a config that make it tiny."""
     prefix = "model" if path == TOKENIZER else "model.tokenizer"
     options = {f"{prefix}.{key}": value for key, value in SMALL.items()}
     options |= {f"{part}_dataloader.dataset.index": str(index.folder) for part in ("train", "test")}
@@ -15,7 +16,11 @@ def small_config(path, index):
     if path == FORECAST:
         small = {"dim": 16, "depth": 1, "points_per_frame": 512}
         options |= {f"model.{key}": value for key, value in small.items()} | {"test_dataloader.batch_size": 1}
-    return load_config(path, options)
+    return options
+
+
+def small_config(path, index):
+    return load_config(path, small_options(path, index))
 
 
 def test_from_sweeps_to_figures(tmp_path, town_index):

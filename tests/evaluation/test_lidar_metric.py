@@ -179,7 +179,8 @@ def test_the_tool_prints_both_reports_once(capsys):
     occupancy.process(None, [make_occupancy_sample(np.random.default_rng(8))])
     figures = lidar.evaluate(size=1) | occupancy.evaluate(size=1) | {"perplexity": 7.0}
     runner = SimpleNamespace(test_evaluator=SimpleNamespace(metrics=[occupancy, lidar]))
-    assert tool.report(runner, figures) == {"forecasts": occupancy.report, "lidar_forecasts": lidar.report}
+    expected = {"forecasts": occupancy.report, "lidar_forecasts": lidar.report, "lidar_generation": None}
+    assert tool.report(runner, figures) == expected
     printed = capsys.readouterr().out
     assert (
         printed.index("# Occupancy forecasts") < printed.index("# LiDAR forecasts") < printed.index("# Other figures")

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from drivewm.evaluation.metrics import LidarReconstructionMetric
 from drivewm.geometry import VoxelGrid
 from drivewm.layers.sparse import HAS_SPCONV
 from drivewm.layers.swin import SwinBlocks
@@ -126,8 +127,13 @@ def test_an_empty_sweep_is_a_valid_observation():
     (tokens,) = tokenizer.encode(PointCloud.of(clip))
     assert tokens.indices.shape == (2, 3, 4, 4) and tokens.spec == tokenizer.specs[0]
     assert tokenizer.decode((tokens,)).isfinite().all()
-    losses = make_tokenizer().train()(replace(clip, points_valid=clip.points_valid & False), "loss")
-    assert all(value == 0 for name, value in losses.items() if name != "loss_commitment" and "loss" in name)
+    for number in (600, 0):  # 0: no sweep of the batch has a point, so that there is no padding either
+        empty = replace(clip, points=clip.points[:, :, :number], points_valid=clip.points_valid[:, :, :number] & False)
+        losses = make_tokenizer().train()(empty, "loss")
+        assert all(value == 0 for name, value in losses.items() if name != "loss_commitment" and "loss" in name)
+        metric = LidarReconstructionMetric()
+        metric.process(None, tokenizer(empty, "predict"))
+        assert {name.split("/")[0] for name in metric.compute_metrics(metric.results)} == {"perplexity", "unused_codes"}
 
 
 def test_points_that_are_not_valid_change_nothing():

@@ -1,5 +1,6 @@
 """Pictures show the right thing in the right place: known colours at known pixels."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -120,11 +121,36 @@ def test_points(tmp_path):
     overlay = points.overlay_points(cloud[:1], cloud[:2], range_m=20, size_px=100)
     colors = {tuple(c) for c in overlay.reshape(-1, 3)[np.ptp(overlay.reshape(-1, 3), axis=1) > 20]}
     assert points.TRUE_COLOR in colors
-    path = points.write_ply(tmp_path / "cloud.ply", cloud)
+    path = points.write_points(tmp_path / "cloud.ply", cloud)
     header, body = path.read_bytes().split(b"end_header\n")
     assert b"element vertex 3" in header and len(body) == 3 * 15
     np.testing.assert_allclose(np.frombuffer(body[:12], "<f4"), [10, 0, 0])
     assert len(np.unique(bev.height_colors(np.array([-1.0, 1.0, 4.0])), axis=0)) == 3
+
+
+def test_pcd_holds_what_ply_does(tmp_path):
+    """Written and read by open3d, which also reads the PLY files."""
+    open3d = pytest.importorskip("open3d", exc_type=(ImportError, OSError))
+    cloud = np.random.default_rng(0).uniform(-60, 60, (200, 4)).astype(np.float32)
+    read = []
+    for suffix in points.POINT_FORMATS:
+        found = open3d.io.read_point_cloud(str(points.write_points(tmp_path / f"cloud.{suffix}", cloud)))
+        np.testing.assert_array_equal(np.asarray(found.points), cloud[:, :3])
+        read.append(np.round(255 * np.asarray(found.colors)))
+    np.testing.assert_array_equal(*read)
+    with pytest.raises(ValueError, match="nothing.pcd: there is no point to write"):
+        points.write_points(tmp_path / "nothing.pcd", cloud[:0])
+    assert [path.name for path in tmp_path.glob(".*")] == []
+
+
+def test_points_need_a_format_that_is_known_and_installed(tmp_path, monkeypatch):
+    with pytest.raises(ValueError, match="cloud.xyz: points are written as .ply or .pcd"):
+        points.write_points(tmp_path / "cloud.xyz", np.zeros((1, 3)))
+    monkeypatch.setitem(sys.modules, "open3d", None)
+    with pytest.raises(ImportError, match=r"PCD files .* need open3d \(pip install drivewm\[view\]"):
+        points.write_points(tmp_path / "cloud.pcd", np.zeros((1, 3)))
+    assert points.write_points(tmp_path / "cloud.ply", np.zeros((1, 3))).exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cloud.ply"]
 
 
 def test_an_episode_from_the_ego(rollout_episode):

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
-from drivewm.evaluation.metrics import LidarForecastMetric
+from drivewm.evaluation.metrics import LidarForecastMetric, LidarGenerationMetric
 from drivewm.structures import Rays
 from drivewm.tokenizers import LidarTokenizer
 from drivewm.world_model import WorldModel
@@ -154,6 +155,78 @@ def test_predictions_are_what_the_metric_takes():
     )
     # Walls and ground stand still: the past that is moved says all.
     assert figures["ego_warped_copy/cd_in/1s"] < figures["copy_last/cd_in/1s"]
+
+
+def test_generated_clouds_know_nothing_of_the_true_rays():
+    """They go along the rays of the last sweep: another future changes no point of them."""
+    model, clip = make_model(score_imagined=True), make_clip()
+    for decoder in (model.tokenizer.decoder, model.stream.soft_decoder):
+        decoder.head[-1].bias.data.sub_(5.0)  # so that rays end somewhere
+    other = clip.points.clone()
+    other[:, 3:, :, :3] += torch.rand(other[:, 3:, :, :3].shape, generator=torch.Generator().manual_seed(0))
+    found, again = (model(c, "predict") for c in (clip, replace(clip, points=other)))
+    moved = 0
+    for a, b in zip(found, again, strict=True):
+        assert set(a["lidar"]["generated"]) == {"imagined", "model"}
+        for name, frames in a["lidar"]["generated"].items():
+            assert len(frames) == 2 and all(len(cloud) <= clip.points.shape[2] for cloud in frames)
+            assert all(map(np.array_equal, frames, b["lidar"]["generated"][name]))
+            moved += sum(map(len, frames))
+    assert moved
+    metric = LidarGenerationMetric(at_s=1.0)
+    metric.process(None, found)
+    assert metric.compute_metrics(metric.results)["imagined/points_mean"] > 0
+
+
+def without_points(kind: str, frames):
+    """A clip whose first part has nothing in these frames: no points, or none within the grid."""
+    clip = make_clip()
+    for t in frames:
+        if kind == "empty":
+            clip.points_valid[0, t] = False
+        else:
+            clip.points[0, t, :, :2] += 500.0
+    return clip
+
+
+@pytest.mark.parametrize("kind", ["empty", "beyond the grid"])
+@pytest.mark.parametrize("frames", [(2,), (3,), (0, 1, 2, 3, 4)], ids=["t0", "a future frame", "all frames"])
+def test_sweeps_that_hold_nothing_are_observations(kind, frames):
+    """Losses are finite and so are gradients; what cannot be scored is left out, and the other clip is as ever."""
+    clip = without_points(kind, frames)
+    model = make_model(score_imagined=True).train()
+    for seed in range(4):  # of these some ask for the frames in question
+        losses = world_model_losses(model, clip, torch.Generator().manual_seed(seed))
+        assert all(value.isfinite() for value in losses.values())
+        sum(value for name, value in losses.items() if "loss" in name).backward()
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
+    assert all(value.isfinite() for value in model(clip, "loss").values())
+
+    samples, usual = model.eval()(clip, "predict"), model(make_clip(), "predict")
+    for name, cloud in samples[1]["lidar"]["clouds"].items():
+        assert all(np.allclose(a, b, atol=1e-3) for a, b in zip(cloud, usual[1]["lidar"]["clouds"][name], strict=True))
+    metric = LidarForecastMetric(horizons_s=(0.5, 1.0))
+    metric.process(None, samples)
+    metric.compute_metrics(metric.results)
+    scored = {row["predictor"]: row["frames"]["cd_all"] for row in metric.report["rows"]}
+    lost = [t in frames or 2 in frames for t in (3, 4)] if kind == "empty" else [False, False]
+    assert [scored["copy_last"][step] for step in ("0.5s", "1s")] == [2 - gone for gone in lost]
+
+
+def test_what_lies_beyond_the_grid_has_the_tokens_of_an_empty_sweep():
+    stream = make_model().stream
+    nothing, beyond = (stream.tokens(without_points(kind, (0, 2))) for kind in ("empty", "beyond the grid"))
+    assert torch.equal(nothing, beyond) and torch.equal(nothing[0, 0], nothing[0, 2])
+
+
+def test_a_batch_without_any_point():
+    """There is not even padding."""
+    clip, model = without_points("empty", range(5)), make_model(points_per_frame=50)
+    clip = replace(clip, points=clip.points[:, :, :0], points_valid=clip.points_valid[:, :, :0])
+    for seed in range(3):
+        assert all(v.isfinite() for v in world_model_losses(model, clip, torch.Generator().manual_seed(seed)).values())
+    (sample, _) = model(clip, "predict")
+    assert all(len(cloud) == 0 for frames in sample["lidar"]["clouds"].values() for cloud in frames)
 
 
 def test_a_motion_field_is_refused():

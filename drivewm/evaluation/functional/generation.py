@@ -5,9 +5,6 @@ After LiDARGen (Zyrianov et al., 2022) and UltraLiDAR (Xiong et al., 2023), as t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 import numpy as np
 
 FIELD_M = 160.0
@@ -72,25 +69,8 @@ def _squared_distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.maximum(squared, 0.0)
 
 
-@dataclass(frozen=True)
-class CloudStatistics:
-    """How many points the clouds of a set have, and how far away these are.
-
-    Attributes:
-        points_mean, points_std: over the clouds.
-        range_m: distance from the sensor [m], `QUANTILES` over all points of all clouds; NaN if there are none.
-    """
-
-    points_mean: float
-    points_std: float
-    range_m: tuple[float, ...]
-
-
-def cloud_statistics(clouds: Sequence[np.ndarray]) -> CloudStatistics:
-    """Statistics of clouds `(N_k, 3)` [m, LiDAR frame]; ValueError for no cloud."""
-    if not clouds:
-        raise ValueError("there is no cloud to count")
-    count = np.array([len(cloud) for cloud in clouds])
-    ranges = np.concatenate([np.linalg.norm(np.asarray(cloud, np.float64)[:, :3], axis=-1) for cloud in clouds])
-    quantiles = np.percentile(ranges, QUANTILES) if len(ranges) else np.full(len(QUANTILES), np.nan)
-    return CloudStatistics(float(count.mean()), float(count.std()), tuple(quantiles.tolist()))
+def range_quantiles(points: np.ndarray) -> np.ndarray:
+    """`QUANTILES` of the distance of points `(N, 3)` [m, LiDAR frame] from the sensor: `(5,)` [m]; NaN of no points."""
+    if len(points) == 0:
+        return np.full(len(QUANTILES), np.nan)
+    return np.percentile(np.linalg.norm(np.asarray(points, np.float64)[:, :3], axis=-1), QUANTILES)

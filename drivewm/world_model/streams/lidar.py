@@ -20,7 +20,7 @@ from drivewm.tokenizers.lidar_volume import field_of, returns_towards, silent_ce
 from drivewm.tokenizers.point_cloud import PointCloud
 from drivewm.tokenizers.rendering import Depths, render_depths
 from drivewm.world_model.lidar_predictions import add_silence, lidar_beside_baselines
-from drivewm.world_model.predictions import now_s
+from drivewm.world_model.predictions import SEED, now_s
 from drivewm.world_model.rollout import roll_out
 from drivewm.world_model.scales import Scales
 from drivewm.world_model.thing_motion import moving_things
@@ -225,7 +225,8 @@ class LidarStream(nn.Module):
 
         In "model" each ray is at its median depth, the best guess of that ray; in "model_drawn" the rays spread over
         where they may end, which makes the better cloud. The ceiling is what the true future frames give that went
-        through the tokens.
+        through the tokens. Beside them, where imagined futures are asked for, clouds as
+        `LidarGenerationMetric` takes them, along the rays of the last sweep.
         """
         history, times_s, T_t0_ego = clip.history(), clip.future_times_s(), model.ego_motion(clip)
         start = now_s(T_t0_ego.device)
@@ -241,7 +242,20 @@ class LidarStream(nn.Module):
             add_silence(samples, {"model": silent}, self.tokenizer.raster)
         for sample in samples:
             sample["lidar"]["seconds"] = seconds
+        if model.score_imagined:
+            generator = torch.Generator(T_t0_ego.device).manual_seed(SEED)
+            imagined = LidarForecast(model.imagine(history, T_t0_ego, times_s, generator), self.grid)
+            generated = {"imagined": imagined, "model": forecast}
+            generated = {name: self._along_last_rays(f, history, T_t0_ego) for name, f in generated.items()}
+            for b, sample in enumerate(samples):
+                sample["lidar"]["generated"] = {name: frames[b] for name, frames in generated.items()}
         return samples
+
+    def _along_last_rays(self, forecast: LidarForecast, history: History, T_t0_ego: Tensor) -> list[list[np.ndarray]]:
+        """See `as_history`: for each clip and future frame `(N, 3)` float32 [m, its ego frame]."""
+        frames = self.as_history(forecast, history, T_t0_ego)
+        points, met = frames["points"][..., :3].cpu().numpy(), frames["points_valid"].cpu().numpy()
+        return [[points[b, f, met[b, f]] for f in range(met.shape[1])] for b in range(len(met))]
 
     def _along_true_rays(self, forecast: LidarForecast, clip: SceneClip, drawn: bool = False) -> list[list[np.ndarray]]:
         """For each clip and future frame the ends `(N, 4)` of its rays: x, y, z [m, its ego frame], intensity."""

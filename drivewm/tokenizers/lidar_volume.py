@@ -1,7 +1,8 @@
 """What a decoder of LiDAR says of each voxel, and the sweeps that a sensor takes of it.
 
 A volume `(J, 3, X, Y, Z)` holds the field that rays end in (see `rendering`), and of rays that end there the logit of
-the probability that they come back, and that of how bright they are (intensity 255 is 1).
+the probability that they come back, and that of how bright they are (intensity 255 is 1). Rays that leave the grid may
+still come back, from behind it: of these the values count where they leave.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def light_at(volume: Tensor, points: Tensor, grid: VoxelGrid) -> tuple[Tensor, T
 
 
 def silence(rendering: Rendering, rays: Rays, volume: Tensor, grid: VoxelGrid) -> Tensor:
-    """Probability `(J, R)` that nothing comes back: a ray leaves the grid, or is lost where it ends.
+    """Probability `(J, R)` that nothing comes back: that rays are lost where they end or leave the grid.
 
     Args:
         rendering: of the volume's field along the rays.
@@ -39,7 +40,7 @@ def silence(rendering: Rendering, rays: Rays, volume: Tensor, grid: VoxelGrid) -
     points = rays.origins[:, :, None] + rendering.depth_m[..., None] * rays.directions[:, :, None]
     lost = 1 - light_at(volume, points, grid)[0].sigmoid()
     ends = -rendering.log_survival.exp().diff(dim=-1)
-    return rendering.log_escape.exp() + (ends * (lost[..., 1:] + lost[..., :-1]) / 2).sum(-1)
+    return rendering.log_escape.exp() * lost[..., -1] + (ends * (lost[..., 1:] + lost[..., :-1]) / 2).sum(-1)
 
 
 def returns_towards(
@@ -73,7 +74,7 @@ def returns_towards(
 def silent_cells(volume: Tensor, raster: RayRaster, T_frame_lidar: Tensor, grid: VoxelGrid) -> Tensor:
     """Cells `(J, rows, columns)` bool of a sensor's raster from which most likely nothing comes back.
 
-    What is lost is judged at the median depth.
+    Of rays that end, what is lost is judged at their median depth.
 
     Args:
         volume: `(J, 3, X, Y, Z)`.
@@ -83,7 +84,7 @@ def silent_cells(volume: Tensor, raster: RayRaster, T_frame_lidar: Tensor, grid:
     """
     rays = raster.rays(T_frame_lidar)
     depths = render_depths(field_of(volume), rays, grid, grid.voxel_m)
-    met = depths.quantile_m.isfinite()
-    back, _ = light_at(volume, rays.at(torch.where(met, depths.quantile_m, 0)), grid)
-    heard = (1 - depths.log_escape.exp()) * back.sigmoid()
-    return ~(met & (heard > 0.5)).unflatten(1, (raster.rows, raster.columns))
+    _, far = rays.span(grid)
+    ended, left = (light_at(volume, rays.at(d), grid)[0].sigmoid() for d in (depths.quantile_m.minimum(far), far))
+    escape = depths.log_escape.exp()
+    return ((1 - escape) * ended + escape * left < 0.5).unflatten(1, (raster.rows, raster.columns))

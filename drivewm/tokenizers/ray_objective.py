@@ -79,7 +79,7 @@ class RayObjective:
         depth = F.l1_loss(rendering.expected_depth(), truth, reduction="none")
         comes, bright = light_at(volume, rays.at(truth), self.grid)
         brightness = F.l1_loss(bright.sigmoid(), picked.points[..., 3] / MAX_INTENSITY, reduction="none")
-        light = torch.where(hit, brightness - F.logsigmoid(comes), 0.0)
+        light = torch.where(hit, brightness, 0.0) - F.logsigmoid(comes)
         return {
             "loss_depth": self.depth_weight * (weight * depth).sum(),
             "loss_surface": (weight * surface).sum(),
@@ -133,5 +133,5 @@ class RayObjective:
             [near[..., None], self._strata(near, far, drawn[..., 1 : 1 + self.samples]), far[..., None]], -1
         )
         rendering = render_at(field_of(volume), rays, self.grid, depth)
-        loss = -silence(rendering, rays, volume, self.grid).clamp_min(1e-4).log()
+        loss = -(silence(rendering, rays, volume, self.grid) + 1e-4).log()
         return (loss * (count > 0).float()[:, None]).mean()

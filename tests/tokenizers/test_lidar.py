@@ -180,7 +180,7 @@ def test_what_comes_back_and_how_bright_is_asked_for():
         return objective.losses(volume, frames, clip.T_ego_lidar[:, 0], drawn)
 
     share = torch.where(x > 0, 200 / 255, 20 / 255)
-    right = losses(torch.where(x > 0, 9.0, -9.0), share.logit())
+    right = losses(torch.where((x > 0) | (z > 0.5), 9.0, -9.0), share.logit())
     deaf, dark = losses(torch.full_like(x, -9.0), share.logit()), losses(torch.full_like(x, 9.0), -share.logit())
     assert right["loss_light"] < 0.1 * deaf["loss_light"] and right["loss_light"] < 0.2 * dark["loss_light"]
     assert right["loss_silent"] < 0.2 * dark["loss_silent"]  # where all that is met comes back

@@ -41,9 +41,10 @@ def test_drawn_rays_end_at_two_surfaces_as_often_as_either_is_met():
     assert abs(at_veil.float().mean() - 0.5) < 0.1
 
 
-def test_what_ends_is_lost_as_often_as_the_volume_says_and_what_escapes_always():
-    """Ground at z = -1 that swallows a quarter of the rays, seen from 1 m above the origin."""
+def test_rays_are_lost_as_often_as_the_volume_says_where_they_end_or_leave():
+    """Ground at z = -1 that swallows a quarter of the rays, seen from z = 1; from above none come back."""
     volume = volume_of(SHARP * (centers()[..., 2] + 1), comes=math.log(3.0))
+    volume[0, 1][centers()[..., 2] > 0.5] = -9.0
     T = torch.eye(4)[None]
     T[0, 2, 3] = 1.0
     rays = RASTER.rays(T)
@@ -53,6 +54,7 @@ def test_what_ends_is_lost_as_often_as_the_volume_says_and_what_escapes_always()
     cells = silent_cells(volume, RASTER, T, GRID)[0]
     assert cells[:8].all() and not cells[12:].any()
     assert silent_cells(volume_of(volume[0, 0], comes=-1.0), RASTER, T, GRID).all()
+    assert not silent_cells(volume_of(volume[0, 0], comes=1.0), RASTER, T, GRID).any()
 
 
 def test_points_are_as_bright_as_where_they_lie():

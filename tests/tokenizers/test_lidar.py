@@ -170,7 +170,8 @@ def test_what_comes_back_and_how_bright_is_asked_for():
     # Rays downwards and backwards never come back.
     clip.points_valid &= ahead | (clip.points[..., 2] > 0.5)
     frames = PointCloud.of(clip).flatten()
-    objective = RayObjective(GRID, RayRaster(**RASTER), **(OBJECTIVE | {"silent_rays": 256}))
+    raster = RayRaster(**(RASTER | {"highest_deg": 4.0}))  # there are no points higher up
+    objective = RayObjective(GRID, raster, **(OBJECTIVE | {"silent_rays": 256}))
     drawn = objective.draw(2, torch.device("cpu"), torch.Generator().manual_seed(0))
     x, _, z = torch.from_numpy(GRID.centers()).float().unbind(-1)
     field = torch.stack([100 * torch.minimum(z, 5.0 + b - x) for b in range(2)])
@@ -183,7 +184,7 @@ def test_what_comes_back_and_how_bright_is_asked_for():
     right = losses(torch.where((x > 0) | (z > 0.5), 9.0, -9.0), share.logit())
     deaf, dark = losses(torch.full_like(x, -9.0), share.logit()), losses(torch.full_like(x, 9.0), -share.logit())
     assert right["loss_light"] < 0.1 * deaf["loss_light"] and right["loss_light"] < 0.2 * dark["loss_light"]
-    assert right["loss_silent"] < 0.2 * dark["loss_silent"]  # where all that is met comes back
+    assert right["loss_silent"] < 0.3 * dark["loss_silent"]  # where all that is met comes back
 
 
 def test_earlier_points_are_brought_to_where_they_are_seen_from_the_target():

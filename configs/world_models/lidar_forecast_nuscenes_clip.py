@@ -1,4 +1,4 @@
-"""The town's LiDAR world model on a real drive, nuScenes' scene-0001: tuned on 6 of 16 keyframes, 5 windows in the test.
+"""The town's LiDAR world model on a real drive, nuScenes' scene-0001: tuned on 6 of 16 keyframes, tested on 5 windows.
 
 No window has a keyframe of the first 6, on which it is tuned (3 from 3), among those that it is to forecast (6 from 6).
 
@@ -17,7 +17,7 @@ clip = dict(index="data/nuscenes_clip/index", split="val")
 train_dataloader.merge(dict(batch_size=2, dataset=dict(**clip, within=(0, 6), num_history=3, num_future=3)))
 test_dataloader.merge(dict(batch_size=1, dataset=dict(**clip, stride=1)))
 
-max_iters = 40
-optim_wrapper.merge(dict(optimizer=dict(lr=4e-4)))
+max_iters = 120
+optim_wrapper.merge(dict(optimizer=dict(lr=1e-3)))
 param_scheduler[1].merge(dict(end=max_iters))
 train_cfg.merge(dict(max_iters=max_iters))

@@ -40,7 +40,7 @@ def real_index(name: str, folder: Path) -> Index:
 @pytest.mark.skipif(_REAL is None, reason="DRIVEWM_REAL_DATA is not set")
 @pytest.mark.parametrize(
     ("name", "windows", "frames", "horizon_s"),
-    [("nuscenes", 5, (1, 2), 1.0), ("pandaset", 7, (1, 1), 0.1), ("argoverse2", 1, (1, 1), 0.1)],
+    [("nuscenes", 5, (1, 2), 1.0), ("pandaset", 4, (1, 1), 0.1), ("argoverse2", 1, (1, 1), 0.1)],
 )
 def test_tables_of_real_clips(name, windows, frames, horizon_s, tmp_path):
     index = real_index(name, tmp_path)
@@ -49,7 +49,7 @@ def test_tables_of_real_clips(name, windows, frames, horizon_s, tmp_path):
     config = load_config(FORECAST.format("nuscenes" if name == "nuscenes" else "pandaset"), options)
     data = config.test_dataloader.dataset
     observed, future = frames if name == "argoverse2" else (data.num_history, data.num_future)
-    assert len(DriveClips(index, "val", observed, future)) == windows
+    assert len(DriveClips(index, "val", observed, future, data.stride)) == windows
 
     data.update(index=str(index.folder), num_history=frames[0], num_future=frames[1], within=(0, sum(frames)))
     config.test_evaluator.update(horizons_s=(horizon_s,))

@@ -38,6 +38,7 @@ def main() -> None:
     )
     parser.add_argument("--voxel", type=float, default=0.8, help="voxel edge [m], of what is converted")
     parser.add_argument("--z-min", type=float, default=-1.0, help="lower end of the grid [m], of what is converted")
+    parser.add_argument("--keyframe-s", type=float, help="time between PandaSet's keyframes [s] (default 0.5)")
     parser.add_argument("--cache-occupancy", action=argparse.BooleanOptionalAction, help="decode labels into the index")
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
     args = parser.parse_args()
@@ -55,8 +56,10 @@ def build(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Index:
         if args.out is None:
             parser.error("--recording and --dataset pandaset need --out")
         grid = VoxelGrid.centered(tuple(args.grid_size), args.voxel, args.z_min)
-        root = convert_recording(args.recording or args.root, args.out, grid, args.overwrite)
+        root = convert_recording(args.recording or args.root, args.out, grid, args.overwrite, args.keyframe_s)
         return build_index(root, cache_occupancy=args.cache_occupancy)
+    if args.keyframe_s is not None:
+        parser.error("--keyframe-s is for PandaSet")
     if args.dataset == "kitti":
         return build_kitti_index(args.root, args.out, args.overwrite)
     if args.dataset == "argoverse2":

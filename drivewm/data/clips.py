@@ -33,6 +33,8 @@ class DriveClips(Dataset):
         num_future: frames after t0.
         stride: take every stride-th window of a scene, from its first.
         frame_step: a window's frames are so many frames of the data set apart.
+        within: frames of each scene, counted from 0, from and up to (excluded; None: to its end): take only windows
+            that lie among them with all their frames. So parts of one scene are told apart.
         load_occupancy, load_visible, load_boxes, load_points: which parts to load; the others are None in the clip.
             None for occupancy and visible: if the data set has them.
         num_sweeps: points of a frame are those of so many sweeps up to its own, as far as the scene has them; 1: of its
@@ -58,6 +60,7 @@ class DriveClips(Dataset):
         num_future: int,
         stride: int = 1,
         frame_step: int = 1,
+        within: tuple[int, int | None] = (0, None),
         load_occupancy: bool | None = None,
         load_visible: bool | None = None,
         load_boxes: bool = True,
@@ -73,6 +76,9 @@ class DriveClips(Dataset):
         if wrong or num_future < 0:
             needed = ", ".join(f"{name} >= 1" for name in sizes)
             raise ValueError(f"need {needed}, num_future >= 0, got {', '.join(wrong) or num_future}")
+        start, stop = within
+        if start < 0 or (stop is not None and stop <= start):
+            raise ValueError(f"within must go from a frame >= 0 up to a later one or None, got {tuple(within)}")
         if visible_to not in VISIBLE_TO:
             raise ValueError(f"visible_to must be one of {', '.join(VISIBLE_TO)}, got {visible_to!r}")
         self.visible_to = visible_to
@@ -89,7 +95,7 @@ class DriveClips(Dataset):
         if tokens is not None:
             self._has_occupancy(scenes, True)
             self.tokens = TokenCache.open(tokens, self.index)
-        self.starts, self.scenes = find_windows(self.index, split, self.num_frames, frame_step, stride)
+        self.starts, self.scenes = find_windows(self.index, split, self.num_frames, frame_step, stride, within)
         """First frame and scene of each clip: `(len,)` int64."""
         if sample_tokens is not None:
             self._keep(sample_tokens)

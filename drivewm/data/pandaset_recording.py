@@ -78,14 +78,16 @@ _ROOF_HALF_WIDTH, _ROOF_HALF_LENGTH, _ROOF_FROM = 1.3, 3.0, 0.5
 MORE_FIELDS = ("boxes", "box_class")
 
 
-def read_pandaset(file: Path) -> Recording:
+def read_pandaset(file: Path, keyframe_s: float = KEYFRAME_S) -> Recording:
     """The excerpt `pandaset_NNN_*.npz`, as `pandaset_recording` has it. Raises DataError."""
     number = re.search(r"pandaset_([0-9]{3})", file.name).group(1)
-    return pandaset_recording(file, number, load_npz(file, MORE_FIELDS))
+    return pandaset_recording(file, number, load_npz(file, MORE_FIELDS), keyframe_s)
 
 
-def pandaset_recording(file: Path, number: str, arrays: dict[str, np.ndarray]) -> Recording:
-    """A sequence as a recording: 10 Hz, a keyframe every 0.5 s.
+def pandaset_recording(
+    file: Path, number: str, arrays: dict[str, np.ndarray], keyframe_s: float = KEYFRAME_S
+) -> Recording:
+    """A sequence as a recording: sweeps at 10 Hz, a keyframe every half second.
 
     Points are published where they were at the end of their sweep, in a frame that is not the sensor's. Here each
     sweep stands at its middle, where the ego was half a sweep earlier (time and pose are moved there), and its points
@@ -97,6 +99,7 @@ def pandaset_recording(file: Path, number: str, arrays: dict[str, np.ndarray]) -
         number: of the sequence.
         arrays: as `load_npz` has them, with `boxes (M, 9)`: sweep, track, centre, length, width, height, yaw in the
             published LiDAR frame (y forward), and `box_class (M,)`, names as in `CLASSES`.
+        keyframe_s: time between keyframes [s], rounded to whole sweeps, one at least.
 
     Raises:
         DataError: unknown classes, a road that is not seen, sweeps without rings.
@@ -113,10 +116,10 @@ def pandaset_recording(file: Path, number: str, arrays: dict[str, np.ndarray]) -
     T_world_middle[:, :3, 3] -= 0.5 * (T_world_pose[:, :3, :3] @ motion[..., None])[..., 0]
 
     T_pose_ego = _on_the_road(file, np.concatenate(middle), label)
-    keyframes = np.arange(0, len(points), max(1, round(KEYFRAME_S / sweep_s)))
-    seen = [k for k in keyframes if len(middle[k])]  # an empty sweep is an observation
+    keyframes, apart = (np.arange(0, len(points), max(1, round(s / sweep_s))) for s in (keyframe_s, KEYFRAME_S))
+    seen = [k for k in apart if len(middle[k])]  # an empty sweep is an observation
     if not seen:
-        raise DataError(file, "points", "none in any keyframe", "sweeps of a spinning LiDAR")
+        raise DataError(file, "points", f"none in any sweep at {KEYFRAME_S} s", "sweeps of a spinning LiDAR")
     T_pose_lidar, sharpness = estimate_T_pose_lidar([middle[k] for k in seen], motion[seen])
     if sharpness < MIN_SHARPNESS:
         raise DataError(file, "points", f"no rings (sharpness {sharpness:.3f})", "sweeps of a spinning LiDAR, in order")

@@ -9,7 +9,7 @@ import numpy as np
 from drivewm.data.errors import DataError, MissingFileError
 from drivewm.data.files import read_json
 from drivewm.data.pandas_pickle import read_frame
-from drivewm.data.pandaset_recording import CLASSES, MORE_FIELDS, pandaset_recording
+from drivewm.data.pandaset_recording import CLASSES, KEYFRAME_S, MORE_FIELDS, pandaset_recording
 from drivewm.data.recording import Recording, check_arrays
 from drivewm.geometry import se3
 
@@ -29,13 +29,14 @@ def find_sequences(root: Path) -> list[Path]:
     return found
 
 
-def read_sequence(folder: Path) -> Recording:
+def read_sequence(folder: Path, keyframe_s: float = KEYFRAME_S) -> Recording:
     """A sequence as `pandaset_recording` has it. Points of the forward PandarGT are left out.
 
     Args:
         folder: `lidar/NN.pkl.gz`, `lidar/poses.json`, `lidar/timestamps.json`, `annotations/cuboids/NN.pkl.gz`,
             `annotations/semseg/NN.pkl.gz` and `classes.json`. Sequences without semseg (27 of 103) cannot be read: the
             road tells where the ground is.
+        keyframe_s: as for `pandaset_recording`.
 
     Raises:
         DataError: (MissingFileError) a file is missing or does not hold.
@@ -64,7 +65,7 @@ def read_sequence(folder: Path) -> Recording:
         "box_class": np.concatenate([label for _, label, _ in boxes]),
     }
     check_arrays(folder, arrays, MORE_FIELDS)
-    return pandaset_recording(folder, folder.resolve().name, arrays)
+    return pandaset_recording(folder, folder.resolve().name, arrays, keyframe_s)
 
 
 def _number(path: Path) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,13 @@ _READERS = {r"scene-\d{4}": read_nuscenes, r"pandaset_\d{3}": read_pandaset}
 """Which source a file is of: by its name."""
 
 
-def convert_recording(source: str | Path, out: str | Path, grid: VoxelGrid, overwrite: bool = False) -> Path:
+def convert_recording(
+    source: str | Path,
+    out: str | Path,
+    grid: VoxelGrid,
+    overwrite: bool = False,
+    keyframe_s: float | None = None,
+) -> Path:
     """Writes recordings as a data set with one scene each.
 
     The ring of a point is not known (-1). The world frame is the first keyframe's ego frame. Occupancy by
@@ -41,12 +48,15 @@ def convert_recording(source: str | Path, out: str | Path, grid: VoxelGrid, over
         out: the data set to be.
         grid: for the labels.
         overwrite: replace `out`.
+        keyframe_s: time between keyframes of PandaSet [s], of which 0.1 makes every sweep one; None: 0.5. Excerpts of
+            nuScenes have their own.
 
     Returns:
         `out`.
 
     Raises:
         DataError: the source is none of these.
+        ValueError: `keyframe_s` is not positive, or given for an excerpt of nuScenes.
     """
     source = Path(source)
     description = {
@@ -56,7 +66,7 @@ def convert_recording(source: str | Path, out: str | Path, grid: VoxelGrid, over
         "grid": {"range_m": list(grid.range_m), "voxel_m": grid.voxel_m},
     }
     writer, names = None, []
-    for path, read in _sources(source):
+    for path, read in _sources(source, keyframe_s):
         recording = read(path)  # before anything is written
         writer = writer or NuScenesWriter(out, description, VERSION, key=source.name, overwrite=overwrite)
         _write_scene(writer, recording, grid, path.name)
@@ -67,14 +77,19 @@ def convert_recording(source: str | Path, out: str | Path, grid: VoxelGrid, over
     return Path(out)
 
 
-def _sources(source: Path) -> list[tuple[Path, Callable[[Path], Recording]]]:
+def _sources(source: Path, keyframe_s: float | None) -> list[tuple[Path, Callable[[Path], Recording]]]:
     """Files or folders to read, one or more, each with its reader."""
+    if keyframe_s is not None and keyframe_s <= 0:
+        raise ValueError(f"keyframe_s must be positive, got {keyframe_s}")
+    options = {} if keyframe_s is None else {"keyframe_s": keyframe_s}
     if source.is_dir():
-        return [(folder, read_sequence) for folder in find_sequences(source)]
+        return [(folder, partial(read_sequence, **options)) for folder in find_sequences(source)]
     reader = next((read for name, read in _READERS.items() if re.search(name, source.name)), None)
     if reader is None:
         raise DataError(source, "name", source.name, "a name that holds scene-NNNN or pandaset_NNN")
-    return [(source, reader)]
+    if options and reader is read_nuscenes:
+        raise ValueError(f"keyframe_s is for PandaSet, but {source.name} consists of nuScenes' keyframes")
+    return [(source, partial(reader, **options))]
 
 
 def _write_scene(writer: NuScenesWriter, recording: Recording, grid: VoxelGrid, source: str) -> None:

@@ -97,7 +97,7 @@ def draw_forecast(
     for name, forecast in forecasts.items():
         if forecast.shape != truth.shape:
             raise ValueError(f"forecast {name!r} has shape {forecast.shape}, but the truth has {truth.shape}")
-    shown_s = [h for h in _SHOWN_S if h <= times_future[-1] + 0.26] or [float(times_future[-1])]
+    shown_s = [h for h in _SHOWN_S if h <= times_future[-1] + 0.26] or [round(float(times_future[-1]), 2)]
     shown = nearest_frames(times_future, shown_s)
     captions = {"truth": [""] * len(shown)} | {
         name: [f"mIoU {_frame_miou(forecast[f], truth[f]):.1f}" for f in shown] for name, forecast in forecasts.items()

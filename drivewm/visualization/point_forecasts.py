@@ -62,7 +62,7 @@ def draw_point_forecast(
             raise ValueError(f"forecast {name!r} has {len(frames)} frames, but the clip has {len(truth)}")
     named = {"truth": truth, **{name: [np.asarray(cloud)[:, :3] for cloud in f] for name, f in clouds.items()}}
     times = times_since_t0(clip, item)[clip.num_history :]
-    shown_s = [h for h in _SHOWN_S if h <= times[-1] + 0.26] or [float(times[-1])]
+    shown_s = [h for h in _SHOWN_S if h <= times[-1] + 0.26] or [round(float(times[-1]), 2)]
     shown = nearest_frames(times, shown_s)
     sensors = clip.T_ego_lidar[item, clip.num_history :].double().cpu().numpy()
     out_dir, titles = Path(out_dir), [name.replace("_", " ") for name in named]

@@ -28,8 +28,10 @@ def roll_out(model: WorldModel, history: History, T_t0_ego: Tensor, times_s: Ten
         stretch = slice(start, start + model.horizon)
         T_now_ego, ahead_s = torch.linalg.inv(T_t0_now) @ T_t0_ego[:, stretch], times_s[:, stretch] - now_s
         forecast = model.forecast(history, T_now_ego, ahead_s)
-        history = extended(history, model.stream.as_history(forecast, history, T_now_ego), T_now_ego, ahead_s)
         forecasts.append(forecast)
+        if stretch.stop >= T_t0_ego.shape[1]:
+            break
+        history = extended(history, model.stream.as_history(forecast, history, T_now_ego), T_now_ego, ahead_s)
         now_s, T_t0_now = times_s[:, stretch][:, -1:], T_t0_ego[:, stretch][:, -1:]
     return forecasts
 

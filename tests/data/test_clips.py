@@ -43,6 +43,19 @@ def test_windows_stay_within_scenes_and_short_scenes_give_none(index):
         assert torch.diff(clip.timestamp_us[0]).tolist() == [handmade.STEP_US] * 4
 
 
+def test_windows_within_some_frames_of_a_scene(index):
+    """Two parts of a scene share no frame, and together have all windows but those across the border."""
+    parts = [DriveClips(index, "train", 2, 1, within=within) for within in ((0, 4), (4, None))]
+    assert [part.starts.tolist() for part in parts] == [[0, 1, 9], [4, 5, 6]]
+    whole = DriveClips(index, "train", 2, 1)
+    assert DriveClips(index, "train", 2, 1, within=[0, 99]).starts.tolist() == whole.starts.tolist()
+    with pytest.raises(DataError, match="for 5 that are 1 apart, within frames 0 to 4"):
+        DriveClips(index, "train", 2, 3, within=(0, 4))
+    for wrong in ((-1, 4), (4, 4)):
+        with pytest.raises(ValueError, match="within must go from a frame >= 0 up to a later one"):
+            DriveClips(index, "train", 2, 1, within=wrong)
+
+
 def test_all_scenes_too_short_is_an_error(index):
     with pytest.raises(DataError, match="1 scenes of at most 8 keyframes.*a scene of 9 keyframes"):
         DriveClips(index, "val", 4, 5)

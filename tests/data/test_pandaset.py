@@ -138,6 +138,18 @@ def test_files_that_are_no_excerpt(tmp_path, changed, words):
     assert not (tmp_path / "set").exists()
 
 
+def test_every_sweep_as_a_keyframe(made_up, tmp_path):
+    """What the sweeps of half a second are, those of keyframes are too; each has its boxes."""
+    file = handmade.write(tmp_path / "pandaset_009_f0-6.npz")
+    index = build_index(convert_recording(file, tmp_path / "set", GRID, keyframe_s=0.1))
+    assert index.num_frames == 7 and len(index["sweep_time_us"]) == 0
+    assert np.diff(index["frame_box_ptr"]).tolist() == [1] * 7
+    for column in ("frame_T_global_ego", "frame_T_ego_lidar", "frame_time_us"):
+        np.testing.assert_array_equal(index[column][[0, 5]], made_up[0][column])
+    with pytest.raises(ValueError, match="keyframe_s must be positive"):
+        convert_recording(file, tmp_path / "other", GRID, keyframe_s=0.0)
+
+
 @pytest.mark.skipif(_REAL is None, reason="DRIVEWM_REAL_DATA is not set")
 def test_the_real_excerpt(tmp_path):
     out = convert_recording(Path(_REAL) / "pandaset_002_f40-55.npz", tmp_path / "set", GRID)

@@ -129,6 +129,8 @@ def test_a_missing_or_broken_recording(tmp_path):
         convert_recording(tmp_path / "scene-0001.npz", tmp_path / "set", GRID)
     with pytest.raises(DataError, match="a name that holds scene-NNNN"):
         convert_recording(write_npz(tmp_path / "drive.npz"), tmp_path / "set", GRID)
+    with pytest.raises(ValueError, match="consists of nuScenes' keyframes"):
+        convert_recording(tmp_path / "scene-0001.npz", tmp_path / "set", GRID, keyframe_s=0.1)
 
 
 @pytest.mark.skipif(_REAL is None, reason="DRIVEWM_REAL_DATA is not set")

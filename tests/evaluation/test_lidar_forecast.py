@@ -130,6 +130,8 @@ def test_what_moves_is_scored_apart():
     assert np.isnan(gone["cd_moving"]) and gone["moving_missed"] == pytest.approx(9)
     still = scored(forecast, truth, ORIGIN, moving=(moving, np.zeros(2, bool)))
     assert np.isnan([still["cd_moving"], still["moving_missed"]]).all()
+    far = scored(forecast, truth + [0, 0, 5], ORIGIN, moving=(moving, moving))  # above the near field
+    assert np.isnan([far["cd_moving"], far["moving_missed"]]).all()
 
 
 def test_rays_meet_the_box_where_its_planes_say():

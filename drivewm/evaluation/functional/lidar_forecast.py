@@ -58,8 +58,8 @@ def frame_scores(
     - `cd_in`, `cd_all`: Chamfer distance [m^2] of the near fields, of the whole clouds; `cd_in_plain`, `cd_all_plain`:
       the same of plain distances [m]. NaN if a cloud (or its crop) is empty, where 4D-Occ's code says 0.
     - `l1_*` [m], `absrel_*` [%]: see `ray_errors`.
-    - `cd_moving`: Chamfer distance [m^2] of the points in moving boxes. NaN where the forecast has none there, so read
-      it beside `moving_missed` [m^2]: mean squared distance from the true points in moving boxes to the whole forecast.
+    - `cd_moving`: Chamfer distance [m^2] of the near points in moving boxes. NaN where the forecast has none there, so
+      read it beside `moving_missed` [m^2]: mean squared distance from the true ones to the whole forecast.
     - `returns` [%]: points of the forecast as a share of the true ones.
     - `intensity`: mean absolute error of the intensity of near points, 0..255, by the rays of `ray_errors`.
     - `silent` [%]: IoU of the cells of a sensor's raster from which nothing comes back, of those that are known.
@@ -80,15 +80,15 @@ def frame_scores(
         union = ((said & is_not) | is_silent).sum()
         scores["silent"] = 100.0 * (said & is_silent).sum() / union if union else np.nan
     xyz, true_xyz = forecast[:, :3], truth[:, :3]
-    near = chamfer(xyz[near_field(xyz)], true_xyz[near_field(true_xyz)])
-    scores["cd_in"], scores["cd_in_plain"] = near
+    near, true_near = near_field(xyz), near_field(true_xyz)
+    scores["cd_in"], scores["cd_in_plain"] = chamfer(xyz[near], true_xyz[true_near])
     if len(forecast) and len(truth):
         from_forecast, from_truth = mutual_nearest(xyz, true_xyz)
         scores["cd_all"], scores["cd_all_plain"] = chamfer_of(from_forecast, from_truth)
         scores |= ray_errors(forecast, truth, origin)
-        if moving is not None and moving[1].any():
-            scores["cd_moving"] = chamfer(xyz[moving[0]], true_xyz[moving[1]]).squared_m2
-            scores["moving_missed"] = float(from_truth[moving[1]].mean())
+        if moving is not None and (true_moving := moving[1] & true_near).any():
+            scores["cd_moving"] = chamfer(xyz[moving[0] & near], true_xyz[true_moving]).squared_m2
+            scores["moving_missed"] = float(from_truth[true_moving].mean())
     return np.array([scores[name] for name in SCORES])
 
 

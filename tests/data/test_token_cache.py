@@ -51,9 +51,9 @@ def write(folder, index, **options):
     return folder
 
 
-def write_sweeps(folder, index, encode=encode_sweeps, **options):
+def write_sweeps(folder, index, **options):
     size = {"shard_size": 10, "at_once": 4, **options}
-    write_token_cache(folder, index, SWEEP_GRID, SWEEP_SPECS, "weights", encode, **size)
+    write_token_cache(folder, index, SWEEP_GRID, SWEEP_SPECS, "weights", encode_sweeps, **size)
     return folder
 
 

@@ -12,11 +12,16 @@ from tqdm import tqdm
 from drivewm.data import DataError, Index
 from drivewm.data.token_cache import write_token_cache
 from drivewm.engine import load_config, load_model, weights_digest
+from drivewm.structures import SceneClip
+from drivewm.tokenizers.point_cloud import PointCloud
+
+FRAMES = {"occupancy": lambda clip: clip.occupancy, "lidar": PointCloud.of}
+"""What a tokenizer of a modality encodes of a clip."""
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("config", help="of a tokenizer or of a world model, e.g. configs/tokenizers/occupancy_town.py")
+    parser.add_argument("config", help="of a tokenizer or of a world model, e.g. configs/tokenizers/lidar_twin.py")
     parser.add_argument("checkpoint", help="a .pth file, or the last_checkpoint file of a work dir")
     parser.add_argument("--out", type=Path, required=True, help="folder of the cache")
     parser.add_argument("--index", help="of the data set (default: that of the config's training set)")
@@ -35,21 +40,26 @@ def extract(args: argparse.Namespace) -> None:
     index = Index.open(args.index or dataset.index, None if args.index else dataset.get("data_root"))
     model = load_model(args.config, args.checkpoint).to(args.device)
     tokenizer = getattr(model, "tokenizer", model)
-    if index.grid != tokenizer.grid:
-        raise ValueError(
-            f"{index.folder} has the grid {index.grid}, but the tokenizer of {args.config} {tokenizer.grid}"
-        )
+    frames_of = FRAMES[tokenizer.specs[0].modality]
 
     @torch.no_grad()
-    def encode(labels: np.ndarray) -> list[np.ndarray]:
-        grids = tokenizer.encode(torch.from_numpy(labels).to(args.device)[:, None])
+    def encode(clip: SceneClip) -> list[np.ndarray]:
+        grids = tokenizer.encode(frames_of(clip.to(args.device)))
         return [grid.indices[:, 0].cpu().numpy() for grid in grids]
 
     digest = weights_digest(tokenizer.state_dict())
-    options = dict(
-        overwrite=args.overwrite, at_once=args.batch_size, progress=lambda shards: tqdm(shards, unit="shard")
+    write_token_cache(
+        args.out,
+        index,
+        tokenizer.grid,
+        tokenizer.specs,
+        digest,
+        encode,
+        num_sweeps=dataset.get("num_sweeps", 1),
+        overwrite=args.overwrite,
+        at_once=args.batch_size,
+        progress=lambda shards: tqdm(shards, unit="shard"),
     )
-    write_token_cache(args.out, index, tokenizer.specs, digest, encode, **options)
     print(f"{args.out}: tokens of {index.num_frames} keyframes")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -10,7 +12,7 @@ from drivewm.data.sweeps import read_sweep
 from drivewm.geometry import se3
 
 
-def load_points(index: Index, frames: range, num_sweeps: int) -> dict[str, torch.Tensor]:
+def load_points(index: Index, frames: Sequence[int], num_sweeps: int) -> dict[str, torch.Tensor]:
     """Points of T frames as fields of a `SceneClip` with B = 1, padded to the longest frame.
 
     Args:

@@ -49,7 +49,8 @@ class DriveClips(Dataset):
 
     Raises:
         DataError: the split is unknown or without any window; a window that is asked for does not exist; occupancy or
-            tokens are asked for where there are no labels; the tokens are not of this data set, or damaged.
+            its tokens are asked for where there are no labels; the tokens are not of this data set or of so many
+            sweeps, or damaged.
     """
 
     def __init__(
@@ -93,8 +94,9 @@ class DriveClips(Dataset):
             self._has_occupancy(scenes, True)
         self.tokens = None
         if tokens is not None:
-            self._has_occupancy(scenes, True)
-            self.tokens = TokenCache.open(tokens, self.index)
+            self.tokens = TokenCache.open(tokens, self.index, num_sweeps)
+            if self.tokens.inputs.modality == "occupancy":
+                self._has_occupancy(scenes, True)
         self.starts, self.scenes = find_windows(self.index, split, self.num_frames, frame_step, stride, within)
         """First frame and scene of each clip: `(len,)` int64."""
         if sample_tokens is not None:

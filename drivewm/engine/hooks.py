@@ -86,12 +86,17 @@ class DataCheckHook(Hook):
         cache = getattr(dataset, "tokens", None)
         if cache is None:
             return
-        tokenizer = getattr(bare_model(runner), "tokenizer", None)
+        tokenizer = getattr(model, "tokenizer", None)
         own = None if tokenizer is None else weights_digest(tokenizer.state_dict())
         if own != cache.tokenizer:
             raise ValueError(
                 f"the tokens in {cache.folder} are of a tokenizer with the digest {cache.tokenizer}, but that of the "
                 f"config's model has {own}: extract its tokens by tools/extract_tokens.py"
+            )
+        if cache.inputs.grid != tokenizer.grid:  # which the weights of a LiDAR tokenizer say nothing of
+            raise ValueError(
+                f"the tokens in {cache.folder} are of the grid {cache.inputs.grid}, but the config's model has "
+                f"{tokenizer.grid}: extract its tokens by tools/extract_tokens.py"
             )
 
 

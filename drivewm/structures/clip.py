@@ -54,7 +54,7 @@ class _Frames:
         images: `(B, T, V, 3, H, W)`, with `K (B, T, V, 3, 3)` [pixel] and `T_ego_cam (B, T, V, 4, 4)`, which includes
             the ego's motion between the camera's and the frame's stamp.
         boxes: agents, in each frame's own ego frame.
-        tokens: what a tokenizer makes of `occupancy`, one grid for each of its specs; kept by a token cache.
+        tokens: what a tokenizer makes of `occupancy` or `points`, one grid for each of its specs; from a token cache.
         mirrored_tokens: what it makes of the mirrored frames, which is not the same as its tokens mirrored.
         route, command: the route ahead at t0 in the ego frame at t0, `(B,)` int64 `Command` read off it.
     """

@@ -53,7 +53,9 @@ class Scales:
         return tuple(TokenGrid(m.unflatten(0, lead), spec) for m, spec in zip(maps, self.specs, strict=True))
 
     def row_of(self, grids: tuple[TokenGrid, ...]) -> Tensor:
-        """The inverse of `grids`: `(B, T, N)`."""
+        """The inverse of `grids`: `(B, T, N)`. ValueError for tokens of something else."""
+        if (found := tuple(grid.spec for grid in grids)) != self.specs:
+            raise ValueError(f"the clip has tokens of {found}, but the model's are of {self.specs}")
         return torch.cat([grid.indices.flatten(2) for grid in grids], dim=2)
 
     def spread(self, maps: tuple[Tensor, ...]) -> Tensor:

@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,15 +11,19 @@ import torch
 
 from drivewm.data import DataError, DatasetExistsError, DriveClips, Index, MissingFileError, build_index, collate
 from drivewm.data.augment import mirror, turn
-from drivewm.data.files import read_occupancy, write_occupancy
+from drivewm.data.files import read_lidar, read_occupancy, write_lidar, write_occupancy
 from drivewm.data.token_cache import TokenCache, write_token_cache
-from drivewm.structures import OCC3D, TokenSpec
+from drivewm.geometry import VoxelGrid
+from drivewm.structures import OCC3D, SceneClip, TokenSpec
 
 SPECS = (TokenSpec("occupancy", (8, 8), 300), TokenSpec("occupancy", (2, 4), 19))
+SWEEP_SPECS = (TokenSpec("lidar", (6, 4), 500),)
+SWEEP_GRID = VoxelGrid.centered((24, 16, 4), 2.0)
 
 
-def encode(labels: np.ndarray) -> list[np.ndarray]:
-    """A rule that stands for a tokenizer: sums over blocks of voxels, not symmetric in y."""
+def encode(clip: SceneClip) -> list[np.ndarray]:
+    """A rule that stands for a tokenizer: sums over blocks of voxels, not symmetric in y. Indices `(B * T, x, y)`."""
+    labels = clip.occupancy.flatten(0, 1).numpy()
     weights = np.arange(labels.shape[2])[:, None] * labels.astype(np.int64)
     return [
         weights.reshape(len(labels), x, labels.shape[1] // x, y, -1).sum((2, 4)) % spec.vocab_size
@@ -27,8 +32,28 @@ def encode(labels: np.ndarray) -> list[np.ndarray]:
     ]
 
 
+def encode_sweeps(clip: SceneClip) -> list[np.ndarray]:
+    """Of LiDAR: intensities and ages [0.1 s] summed over columns, the heavier the further to the left."""
+    points, valid = clip.points.flatten(0, 1).double().numpy(), clip.points_valid.flatten(0, 1).numpy()
+    times = clip.points_time_s.flatten(0, 1).numpy()
+    (spec,), tokens = SWEEP_SPECS, np.zeros((len(points), 24), np.int64)
+    for own, frame, keep, time in zip(tokens, points, valid, times, strict=True):
+        kept = keep & SWEEP_GRID.to_index(frame)[1]
+        cells = np.floor((frame[kept, :2] - SWEEP_GRID.origin_m[:2]) / (8.0, 8.0)).astype(int)
+        weights = (1 + frame[kept, 3] - np.round(10 * time[kept])) * (100 + np.round(frame[kept, 1]))
+        np.add.at(own, cells[:, 0] * 4 + cells[:, 1], np.round(weights).astype(np.int64))
+    return [tokens.reshape(-1, *spec.shape) % spec.vocab_size]
+
+
 def write(folder, index, **options):
-    write_token_cache(folder, index, SPECS, "weights", encode, **{"shard_size": 10, "at_once": 4, **options})
+    size = {"shard_size": 10, "at_once": 4, **options}
+    write_token_cache(folder, index, index.grid, SPECS, "weights", encode, **size)
+    return folder
+
+
+def write_sweeps(folder, index, **options):
+    size = {"shard_size": 10, "at_once": 4, **options}
+    write_token_cache(folder, index, SWEEP_GRID, SWEEP_SPECS, "weights", encode_sweeps, **size)
     return folder
 
 
@@ -48,10 +73,65 @@ def test_clips_hold_the_tokens_of_their_frames(cache, town_index, split):
     clips = DriveClips(town_index, split, 2, 3, tokens=cache)
     for item in (0, len(clips) - 1):
         clip = clips[item]["clip"]
-        for grids, frames in ((clip.tokens, clip.occupancy), (clip.mirrored_tokens, clip.occupancy.flip(3))):
-            expected = encode(frames[0].numpy())
+        for grids, frames in (
+            (clip.tokens, clip),
+            (clip.mirrored_tokens, replace(clip, occupancy=clip.occupancy.flip(3))),
+        ):
             assert [g.spec for g in grids] == list(SPECS)
-            assert all(np.array_equal(g.indices[0].numpy(), e) for g, e in zip(grids, expected, strict=True))
+            assert all(np.array_equal(g.indices[0].numpy(), e) for g, e in zip(grids, encode(frames), strict=True))
+
+
+@pytest.mark.parametrize("num_sweeps", [1, 2])
+def test_clips_hold_the_tokens_of_their_sweeps(tmp_path, town_index, num_sweeps):
+    """Clips pad points to their own longest frame, the cache to that of those encoded together."""
+    folder = write_sweeps(tmp_path / "tokens", town_index, num_sweeps=num_sweeps)
+    options = dict(load_points=True, load_occupancy=False, num_sweeps=num_sweeps, tokens=folder)
+    clips = DriveClips(town_index, "train", 2, 3, **options)
+    batch = collate([clips[0], clips[13], clips[26]])["clip"]
+    other_side = batch.points * torch.tensor([1.0, -1.0, 1.0, 1.0])
+    for (grid,), clip in ((batch.tokens, batch), (batch.mirrored_tokens, replace(batch, points=other_side))):
+        (expected,) = encode_sweeps(clip)
+        assert grid.spec == SWEEP_SPECS[0] and len(np.unique(expected)) > 50
+        assert np.array_equal(grid.indices.flatten(0, 1).numpy(), expected)
+    mirrored = mirror(batch, torch.tensor([False, True, True]))
+    assert np.array_equal(mirrored.tokens[0].indices.flatten(0, 1).numpy(), encode_sweeps(mirrored)[0])
+    again = pickle.loads(pickle.dumps(clips))[13]["clip"]
+    assert torch.equal(again.tokens[0].indices, batch.tokens[0].indices[1:2])
+    options["num_sweeps"] = 3 - num_sweeps
+    with pytest.raises(DataError, match=rf"num_sweeps: found {num_sweeps}, expected {3 - num_sweeps}, as the data set"):
+        DriveClips(town_index, "train", 2, 3, **options)
+
+
+def test_sweeps_need_no_labels_and_their_grid_is_the_tokenizers(tmp_path, root):
+    for scene in (root / "gts").glob("scene-*"):
+        shutil.rmtree(scene)
+    index = build_index(root, out=tmp_path / "bare")
+    folder = write_sweeps(tmp_path / "tokens", index)
+    assert TokenCache.open(folder, index).inputs.grid == SWEEP_GRID != index.grid
+    split = index.split_names[0]
+    clip = DriveClips(index, split, 1, 0, load_points=True, tokens=folder)[0]["clip"]
+    assert np.array_equal(clip.tokens[0].indices[0].numpy(), encode_sweeps(clip)[0])
+
+
+def test_a_data_set_whose_sweeps_differ_is_refused(tmp_path, root):
+    index = build_index(root)
+    folder = write_sweeps(tmp_path / "tokens", index)
+    path = index.path(0, "frame_lidar_file")
+    points = read_lidar(path)
+    points[0, 2] += 0.01
+    write_lidar(path, points)
+    with pytest.raises(DataError, match="cache.json: data_set: found"):
+        TokenCache.open(folder, Index.open(index.folder))
+
+
+def test_tokens_of_cameras_are_not_cached(tmp_path, town_index):
+    with pytest.raises(ValueError, match="cached of occupancy and lidar, got 'camera'"):
+        write_token_cache(tmp_path / "no", town_index, None, [TokenSpec("camera", (2, 2), 4)], "weights", encode)
+
+
+def test_labels_on_another_grid_are_refused(tmp_path, town_index):
+    with pytest.raises(ValueError, match=r"index has the grid .*voxel_m=0\.8\), but the tokenizer .*voxel_m=2\.0"):
+        write_token_cache(tmp_path / "no", town_index, SWEEP_GRID, SPECS, "weights", encode)
 
 
 def test_tokens_follow_their_clips(cache, town_index):
@@ -63,8 +143,7 @@ def test_tokens_follow_their_clips(cache, town_index):
 
     rows = torch.tensor([True, False, True])
     mirrored = mirror(batch, rows)
-    expected = [encode(frames.numpy())[0] for frames in mirrored.occupancy]
-    assert torch.equal(mirrored.tokens[0].indices, torch.from_numpy(np.stack(expected)))
+    assert torch.equal(mirrored.tokens[0].indices.flatten(0, 1), torch.from_numpy(encode(mirrored)[0]))
     again = mirror(mirrored, rows)
     assert torch.equal(again.tokens[0].indices, batch.tokens[0].indices)
     assert turn(batch, torch.zeros(3)).tokens is None
@@ -86,17 +165,17 @@ def test_types_are_as_small_as_the_vocabulary_allows(cache, town_index):
 def test_a_killed_run_is_gone_on_with(cache, tmp_path, town_index):
     calls = []
 
-    def dying(labels):
-        calls.append(len(labels))
+    def dying(clip):
+        calls.append(len(clip))
         if len(calls) == 9:
             raise KeyboardInterrupt
-        return encode(labels)
+        return encode(clip)
 
-    folder = tmp_path / "tokens"
+    folder, own = tmp_path / "tokens", (town_index, town_index.grid, SPECS, "weights", dying)
     with pytest.raises(KeyboardInterrupt):
-        write_token_cache(folder, town_index, SPECS, "weights", dying, shard_size=10, at_once=4)
+        write_token_cache(folder, *own, shard_size=10, at_once=4)
     assert not folder.exists() and len(list((tmp_path / "tokens.partial").glob("*.npy"))) == 2
-    write_token_cache(folder, town_index, SPECS, "weights", dying, shard_size=10, at_once=4)
+    write_token_cache(folder, *own, shard_size=10, at_once=4)
     assert sum(calls[9:]) == 2 * (town_index.num_frames - 10)
     files = {path.name: path.read_bytes() for path in cache.iterdir()}
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
@@ -104,13 +183,13 @@ def test_a_killed_run_is_gone_on_with(cache, tmp_path, town_index):
 
 
 def test_what_another_tokenizer_began_is_begun_anew(tmp_path, town_index):
-    def dying(labels):
+    def dying(clip):
         if (tmp_path / "tokens.partial" / "grid0_00000.npy").exists():
             raise KeyboardInterrupt
-        return [np.zeros((len(labels), *spec.shape), np.int64) for spec in SPECS]
+        return [np.zeros((len(clip), *spec.shape), np.int64) for spec in SPECS]
 
     with pytest.raises(KeyboardInterrupt):
-        write_token_cache(tmp_path / "tokens", town_index, SPECS, "others", dying, shard_size=10)
+        write_token_cache(tmp_path / "tokens", town_index, town_index.grid, SPECS, "others", dying, shard_size=10)
     cache = TokenCache.open(write(tmp_path / "tokens", town_index), town_index)
     assert cache.tokenizer == "weights" and cache.shards[0][0].any()
 
@@ -154,11 +233,11 @@ def test_another_data_set_is_refused_even_if_only_its_labels_differ(cache, root,
     with pytest.raises(DataError, match="cache.json: (grid|data_set): found"):
         TokenCache.open(cache, index)
 
-    def zeros(labels):
-        return [np.zeros((len(labels), 1, 1), np.int64)]
+    def zeros(clip):
+        return [np.zeros((len(clip), 1, 1), np.int64)]
 
     spec = [TokenSpec("occupancy", (1, 1), 2)]
-    write_token_cache(tmp_path / "own", index, spec, "weights", zeros)
+    write_token_cache(tmp_path / "own", index, index.grid, spec, "weights", zeros)
     TokenCache.open(tmp_path / "own", Index.open(index.folder))
     path = index.path(0, "frame_occupancy_file")
     semantics, mask = read_occupancy(path, index.grid)

@@ -95,7 +95,9 @@ class LidarStream(nn.Module):
 
     @torch.no_grad()
     def tokens(self, frames: SceneClip | History) -> Tensor:
-        """Each sweep is encoded once."""
+        """Those that come with the frames, else each sweep is encoded once."""
+        if frames.tokens is not None:
+            return self.scales.row_of(frames.tokens)
         cloud = PointCloud.of(frames).flatten()
 
         def encode(rows: list[int]) -> Tensor:

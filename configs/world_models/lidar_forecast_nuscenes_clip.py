@@ -12,7 +12,8 @@ with read_base():
 
 tokenizer_checkpoint = None  # the checkpoint to start from holds it
 start_checkpoint = "work_dirs/lidar_forecast_twin/last_checkpoint"
-model.merge(dict(tokenizer=dict(raster=None), data_preprocessor=dict(mirrored=0.5)))  # no raster: see the tokenizer
+# As the tokenizer.
+model.merge(dict(tokenizer=dict(raster=None), data_preprocessor=dict(mirrored=0.5, hills_m=0.4)))
 clip = dict(index="data/nuscenes_clip/index", split="val")
 train_dataloader.merge(dict(batch_size=2, dataset=dict(**clip, within=(0, 6), num_history=3, num_future=3)))
 test_dataloader.merge(dict(batch_size=1, dataset=dict(**clip, stride=1)))

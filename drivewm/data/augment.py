@@ -1,13 +1,15 @@
-"""Mirrored and turned clips: other scenes, as good as those recorded."""
+"""Mirrored and turned clips, and clips on hills: other scenes, as good as those recorded."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from drivewm.geometry import VoxelGrid
+from drivewm.geometry.transform import transform_points
 from drivewm.geometry.warp import warp_voxels
 from drivewm.structures import OCC3D, BoxTracks, Command, SceneClip, TokenGrid
 
@@ -101,6 +103,52 @@ def turn(clip: SceneClip, yaw: Tensor) -> SceneClip:
     if clip.route is not None:
         changed["route"] = replace(clip.route, points=rotate(clip.route.points))
     return replace(clip, **changed)
+
+
+def on_hills(clip: SceneClip, waves: Tensor) -> SceneClip:
+    """Clips whose ground, with all that stands on it, rises and falls in waves; the same place alike in all frames.
+
+    The ego is as high above the ground as before, and does not tilt. Tokens are dropped: they are of flat frames.
+
+    Args:
+        clip: B clips without occupancy and cameras, whose voxels and pictures would have to be bent too.
+        waves: `(B, K, 4)`: height [m], wave vector [rad/m] in x and y of the first ego frame, phase [rad].
+    """
+    if any(getattr(clip, name) is not None for name in ("occupancy", "images", "ray_directions")):
+        raise ValueError(f"voxels, pictures and rays cannot be put on hills (scene {clip.scene[0]})")
+    T_first_ego = torch.linalg.inv(clip.T_global_ego[:, :1]) @ clip.T_global_ego
+
+    def height(xy: Tensor) -> Tensor:
+        """Of the ground [m] at `xy (B, T, N, 2)` of the first ego frame: `(B, T, N)`."""
+        waves_at = waves[:, None, None].to(xy)
+        angle = waves_at[..., 1] * xy[..., :1] + waves_at[..., 2] * xy[..., 1:] + waves_at[..., 3]
+        return (waves_at[..., 0] * angle.sin()).sum(-1)
+
+    below_ego = height(T_first_ego[:, :, None, :2, 3])
+
+    def raised(points: Tensor) -> Tensor:
+        """Points `(B, T, N, 3 + C)` of the ego frames."""
+        T = T_first_ego.to(points.dtype)
+        rise = height(transform_points(T, points[..., :3])[..., :2]) - below_ego.to(points.dtype)
+        up = T[:, :, None, 2, :3]  # of the first ego frame, as seen in each
+        return torch.cat([points[..., :3] + rise[..., None] * up, points[..., 3:]], dim=-1)
+
+    lifted = T_first_ego.clone()
+    lifted[..., 2, 3] += below_ego[..., 0]
+    changed: dict = {"T_global_ego": clip.T_global_ego[:, :1] @ lifted, "tokens": None, "mirrored_tokens": None}
+    if clip.points is not None:
+        changed["points"] = raised(clip.points)
+    if clip.boxes is not None:
+        changed["boxes"] = replace(clip.boxes, center=raised(clip.boxes.center))
+    return replace(clip, **changed)
+
+
+def random_waves(uniform: Tensor, height_m: float) -> Tensor:
+    """Waves for `on_hills` from numbers in [0, 1), `(B, K, 4)`: in any direction, 30 to 120 m long."""
+    height, length, direction, phase = uniform.unbind(-1)
+    number = 2 * math.pi / (30 * 4**length)
+    direction, phase = 2 * math.pi * direction, 2 * math.pi * phase
+    return torch.stack([height_m * height, number * direction.cos(), number * direction.sin(), phase], dim=-1)
 
 
 def is_mirrorable(grid: VoxelGrid) -> bool:

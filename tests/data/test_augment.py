@@ -1,4 +1,4 @@
-"""Mirrored and turned town clips: everything in them still fits together."""
+"""Mirrored, turned and bent town clips: everything in them still fits together."""
 
 import math
 from dataclasses import fields, replace
@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from drivewm.data import DriveClips
-from drivewm.data.augment import mirror, turn
+from drivewm.data.augment import mirror, on_hills, random_waves, turn
 from drivewm.geometry import VoxelGrid
 from drivewm.geometry.warp import warp_voxels
 from drivewm.structures import OCC3D, BoxTracks, Command, SceneClip
@@ -171,3 +171,30 @@ def test_what_cannot_be_mirrored_is_refused(clip):
     with pytest.raises(ValueError, match=r"equal reach to both sides.*-10\.0"):
         mirror(replace(clip, grid=aside), ALL)
     assert isinstance(mirror(clip, ALL).boxes, BoxTracks)
+
+
+def test_on_hills_the_same_place_is_as_high_in_all_frames(clip):
+    bare = replace(clip, occupancy=None, visible=None, ray_directions=None, ray_hit=None)
+    waves = random_waves(torch.rand(2, 3, 4, generator=torch.Generator().manual_seed(0)), 0.5)
+    hilly = on_hills(bare, waves)
+    T_first_global = torch.linalg.inv(clip.T_global_ego[:, :1])
+
+    def in_first(clip: SceneClip, points: torch.Tensor) -> torch.Tensor:
+        return transform(T_first_global @ clip.T_global_ego, points.double())
+
+    for name, there in {"points": lambda c: c.points[..., :3], "boxes": lambda c: c.boxes.center}.items():
+        before, after = in_first(bare, there(bare)), in_first(hilly, there(hilly))
+        x, y = before[..., 0, None], before[..., 1, None]
+        w = waves[:, None, None].double()
+        rise = (w[..., 0] * (w[..., 1] * x + w[..., 2] * y + w[..., 3]).sin()).sum(-1)
+        assert torch.allclose((after - before)[..., 2], rise, atol=1e-4), name
+        assert torch.allclose(after[..., :2], before[..., :2], atol=1e-4), name
+    assert rise.abs().max() > 0.1
+    # What is right below the ego stays there.
+    feet = replace(bare, points=torch.zeros_like(clip.points))
+    assert torch.allclose(on_hills(feet, waves).points, feet.points, atol=1e-5)
+
+
+def test_voxels_are_not_bent(clip):
+    with pytest.raises(ValueError, match="cannot be put on hills"):
+        on_hills(clip, torch.zeros(2, 1, 4))

@@ -4,7 +4,7 @@ from drivewm.engine import build_runner, load_checkpoint, load_config, load_toke
 from drivewm.evaluation.metrics import LidarForecastMetric
 
 TOKENIZER, FORECAST = "configs/tokenizers/lidar_twin.py", "configs/world_models/lidar_forecast_twin.py"
-SMALL = dict(point_dim=8, channels=(16, 16, 16), vocab_size=32)
+SMALL = dict(point_dim=8, channels=(16, 16, 16), vocab_size=32, quantize_after=0)
 
 
 def small_options(path, index):

@@ -31,7 +31,7 @@ def run(tmp_path_factory, town_index):
 def lidar_run(tmp_path_factory, town_index):
     """The same of LiDAR."""
     config = test_lidar_runs.small_config(test_lidar_runs.TOKENIZER, town_index)
-    config.merge_from_dict({"model.grid": NEAR, "model.quantize_after": 0, "train_cfg.max_iters": 1})
+    config.merge_from_dict({"model.grid": NEAR, "train_cfg.max_iters": 1})
     return train(tmp_path_factory.mktemp("sweep_tokens"), config)
 
 

@@ -38,7 +38,7 @@ model = dict(
 )
 test_dataloader.merge(dict(batch_size=2, dataset=dict(load_boxes=True, stride=10)))
 
-max_iters = 160
+max_iters = 150
 param_scheduler[1].merge(dict(end=max_iters))
 train_cfg.merge(dict(max_iters=max_iters))
 custom_hooks = [*custom_hooks, averaging]

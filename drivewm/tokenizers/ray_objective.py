@@ -118,13 +118,17 @@ class RayObjective:
         return near[..., None] + (far - near)[..., None] * strata
 
     def _silent_loss(self, volume: Tensor, frames: PointCloud, T_ego_lidar: Tensor, drawn: Tensor) -> Tensor:
-        """-log of the probability that rays of silent cells are silent; drawn evenly among them."""
+        """-log of the probability that rays of silent cells are silent; drawn evenly among them.
+
+        It counts by the share of silent cells among those of which it is known: the rays that came back have the rest.
+        """
         if self.raster is None:
             return volume.sum() * 0
         points = transform_points(torch.linalg.inv(T_ego_lidar), frames.points[..., :3])
         silent = self.raster.silent(points, frames.valid).flatten(1)
         number = silent.cumsum(1)
         count = number[:, -1]
+        share = count / (count + self.raster.returned(points, frames.valid).flatten(1).sum(1)).clamp_min(1)
         cell = torch.searchsorted(number, (drawn[..., 0] * count[:, None]).long() + 1).clamp_max(silent.shape[1] - 1)
         every = self.raster.rays(T_ego_lidar)
         rays = Rays(*(part.gather(1, cell[..., None].expand(-1, -1, 3)) for part in (every.origins, every.directions)))
@@ -134,4 +138,4 @@ class RayObjective:
         )
         rendering = render_at(field_of(volume), rays, self.grid, depth)
         loss = -(silence(rendering, rays, volume, self.grid) + 1e-4).log()
-        return (loss * (count > 0).float()[:, None]).mean()
+        return (loss * share[:, None]).mean()

@@ -29,8 +29,6 @@ class TokenMemo:
     def encode(self, frames: Sequence[Tensor], encode: Callable[[list[int]], Tensor]) -> Tensor:
         """Tokens of all scales in a row, `(J, N)` int64, on the CPU.
 
-        Encoded in full precision, also in mixed-precision training: those of a token cache, and of tests, are the same.
-
         Args:
             frames: what tells J frames apart, each a tensor of any shape.
             encode: tokens `(K, N)` of the K frames of these numbers.
@@ -39,7 +37,6 @@ class TokenMemo:
         new = list({key: i for i, key in enumerate(keys) if key not in self._tokens}.values())
         for start in range(0, len(new), _FRAMES_AT_ONCE):
             chunk = new[start : start + _FRAMES_AT_ONCE]
-            with torch.autocast(frames[0].device.type, enabled=False):
-                indices = encode(chunk).to("cpu", torch.int16)
+            indices = encode(chunk).to("cpu", torch.int16)
             self._tokens.update((keys[i], tokens) for i, tokens in zip(chunk, indices, strict=True))
         return torch.stack([self._tokens[key] for key in keys]).to(torch.int64)

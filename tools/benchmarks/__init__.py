@@ -71,7 +71,7 @@ BENCHMARKS = {
 }
 """Name on the command line and in the result -> benchmark."""
 
-ON_REQUEST = ("open_trainval", "open_trainval_memory")
+ON_REQUEST = ("flops_opendwm", "open_trainval", "open_trainval_memory")
 """Only run when named: they need gigabytes and, the first time, several minutes."""
 
 QUALITY_GATED = tuple(name for name in BENCHMARKS if name.startswith("tokenizer_"))

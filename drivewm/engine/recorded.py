@@ -89,19 +89,20 @@ class RecordedPredictions(BaseModel):
         only one."""
         if mode != "predict":
             raise ValueError(f'recorded predictions only have the mode "predict", got {mode!r}')
+        lidar = self.predictions.modality == "lidar"
+        if not lidar and clip.grid != self.predictions.grid:
+            path = self.predictions.folder / DESCRIPTION
+            raise DataError(path, "grid", self.predictions.grid, f"{clip.grid}, the data's")
         arrays = [self.predictions.read(token) for token in clip.sample_token]
         times_s = clip.future_times_s().cpu().numpy()
         for token, window, expected in zip(clip.sample_token, arrays, times_s, strict=True):
             if (np.abs(window["times_s"] - expected) > drift_s(expected)).any():
                 found, wanted = window["times_s"].tolist(), np.round(expected, 2).tolist()
                 raise DataError(self.predictions.path(token), "times_s", found, f"the data's frames at {wanted}")
-        return self._clouds(clip, arrays) if self.predictions.modality == "lidar" else self._occupancy(clip, arrays)
+        return self._clouds(clip, arrays) if lidar else self._occupancy(clip, arrays)
 
     def _occupancy(self, clip: SceneClip, arrays: list[dict[str, np.ndarray]]) -> list[dict]:
         name, device = self.predictions.name, clip.occupancy.device
-        if clip.grid != self.predictions.grid:
-            path = self.predictions.folder / DESCRIPTION
-            raise DataError(path, "grid", self.predictions.grid, f"{clip.grid}, the data's")
 
         def stacked(key: str) -> Tensor:
             return torch.from_numpy(np.stack([window[key] for window in arrays])).to(device)

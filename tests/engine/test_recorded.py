@@ -132,7 +132,7 @@ def test_what_does_not_fit_stops_the_tool(tmp_path, tool, checkpoint, capsys):
     found = PredictionSet.open(dump)
     arrays = found.read(kept["windows"][1])
     write_prediction(found.path(kept["windows"][1]), arrays | {"times_s": arrays["times_s"] + 0.5})
-    refused("npz: times_s: found .*expected the data's keyframes at")
+    refused("npz: times_s: found .*expected the data's frames at")
     found.path(kept["windows"][1]).unlink()
     refused(f"{kept['windows'][1]}.npz: file: found nothing")
     shutil.rmtree(dump)

@@ -63,11 +63,12 @@ class RayRaster:
         found = torch.zeros(len(points), self.rows * self.columns + 1, dtype=torch.bool, device=points.device)
         return found.scatter_(1, cell, True)[:, :-1].unflatten(1, (self.rows, self.columns))
 
-    def silent(self, points: Tensor, valid: Tensor) -> Tensor:
-        """Cells `(J, rows, columns)` bool from which, and from around which, nothing came back.
+    def look(self, points: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+        """Cells `(J, rows, columns)` bool from which, and from around which, nothing came back; and those with returns.
 
         Arguments as for `returned`. A frame without any point says nothing: none of its cells is silent.
         """
-        returned = F.pad(self.returned(points, valid).float()[:, None], (1, 1, 0, 0), mode="circular")
-        near = F.max_pool2d(F.pad(returned, (0, 0, 1, 1)), 3, stride=1)[:, 0] > 0
-        return ~near & valid.any(1)[:, None, None]
+        returned = self.returned(points, valid)
+        around = F.pad(returned.float()[:, None], (1, 1, 0, 0), mode="circular")
+        near = F.max_pool2d(F.pad(around, (0, 0, 1, 1)), 3, stride=1)[:, 0] > 0
+        return ~near & valid.any(1)[:, None, None], returned

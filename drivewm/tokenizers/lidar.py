@@ -136,8 +136,8 @@ class LidarTokenizer(BaseModel):
         silent: list[tuple | None] = [None] * len(truth)
         if self.raster is not None:
             said = silent_cells(volume.flatten(0, 1), self.raster, T_ego_lidar, self.grid)
-            seen = transform_points(T_lidar_ego, xyz), frames.valid
-            silent = list(zip(said, self.raster.silent(*seen), self.raster.returned(*seen), strict=True))
+            seen = self.raster.look(transform_points(T_lidar_ego, xyz), frames.valid)
+            silent = list(zip(said, *seen, strict=True))
         return [
             {
                 "reconstruction": found[b * clip.num_frames : (b + 1) * clip.num_frames],

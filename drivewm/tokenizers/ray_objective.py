@@ -125,10 +125,10 @@ class RayObjective:
         if self.raster is None:
             return volume.sum() * 0
         points = transform_points(torch.linalg.inv(T_ego_lidar), frames.points[..., :3])
-        silent = self.raster.silent(points, frames.valid).flatten(1)
+        silent, returned = (cells.flatten(1) for cells in self.raster.look(points, frames.valid))
         number = silent.cumsum(1)
         count = number[:, -1]
-        share = count / (count + self.raster.returned(points, frames.valid).flatten(1).sum(1)).clamp_min(1)
+        share = count / (count + returned.sum(1)).clamp_min(1)
         cell = torch.searchsorted(number, (drawn[..., 0] * count[:, None]).long() + 1).clamp_max(silent.shape[1] - 1)
         every = self.raster.rays(T_ego_lidar)
         rays = Rays(*(part.gather(1, cell[..., None].expand(-1, -1, 3)) for part in (every.origins, every.directions)))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -88,17 +86,17 @@ def add_silence(samples: list[dict], silent: dict[str, Tensor], raster: RayRaste
     for b, sample in enumerate(sample["lidar"] for sample in samples):
         T_lidar_ego = torch.linalg.inv(torch.as_tensor(sample["T_ego_lidar"]).float().cpu())
 
-        def of_frames(look: Callable, clouds: list[np.ndarray], T_lidar_ego: Tensor = T_lidar_ego) -> Tensor:
+        def look(clouds: list[np.ndarray], T_lidar_ego: Tensor = T_lidar_ego) -> tuple[Tensor, Tensor]:
             frames = []
             for T, cloud in zip(T_lidar_ego, clouds, strict=True):
                 points = transform_points(T, torch.from_numpy(cloud[None, :, :3]))
-                frames.append(look(points, torch.ones(points.shape[:2], dtype=torch.bool))[0])
-            return torch.stack(frames)
+                frames.append(raster.look(points, torch.ones(points.shape[:2], dtype=torch.bool)))
+            silent_cells, returned_cells = zip(*frames, strict=True)
+            return torch.cat(silent_cells), torch.cat(returned_cells)
 
-        copies = {name: of_frames(raster.silent, sample["clouds"][name]) for name in BASELINES}
+        copies = {name: look(sample["clouds"][name])[0] for name in BASELINES}
         sample["silent"] = {name: cells[b].cpu() for name, cells in silent.items()} | copies
-        sample["silent_truth"] = of_frames(raster.silent, sample["truth"])
-        sample["returned_truth"] = of_frames(raster.returned, sample["truth"])
+        sample["silent_truth"], sample["returned_truth"] = look(sample["truth"])
 
 
 def true_points(clip: SceneClip) -> Frames:

@@ -70,7 +70,8 @@ def test_a_sweep_along_the_raster_comes_back_from_every_cell():
     rays = RASTER.rays(torch.eye(4)[None])
     points = rays.at(torch.full(rays.origins.shape[:2], 5.0))
     valid = torch.ones(1, points.shape[1], dtype=torch.bool)
-    assert RASTER.returned(points, valid).all() and not RASTER.silent(points, valid).any()
+    silent, returned = RASTER.look(points, valid)
+    assert returned.all() and not silent.any()
 
 
 def test_cells_are_silent_where_nothing_is_near_on_the_raster_also_across_the_turn():
@@ -78,14 +79,15 @@ def test_cells_are_silent_where_nothing_is_near_on_the_raster_also_across_the_tu
     points = rays.at(torch.full(rays.origins.shape[:2], 5.0)).view(1, 16, 60, 3)
     valid = torch.ones(1, 16, 60, dtype=torch.bool)
     valid[0, 4:9, 58:] = valid[0, 4:9, :3] = False
-    silent = RASTER.silent(points.flatten(1, 2), valid.flatten(1))[0]
+    silent = RASTER.look(points.flatten(1, 2), valid.flatten(1))[0][0]
     expected = torch.zeros(16, 60, dtype=torch.bool)
     expected[5:8, 59] = expected[5:8, :2] = True
     assert torch.equal(silent, expected)
 
 
 def test_a_frame_without_points_says_nothing_of_silence():
-    assert not RASTER.silent(torch.zeros(1, 0, 3), torch.zeros(1, 0, dtype=torch.bool)).any()
+    silent, _ = RASTER.look(torch.zeros(1, 0, 3), torch.zeros(1, 0, dtype=torch.bool))
+    assert not silent.any()
 
 
 def test_a_raster_without_a_field_of_view_is_refused():

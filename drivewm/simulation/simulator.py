@@ -28,10 +28,10 @@ from drivewm.simulation.lidar import Lidar, LidarConfig, LidarSweep
 from drivewm.simulation.motion import Moment, sweep_in_motion
 from drivewm.simulation.population import populate
 from drivewm.simulation.replay import Replay
+from drivewm.simulation.road_lights import RoadLights
 from drivewm.simulation.scenario import WARM_UP_S, Scenario
 from drivewm.simulation.scripts import Actors
-from drivewm.simulation.signals import GREEN, RED, lit_lamps
-from drivewm.simulation.stops import PASSED_M
+from drivewm.simulation.signals import lit_lamps
 from drivewm.simulation.town import Town
 from drivewm.simulation.traffic import EGO, SPEED_SPREAD
 
@@ -80,7 +80,7 @@ class TownSimulator:
         self.town, self.vehicle = town, vehicle
         self._lidar = Lidar(lidar)
         self._cameras = Cameras(nuscenes_rig()) if cameras is None else cameras
-        self._signalled = town.signals.lanes(town.lanes)
+        self.lights = RoadLights(town, vehicle)
         self.scenario: Scenario | None = None
         self._replay: Replay | None = None
 
@@ -144,7 +144,7 @@ class TownSimulator:
         self._observe_ego()
 
     def _step_agents(self) -> None:
-        may_walk = self.town.signals.may_walk(self._light_time_s)
+        may_walk = self.town.signals.may_walk(self.light_time_s)
         vehicles = np.concatenate([self.traffic.boxes(), self.actors.boxes()])
         self.walkers.step(DT_S, vehicles, np.concatenate([self.traffic.speed, self.actors.speed]), may_walk)
         self.actors.step(DT_S, self._progress + self._front_m, self.ego.speed)
@@ -152,7 +152,8 @@ class TownSimulator:
 
     def fork(self) -> TownSimulator:
         """A twin in the same state of the same episode, to look ahead with: neither changes the other."""
-        shared = [self.town, *vars(self.town).values(), self._lidar, self._cameras, self._replay, self.scenario]
+        parts = self.lights, self._lidar, self._cameras, self._replay, self.scenario
+        shared = [self.town, *vars(self.town).values(), *parts]
         return copy.deepcopy(self, {id(part): part for part in shared})
 
     def redraw(self, seed: int) -> None:
@@ -189,7 +190,8 @@ class TownSimulator:
         return self.vehicle.rear_axle_to_center_m + self.vehicle.length_m / 2
 
     @property
-    def _light_time_s(self) -> float:
+    def light_time_s(self) -> float:
+        """The time of the lights, which are somewhere in their cycles when an episode begins [s]."""
         return self.time_s + self.scenario.lights_s
 
     @property
@@ -212,18 +214,11 @@ class TownSimulator:
 
     def red_lights(self) -> np.ndarray:
         """Stop lines `(N, 2)` [m, global] that a light closes now, and that the ego has not passed: yellow counts."""
-        lanes, states = self.town.lanes, self.town.signals.states(self._light_time_s)
-        lane = np.array([i for i in self._signalled if states[lanes.successors[i][0]] != GREEN], np.int64)
-        stop = lanes.table.pose(lane, lanes.table.length[lane] - self.traffic.stops.line_m[lane])
-        bumper = self.ego.pose[:2] + self._front_m * np.array([math.cos(self.ego.yaw), math.sin(self.ego.yaw)])
-        ahead = ((stop[:, :2] - bumper) * np.stack([np.cos(stop[:, 2]), np.sin(stop[:, 2])], axis=-1)).sum(-1)
-        return stop[ahead > PASSED_M, :2]
+        return self.lights.closed(self.ego.pose, self.light_time_s)
 
     def light_states(self) -> tuple[np.ndarray, np.ndarray]:
         """Connectors with a light `(S,)`, and whether it is red now: bool `(S,)`."""
-        signals = self.town.signals
-        lane = np.flatnonzero(signals.phase >= 0)
-        return lane, signals.states(self._light_time_s)[lane] == RED
+        return self.lights.states(self.light_time_s)
 
     def boxes(self, radius_m: float = math.inf) -> AgentBoxes:
         """Road users whose centre is within `radius_m` of the ego: vehicles, people, parked vehicles."""
@@ -277,7 +272,7 @@ class TownSimulator:
     def images(self) -> dict[str, CameraImage]:
         """What the cameras see, by their names. They alone see which lamps are lit."""
         static, agents = self._bodies(self._cameras.max_range_m + 2.0)
-        lamps = lit_lamps(self.town.signals, self.town.signals.states(self._light_time_s)).seen_from(self.ego.pose)
+        lamps = lit_lamps(self.town.signals, self.town.signals.states(self.light_time_s)).seen_from(self.ego.pose)
         return self._cameras.render(static + agents + lamps, self.town.ground, self.ego.pose)
 
     def mask_lidar(self, sweep: LidarSweep, grid: VoxelGrid) -> np.ndarray:
@@ -308,7 +303,7 @@ class TownSimulator:
             np.clip(np.searchsorted(self._lane_begin, station, side="right") - 1, 0, len(self.scenario.route) - 1)
         )
         self.traffic.place_ego(center, ego.speed, index, station - self._lane_begin[index])
-        self.traffic.perceive(self.walkers, self.actors, self.time_s, self.town.signals.states(self._light_time_s))
+        self.traffic.perceive(self.walkers, self.actors, self.time_s, self.town.signals.states(self.light_time_s))
 
     def _project(self, x: float, y: float, guess_m: float) -> float:
         """Arc length of the route's point nearest to (x, y), not far from a guess: routes may cross themselves."""

@@ -1,0 +1,1 @@
+"""The dream: an environment in which a world model gives the next observation. It is no measure of driving."""

@@ -35,6 +35,9 @@ def main() -> None:
     parser.add_argument("--grid-size", type=int, nargs=3, default=(64, 64, 8), metavar=("X", "Y", "Z"), help="voxels")
     parser.add_argument("--voxel", type=float, default=0.8, help="edge of a voxel [m]")
     parser.add_argument("--z-min", type=float, default=-1.0, help="lower end of the grid [m]")
+    parser.add_argument(
+        "--x-min", type=float, help="where the grid begins behind the ego [m]; by default the ego is in its middle"
+    )
     on_off = argparse.BooleanOptionalAction
     parser.add_argument("--cameras", action=on_off, default=True, help="images of six cameras at keyframes")
     parser.add_argument(
@@ -57,7 +60,7 @@ def main() -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace what is at --out")
     args = parser.parse_args()
     try:
-        grid = VoxelGrid.centered(tuple(args.grid_size), args.voxel, args.z_min)
+        grid = VoxelGrid.centered(tuple(args.grid_size), args.voxel, args.z_min, args.x_min)
         sensors = TownSensors(args.cameras, tuple(args.image_size), args.sweeps, args.depth, args.semantic)
         with tqdm(total=args.scenes, desc="town", unit="scene") as bar:
 

@@ -42,7 +42,8 @@ def planner_spec(text: str, deadline_s: float = math.inf) -> PlannerSpec:
     Args:
         text: the name of a baseline; a config file that holds `planner = dict(type=MyPlanner, ...)`, and for
             what it wants to see besides boxes `observes = dict(grid=VoxelGrid(...), lidar=True, num_history=5)`; or
-            `CONFIG:CHECKPOINT` of a trained model that plans.
+            `CONFIG:CHECKPOINT` of a trained model that plans. If that config holds a planner too, it is given the model
+            as its first argument.
         deadline_s: a plan that takes longer is a failure [s].
 
     Raises:
@@ -86,15 +87,18 @@ def _trained_spec(config: str, checkpoint: Path, deadline_s: float) -> PlannerSp
     build = partial(_trained, config, str(checkpoint))
     planner = build()
     num_history = load_config(config).test_dataloader.dataset.num_history
-    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()[:16]
+    described = load_config(config).get("planner", {})
+    digest = hashlib.sha256(checkpoint.read_bytes() + repr(described).encode()).hexdigest()[:16]
     grid = planner.model.grid
     return PlannerSpec(planner.name, build, deadline_s=deadline_s, identity=digest, grid=grid, num_history=num_history)
 
 
 @lru_cache(maxsize=4)
-def _trained(config: str, checkpoint: str) -> LearnedPlanner:
-    """One model a process, however many tasks it drives."""
+def _trained(config: str, checkpoint: str) -> Planner:
+    """One planner a process, however many tasks it drives."""
     model = load_model(config, checkpoint)
     if not hasattr(model, "planner_name"):
         raise ValueError(f"{config}: its model, {type(model).__name__}, does not plan")
-    return LearnedPlanner(model)
+    described = dict(load_config(config).get("planner", {}))
+    return described.pop("type")(model, **described) if described else LearnedPlanner(model)
+

@@ -43,10 +43,14 @@ class VoxelGrid:
             )
 
     @classmethod
-    def centered(cls, shape: tuple[int, int, int], voxel_m: float, z_min_m: float = -1.0) -> VoxelGrid:
-        """A grid of `shape` voxels with the ego in the middle of x and y, starting at height `z_min_m`."""
+    def centered(
+        cls, shape: tuple[int, int, int], voxel_m: float, z_min_m: float = -1.0, x_min_m: float | None = None
+    ) -> VoxelGrid:
+        """A grid of `shape` voxels with the ego in the middle of y, starting at height `z_min_m` and, along x, at
+        `x_min_m` (None: the ego is in the middle of x too)."""
         x, y, z = (int(n) * voxel_m for n in shape)
-        return cls((-x / 2, -y / 2, z_min_m, x / 2, y / 2, round(z_min_m + z, 6)), voxel_m)
+        behind = -x / 2 if x_min_m is None else x_min_m
+        return cls((behind, -y / 2, z_min_m, round(behind + x, 6), y / 2, round(z_min_m + z, 6)), voxel_m)
 
     @property
     def origin_m(self) -> np.ndarray:

@@ -11,10 +11,10 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from drivewm.geometry import se2
-from drivewm.planning.head import follow, planning_loss
 from drivewm.planning.open_loop import driven, open_loop_samples
 from drivewm.planning.path import RoutePath
-from drivewm.planning.protocol import PLAN_STEPS
+from drivewm.planning.profile import ACCELERATION_MPS2, CONTROLS, PathDriver, as_plan
+from drivewm.planning.proposals import planning_loss
 from drivewm.structures import EgoState, History, Route, SceneClip, Trajectory
 from drivewm.structures.route import ROUTE_POINTS
 
@@ -55,7 +55,7 @@ class EgoMLP(BaseModel):
             nn.ReLU(),
             nn.Linear(hidden, hidden),
             nn.ReLU(),
-            nn.Linear(hidden, 2 * PLAN_STEPS),
+            nn.Linear(hidden, CONTROLS + 1),
         )
         nn.init.normal_(self.layers[-1].weight, std=0.02)
         nn.init.zeros_(self.layers[-1].bias)
@@ -91,8 +91,13 @@ class EgoMLP(BaseModel):
             scaled = torch.cat([past[..., :2] / _POSITION_M, past[..., 2:]], dim=-1)
             motion = [ego.speed / _SPEED, ego.acceleration / _ACCELERATION, ego.yaw_rate]
             features += [scaled.flatten(1), torch.stack(motion, dim=-1)]
-        raw = self.layers(torch.cat(features, dim=-1)).float().unflatten(1, (PLAN_STEPS, 2))
-        return follow(path, raw, speed, self.max_lateral_m)
+        raw = self.layers(torch.cat(features, dim=-1)).float()
+        if not self.ego_status:
+            speed = speed * torch.exp(raw[:, -1])  # a guess: nothing tells
+        wish, low, high = torch.tanh(raw[:, :-1]), *ACCELERATION_MPS2
+        acceleration, lateral = wish[:, :-1], self.max_lateral_m * wish[:, -1:]
+        controls = torch.cat([torch.where(acceleration > 0, high, -low) * acceleration, lateral], dim=1)
+        return as_plan(PathDriver(path, speed).poses(controls[:, None])[:, 0])
 
     def forward(self, clip: SceneClip, mode: str = "tensor"):
         """mmengine's entry: "loss" (`planning_loss`), "predict" (for `OpenLoopPlanningMetric`), "tensor" (poses)."""

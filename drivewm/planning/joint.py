@@ -1,4 +1,4 @@
-"""DrivingModel: the world model and a planner on its state, trained together."""
+"""DrivingModel: the world model and a planner that reads its action-free future, trained together."""
 
 from __future__ import annotations
 
@@ -7,18 +7,22 @@ from torch import Tensor
 
 from drivewm.geometry import se2
 from drivewm.layers.draws import rows_of_global_batch
-from drivewm.planning.head import TrajectoryHead, planning_loss
+from drivewm.planning.head import ProposalHead
 from drivewm.planning.open_loop import driven, open_loop_samples
+from drivewm.planning.proposals import Proposals, proposal_losses
+from drivewm.planning.state import PlannerState, planner_state
 from drivewm.structures import EgoState, History, Route, SceneClip, Trajectory
 from drivewm.world_model import WorldModel
 from drivewm.world_model.objective import world_model_losses
 
 
 class DrivingModel(WorldModel):
-    """A world model whose action-free state a trajectory head turns into a plan; the plan's gradient reaches the trunk.
+    """A world model whose action-free future a head turns into proposals; their gradient reaches the trunk.
 
     Args:
-        head: keyword arguments of `TrajectoryHead`.
+        head: keyword arguments of `ProposalHead`.
+        moments_s: of the future that the head reads [s after t0].
+        future: false lets the head read the present alone, to measure what the expected future brings.
         plan_weight: of the planning losses.
         planned_clips: how many clips of a batch (of all processes) also train the planner.
         ego_pose: under whose motion predictions are made: "given" (the driven one) or "planner" (the model's own plan;
@@ -28,13 +32,13 @@ class DrivingModel(WorldModel):
         (the others as for `WorldModel`)
     """
 
-    planner_name = "learned"
-
     def __init__(
         self,
         tokenizer: dict,
         world_model: dict,
         head: dict | None = None,
+        moments_s: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0),
+        future: bool = True,
         plan_weight: float = 0.1,
         planned_clips: int = 4,
         ego_pose: str = "given",
@@ -42,19 +46,33 @@ class DrivingModel(WorldModel):
         data_preprocessor: dict | None = None,
     ) -> None:
         super().__init__(tokenizer, **world_model, data_preprocessor=data_preprocessor)
-        self.head = TrajectoryHead(self.denoiser.dim, self.grid, **(head or {}))
+        self.head = ProposalHead(self.denoiser.dim, len(moments_s), self.grid, **(head or {}))
+        self.moments_s, self.future = tuple(moments_s), future
         self.plan_weight, self.planned_clips, self.head_only = plan_weight, planned_clips, head_only
         if ego_pose not in ("given", "planner"):
             raise ValueError(f'ego_pose must be "given" or "planner", got {ego_pose!r}')
         self.ego_pose = ego_pose
-        self._states: dict[str, Tensor] = {}
+        self._states: dict[str, PlannerState] = {}
         if head_only:
             self.requires_grad_(False)
             self.head.requires_grad_(True)
 
+    @property
+    def planner_name(self) -> str:
+        """How tables call it."""
+        return "learned" if self.future else "learned_without_future"
+
+    def propose(self, history: History, route: Route | None) -> Proposals:
+        """Several plans of 8 poses in the ego frame at t0."""
+        return self.head(self.state(history), route, EgoState.from_history(history))
+
     def plan(self, history: History, route: Route | None) -> Trajectory:
-        """Where to go: poses `(B, 8, 3)` in the ego frame at t0."""
-        return self.head(self.planner_state(history), route, EgoState.from_history(history))
+        """Where to go: poses `(B, 8, 3)` in the ego frame at t0, the likeliest proposal."""
+        return self.propose(history, route).likeliest()
+
+    def state(self, history: History) -> PlannerState:
+        """What the head reads."""
+        return planner_state(self, history, self.moments_s, self.future)
 
     def ego_motion(self, clip: SceneClip) -> Tensor:
         """See `WorldModel.ego_motion`; a plan has a pose every 0.5 s, as many as the clip has future frames."""
@@ -65,28 +83,33 @@ class DrivingModel(WorldModel):
     def losses(self, clip: SceneClip) -> dict[str, Tensor]:
         """Those of the world model and, from the same observed frames, of the plan; or of the plan alone."""
         if self.head_only:
-            history = clip.history()
-            plan = self.head(self._remembered_states(clip), clip.route, EgoState.from_history(history))
-            return planning_loss(plan, driven(clip))
+            return self._plan_losses(clip, self._remembered_states(clip))
         losses = world_model_losses(self, clip)
         planned = rows_of_global_batch(torch.arange, len(clip)) < self.planned_clips
         clip = clip.select(planned.nonzero()[:, 0])
-        plan = self.plan(clip.history(), clip.route)
-        for name, value in planning_loss(plan, driven(clip)).items():
+        for name, value in self._plan_losses(clip, self.state(clip.history())).items():
             losses[name] = self.plan_weight * value
         return losses
 
+    def _plan_losses(self, clip: SceneClip, state: PlannerState) -> dict[str, Tensor]:
+        ego, target = EgoState.from_history(clip.history()), driven(clip)
+        proposals = self.head(state, clip.route, ego)
+        return proposal_losses(proposals, self.head.nearest_anchor(ego, target), target)
+
     @torch.no_grad()
-    def _remembered_states(self, clip: SceneClip) -> Tensor:
-        """States `(B, C, H, W)` of a frozen world model, each computed once."""
+    def _remembered_states(self, clip: SceneClip) -> PlannerState:
+        """States of a frozen world model, each computed once."""
+        device = clip.timestamp_us.device
         new = [b for b, token in enumerate(clip.sample_token) if token not in self._states]
         if new:
-            states = self.planner_state(clip.select(torch.tensor(new)).history())
-            self._states.update((clip.sample_token[b], s.float().cpu()) for b, s in zip(new, states, strict=True))
-        return torch.stack([self._states[token] for token in clip.sample_token]).to(clip.timestamp_us.device)
+            states = self.state(clip.select(torch.tensor(new)).history())
+            for row, b in enumerate(new):
+                self._states[clip.sample_token[b]] = states.select(torch.tensor([row])).to("cpu", torch.float16)
+        known = [self._states[token] for token in clip.sample_token]
+        return PlannerState.cat(known).to(device, torch.float32)
 
     def predictions(self, clip: SceneClip) -> list[dict]:
         """Those of the world model, and under "planning" what `OpenLoopPlanningMetric` takes."""
-        plans = {"learned": self.plan(clip.history(), clip.route)}
+        plans = {self.planner_name: self.plan(clip.history(), clip.route)}
         open_loop = open_loop_samples(clip, plans)
         return [own | planning for own, planning in zip(super().predictions(clip), open_loop, strict=True)]

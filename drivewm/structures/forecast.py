@@ -28,14 +28,14 @@ class OccupancyForecast:
         they do in mIoU."""
         return most_likely(self.logits, 2)
 
-    def probabilities(self) -> Tensor:
-        """How likely each class is, `(B, F, C, X, Y, Z)` float16.
+    def probabilities(self, dtype: torch.dtype = torch.float16) -> Tensor:
+        """How likely each class is, `(B, F, C, X, Y, Z)`.
 
         The weights of the loss are taken out again (logit adjustment, Menon et al., 2021), then the logits are divided
         by the temperature (Guo et al., 2017).
         """
         plain = self.logits.float() - self.log_class_weight[:, None, None, None]
-        return (plain / self.temperature).softmax(2).half()
+        return (plain / self.temperature).softmax(2).to(dtype)
 
 
 def most_likely(logits: Tensor, dim: int) -> Tensor:

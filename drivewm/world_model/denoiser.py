@@ -108,9 +108,9 @@ class Denoiser(nn.Module):
             x = block(x, condition, memory.keys, memory.values, memory.visible)
         return self.norm(x)
 
-    def forward(self, tokens: Tensor, memory: Memory, motion: Motion) -> Tensor:
-        """Corrupted tokens `(J, N)` -> logits `(J, N, V)` of the clean ones; a first guess is what is known or seen."""
-        x = self.hidden(tokens, memory, motion).transpose(1, 2).unflatten(2, self.shape)
+    def logits(self, hidden: Tensor, tokens: Tensor, memory: Memory) -> Tensor:
+        """Hidden state `(J, P, C)` -> logits `(J, N, V)` of the clean tokens; a first guess is what is known or seen."""
+        x = hidden.transpose(1, 2).unflatten(2, self.shape)
         features = self.scales.shrink(F.pixel_shuffle(self.unfold(x), self.patch))
         logits = []
         for feature, (table, known, view, covered) in zip(features, self._by_scale(tokens, memory), strict=True):
@@ -118,6 +118,10 @@ class Denoiser(nn.Module):
             masked = (known == table.mask_id)[..., None]
             logits.append(table.logits(feature, torch.where(masked, seen, table.codes[known])))
         return self.scales.join(tuple(logits))
+
+    def forward(self, tokens: Tensor, memory: Memory, motion: Motion) -> Tensor:
+        """Corrupted tokens `(J, N)` -> logits `(J, N, V)` of the clean ones."""
+        return self.logits(self.hidden(tokens, memory, motion), tokens, memory)
 
     def _by_scale(self, tokens: Tensor, memory: Memory) -> Iterator[tuple[CodePredictor, Tensor, Tensor, Tensor]]:
         """Of each scale: its table, tokens `(J, h, w)`, view `(J, h, w, D)` and coverage `(J, h, w, 1)`."""

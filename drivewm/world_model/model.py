@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from mmengine.model import BaseModel
 from torch import Tensor, nn
@@ -12,8 +15,23 @@ from drivewm.world_model.memory import Memory
 from drivewm.world_model.objective import world_model_losses
 from drivewm.world_model.sampler import guide, sample, unsmoothed
 from drivewm.world_model.scales import Scales
-from drivewm.world_model.streams import LidarForecast, build_tokenizer, stream_of
+from drivewm.world_model.streams import LidarForecast, OccupancyStream, build_tokenizer, stream_of
 from drivewm.world_model.tasks import TaskMix, motion_of, sources_of
+
+
+@dataclass
+class Outlook:
+    """F frames to come, before they are decoded.
+
+    Attributes:
+        hidden: `(B, F, P, C)` last state of the denoiser.
+        logits: `(B, F, N, V)` of their tokens.
+        seen: `(B, F, ...)` what was observed, in these frames; see `Stream`.
+    """
+
+    hidden: Tensor
+    logits: Tensor
+    seen: Any
 
 
 class WorldModel(BaseModel):
@@ -88,6 +106,8 @@ class WorldModel(BaseModel):
         self.denoiser = Denoiser(self.scales, tokenizer.quantizer.dim, self.grid, dim, depth, heads, patch, memory)
         self.stream = stream_of(tokenizer, motion, ego_aligned, decoder_context, points_per_frame, things_move)
         self.mix = TaskMix(**(mix or {}))
+        if self.mix.elsewhere and not isinstance(self.stream, OccupancyStream):
+            raise ValueError(f"mix.elsewhere is of occupancy, got {self.mix.elsewhere} for a {type(tokenizer).__name__}")
         self.horizon, self.predicted_frames = horizon, predicted_frames or horizon
         self.targets_per_clip, self.label_smoothing = targets_per_clip, label_smoothing
         self.decode_weight, self.motion_weight = decode_weight, motion_weight
@@ -119,24 +139,48 @@ class WorldModel(BaseModel):
         self.denoiser.adopt_codebooks([q.codebook for q in self.tokenizer.quantizer.scales])
         self.stream.memo.clear()
 
+    def outlook(self, history: History, T_t0_ego: Tensor, times_s: Tensor, told: bool = True) -> Outlook:
+        """What comes, in the model's own terms, in each future frame; one pass from nothing but masks.
+
+        A gradient reaches the trunk and, through the motion that the denoiser is told, `T_t0_ego`; what was observed is
+        moved into the frames without one.
+
+        Args:
+            history: the observed frames.
+            T_t0_ego: `(B, F, 4, 4)` float32, from where the frames are seen.
+            times_s: `(B, F)` [s] after t0.
+            told: is the model told that the ego will be there?
+        """
+        self.stream.check(history)
+        seen = self.stream.see(history, self.stream.displacement(history), T_t0_ego.detach(), times_s)
+        memory, motion = self._observe(history, T_t0_ego, times_s, seen)
+        motion.given &= told
+        masks = self.all_masks(len(motion.time_s))
+        hidden, lead = self.denoiser.hidden(masks, memory, motion), T_t0_ego.shape[:2]
+        logits = self.denoiser.logits(hidden, masks, memory)
+        return Outlook(hidden.unflatten(0, lead), logits.unflatten(0, lead), seen)
+
+    def action_free(self, history: History, times_s: Tensor) -> Outlook:
+        """What comes whatever the ego does, in its frame at t0, at `times_s (F,)` [s] after t0: see `outlook`."""
+        batch, number = len(history), len(times_s)
+        stay = torch.eye(4, device=times_s.device).expand(batch, number, 4, 4)
+        return self.outlook(history, stay, times_s.expand(batch, -1), told=False)
+
+    def expect(self, outlook: Outlook) -> OccupancyForecast | LidarForecast:
+        """What is where in each frame of an outlook, and how likely."""
+        content = self.stream.decode_soft(outlook.logits.flatten(0, 1), outlook.seen.flatten(0, 1))
+        return self.stream.forecast(content.unflatten(0, outlook.logits.shape[:2]))
+
     @torch.no_grad()
     def forecast(self, history: History, T_t0_ego: Tensor, times_s: Tensor) -> OccupancyForecast | LidarForecast:
         """What is where in each future frame, and how likely, without sampling.
 
-        Args:
-            history: the observed frames.
-            T_t0_ego: `(B, F, 4, 4)` float32, the ego motion to forecast under.
-            times_s: `(B, F)` [s] after t0.
+        Arguments as for `outlook`, under the ego motion `T_t0_ego`.
 
         Returns:
             the modality's forecast of F frames, each in its own ego frame.
         """
-        self.stream.check(history)
-        seen = self.stream.see(history, self.stream.displacement(history), T_t0_ego, times_s)
-        memory, motion = self._observe(history, T_t0_ego, times_s, seen)
-        logits = self.denoiser(self.all_masks(len(motion.time_s)), memory, motion)
-        content = self.stream.decode_soft(logits, seen.flatten(0, 1))
-        return self.stream.forecast(content.unflatten(0, T_t0_ego.shape[:2]))
+        return self.expect(self.outlook(history, T_t0_ego, times_s))
 
     @torch.no_grad()
     def imagine(self, history: History, T_t0_ego: Tensor, times_s: Tensor, generator: torch.Generator) -> Tensor:
@@ -168,20 +212,6 @@ class WorldModel(BaseModel):
             features = torch.cat([features[:, :observed], self.denoiser.memory.encode(tokens[:, None])], dim=1)
         return torch.cat(frames, dim=1)
 
-    def planner_state(self, history: History, time_s: float = 2.0) -> Tensor:
-        """The model's idea of an action-free future, as a map in the ego frame at t0: `(B, C, H, W)`, differentiable.
-
-        The denoiser is asked for the frame `time_s` after t0 without being told where the ego goes.
-        """
-        self.stream.check(history)
-        stay = torch.eye(4, device=history.T_global_ego.device).expand(len(history), 1, 4, 4)
-        times_s = torch.full((len(history), 1), time_s, device=stay.device)
-        seen = self.stream.see(history, self.stream.displacement(history), stay, times_s)
-        memory, motion = self._observe(history, stay, times_s, seen)
-        motion.given = torch.zeros_like(motion.given)
-        hidden = self.denoiser.hidden(self.all_masks(len(history)), memory, motion)
-        return hidden.transpose(1, 2).unflatten(2, self.denoiser.shape)
-
     def all_masks(self, batch: int) -> Tensor:
         """Tokens `(B, N)` of which nothing is known."""
         device = self.denoiser.position.device
@@ -196,7 +226,7 @@ class WorldModel(BaseModel):
         target = history.num_frames + torch.arange(future, device=features.device).expand(batch, -1)
         source = torch.arange(history.num_frames, device=features.device).expand(batch, future, -1)
         known = torch.ones_like(source, dtype=torch.bool)
-        sources = sources_of(T_t0_frame, stamps, target, source, known, *self.stream.view(seen.flatten(0, 1)))
+        sources = sources_of(T_t0_frame.detach(), stamps, target, source, known, *self.stream.view(seen.flatten(0, 1)))
         memory = self.denoiser.memory.gather(features.flatten(0, 1), sources)
         return memory, motion_of(T_t0_ego.flatten(0, 1), times_s.flatten())
 

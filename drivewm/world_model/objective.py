@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +17,7 @@ from drivewm.world_model.memory import Memory
 from drivewm.world_model.rollout import with_own_history
 from drivewm.world_model.sampler import unsmoothed
 from drivewm.world_model.tasks import Tasks, Uniform, draw_tasks, motion_of, sources_of
+from drivewm.world_model.viewpoints import Viewpoints, draw_viewpoints, seen_from
 
 if TYPE_CHECKING:
     from drivewm.world_model.model import WorldModel
@@ -48,10 +50,13 @@ def world_model_losses(
     tokens = stream.tokens(clip)
     tasks = draw_tasks(clip, model.horizon, model.targets_per_clip, model.mix, uniform)
     rows, future = _rows(tasks), tasks.target - clip.num_history
+    views = draw_viewpoints(clip, tasks.target, model.mix.elsewhere, uniform)
+    clip, tokens = _seen_from(model, clip, tokens, tasks, views)
     seen = stream.see(
         clip.history(), displacement, clip.future_poses()[rows, future], clip.future_times_s()[rows, future]
     )
-    memory, motion = _condition(model, clip, tokens, tasks, displacement, seen, uniform)
+    memory = _remember(model, clip, tokens, tasks, displacement, seen, uniform)
+    motion = _motion(clip, rows, tasks.target, views.told)
     clean = tokens[rows, tasks.target].flatten(0, 1)
     u, noise = uniform(2, tasks.target.shape[1]).transpose(0, 1).flatten(1)
     u = u.masked_fill(tasks.from_masks.flatten(), 0.0)
@@ -66,6 +71,24 @@ def world_model_losses(
     return losses
 
 
+def _seen_from(
+    model: WorldModel, clip: SceneClip, tokens: Tensor, tasks: Tasks, views: Viewpoints
+) -> tuple[SceneClip, Tensor]:
+    """The clip and its tokens, with the targets as they look from where they are to be seen."""
+    chosen = views.elsewhere.nonzero()[:, 0]
+    if len(chosen) == 0:
+        return clip, tokens
+    target = tasks.target[chosen]
+    moved = seen_from(clip.select(chosen), target, views.T_t0_ego[chosen])
+    rows, occupancy = torch.arange(len(chosen), device=target.device)[:, None], clip.occupancy.clone()
+    occupancy[chosen], tokens = moved.occupancy, tokens.clone()
+    poses = clip.T_global_ego.clone()
+    poses[chosen] = moved.T_global_ego
+    # Not remembered: no such frame will come again.
+    tokens[chosen[:, None], target] = model.stream.encode(moved.occupancy[rows, target])
+    return replace(clip, occupancy=occupancy, T_global_ego=poses), tokens
+
+
 def _rows(tasks: Tasks) -> Tensor:
     return torch.arange(len(tasks.target), device=tasks.target.device)[:, None]
 
@@ -75,7 +98,7 @@ def _per_frame(uniform: Uniform, frames: int) -> Uniform:
     return lambda number: uniform(frames, number).flatten(0, 1)
 
 
-def _condition(
+def _remember(
     model: WorldModel,
     clip: SceneClip,
     tokens: Tensor,
@@ -83,8 +106,8 @@ def _condition(
     displacement: Tensor | None,
     seen: Any,
     uniform: Uniform,
-) -> tuple[Memory, Motion]:
-    """What the B * J targets may look at: the observed frames, perhaps the one just before, and the motion."""
+) -> Memory:
+    """What the B * J targets may look at: the observed frames, perhaps the one just before."""
     batch, targets = tasks.target.shape
     rows, device, observed = _rows(tasks), tokens.device, clip.num_history
     recent = _self_generated(model, clip, tokens, tasks, displacement, uniform)
@@ -106,12 +129,13 @@ def _condition(
     view, covered = model.stream.view(seen.flatten(0, 1))
     covered = covered * tasks.forecast.repeat_interleave(targets)[:, None, None]
     sources = sources_of(clip.T_global_ego, clip.times_s(), tasks.target, frame, known, view, covered)
-    return model.denoiser.memory.gather(features.flatten(0, 1), sources), _motion(clip, rows, tasks.target)
+    return model.denoiser.memory.gather(features.flatten(0, 1), sources)
 
 
-def _motion(clip: SceneClip, rows: Tensor, target: Tensor) -> Motion:
+def _motion(clip: SceneClip, rows: Tensor, target: Tensor, told: Tensor | None = None) -> Motion:
     future = target - clip.num_history
-    return motion_of(clip.future_poses()[rows, future].reshape(-1, 4, 4), clip.future_times_s()[rows, future].flatten())
+    T_t0_ego = clip.future_poses()[rows, future].reshape(-1, 4, 4)
+    return motion_of(T_t0_ego, clip.future_times_s()[rows, future].flatten(), None if told is None else told.flatten())
 
 
 @torch.no_grad()

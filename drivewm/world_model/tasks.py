@@ -34,6 +34,7 @@ class TaskMix:
             only).
         self_generated: share of these recent frames that the model draws itself, as it must when it imagines.
         own_history: share of batches whose history is the model's own forecast, as it is in long rollouts.
+        elsewhere: share of clips whose targets are seen from where the ego did not go, see `viewpoints.py`; of occupancy.
         eta: largest share of random codes among the tokens left unmasked.
     """
 
@@ -42,6 +43,7 @@ class TaskMix:
     recent: float = 0.5
     self_generated: float = 0.25
     own_history: float = 0.0
+    elsewhere: float = 0.0
     eta: float = 0.2
 
 
@@ -107,7 +109,8 @@ def sources_of(
     return Sources(motion, age_s, known.flatten(0, 1), view, covered)
 
 
-def motion_of(T_t0_ego: Tensor, time_s: Tensor) -> Motion:
-    """Motion condition of ego frames `T_t0_ego (J, 4, 4)` at `time_s (J,)` after t0."""
+def motion_of(T_t0_ego: Tensor, time_s: Tensor, told: Tensor | None = None) -> Motion:
+    """Motion condition of ego frames `T_t0_ego (J, 4, 4)` at `time_s (J,)` after t0; told unless `told (J,)` says not."""
     pose = se2.from_matrix(T_t0_ego).float()
-    return Motion(pose, time_s.float(), torch.ones(len(pose), dtype=torch.bool, device=pose.device))
+    told = torch.ones(len(pose), dtype=torch.bool, device=pose.device) if told is None else told
+    return Motion(pose, time_s.float(), told)

@@ -58,11 +58,13 @@ class OccupancyStream(nn.Module):
         if frames.tokens is not None:
             return self.scales.row_of(frames.tokens)
         flat = frames.occupancy.flatten(0, 1)
+        rows = self.memo.encode(flat, lambda chosen: self.encode(flat[chosen][:, None])[:, 0])
+        return rows.to(flat.device).unflatten(0, frames.occupancy.shape[:2])
 
-        def encode(rows: list[int]) -> Tensor:
-            return self.scales.row_of(self.tokenizer.encode(flat[rows][:, None]))[:, 0]
-
-        return self.memo.encode(flat, encode).to(flat.device).unflatten(0, frames.occupancy.shape[:2])
+    @torch.no_grad()
+    def encode(self, occupancy: Tensor) -> Tensor:
+        """Frames `(B, T, X, Y, Z)` -> tokens `(B, T, N)`, encoded anew."""
+        return self.scales.row_of(self.tokenizer.encode(occupancy))
 
     def displacement(self, history: History) -> Tensor | None:
         """See `MotionField`; None without such a field."""

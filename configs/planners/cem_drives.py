@@ -1,0 +1,10 @@
+"""The best proposal, improved by CEM in the future that the world model expects."""
+
+from mmengine.config import read_base
+
+with read_base():
+    from ..world_models.driving_drives import *
+
+from drivewm.planning.imagining import ImaginingPlanner
+
+planner = dict(type=ImaginingPlanner, name="cem", method="cem", search=dict(iterations=3, samples=32, elites=6))

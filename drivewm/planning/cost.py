@@ -1,0 +1,191 @@
+"""The imagined score: what a plan would be worth if the scene came as predicted, in the terms of the real score.
+
+NAVSIM's aggregate (`evaluation.functional.aggregate.PDMS`) with probabilities in place of events, times the red light,
+and with the forecast's own certainty among the averaged terms: `NC DAC TLC (5 EP + 5 TTC + 2 C + U) / 13`.
+Differentiable in the poses and in the maps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from drivewm.dynamics.bicycle import PACIFICA, VehicleParameters
+from drivewm.evaluation.functional.comfort import ComfortLimits
+from drivewm.geometry import se2
+from drivewm.planning.proposals import covered_m
+from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
+from drivewm.planning.scene_maps import SceneMaps
+from drivewm.structures.route import Route
+
+EP_WEIGHT, TTC_WEIGHT, COMFORT_WEIGHT, CERTAINTY_WEIGHT = 5.0, 5.0, 2.0, 1.0
+_ALONG, _ACROSS = 8, 3  # points that stand for the vehicle
+_INSET_M = 0.2  # voxels make things larger by half of themselves
+_LEAST_M = 1.0  # where no plan gets further safely, creeping on is no progress
+_MOVING_MPS = 0.5  # who stands is not at fault
+_LATER = 0.04  # what comes a step later can be avoided by another plan before
+_AHEAD_STEPS = (1, 2)  # time to collision: half a second and a second on
+_LIGHT_SOFT_M = 0.3
+_COMFORT_SOFT = 1.0  # m/s^2, m/s^3
+_GIVE_UP_MPS2 = 4.0  # lights that would need harder braking are passed
+_OVER_LINE_M = 1.0
+
+
+@dataclass
+class ImaginedScore:
+    """Terms in [0, 1] of K plans for each of B egos, each `(B, K)`.
+
+    Attributes:
+        nc: no collision with what is predicted to be there.
+        dac: all corners on what is predicted to be drivable.
+        tlc: no red light is passed.
+        ep: progress, relative to the best plan among those that are likely safe.
+        ttc: no collision within a second if the vehicle went straight on.
+        comfort: accelerations and jerks within nuPlan's bounds.
+        certainty: 1 where the forecast is sure of what is at the vehicle's place, 0 where it is not or sees nothing.
+        hit: `(B, K, F)` likeliest contact at each step.
+    """
+
+    nc: Tensor
+    dac: Tensor
+    tlc: Tensor
+    ep: Tensor
+    ttc: Tensor
+    comfort: Tensor
+    certainty: Tensor
+    hit: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """The score `(B, K)`, in [0, 1]."""
+        weights = EP_WEIGHT, TTC_WEIGHT, COMFORT_WEIGHT, CERTAINTY_WEIGHT
+        terms = self.ep, self.ttc, self.comfort, self.certainty
+        mean = sum(w * term for w, term in zip(weights, terms, strict=True)) / sum(weights)
+        return self.nc * self.dac * self.tlc * mean
+
+    def take(self, chosen: Tensor) -> ImaginedScore:
+        """The terms of the plans `chosen (B,)`, K = 1."""
+        rows = torch.arange(len(chosen), device=chosen.device)
+        return ImaginedScore(*(getattr(self, f.name)[rows, chosen][:, None] for f in fields(self)))
+
+
+def imagined_score(
+    poses: Tensor,
+    maps: SceneMaps,
+    speed: Tensor,
+    route: Route | None,
+    best_m: Tensor | None = None,
+    vehicle: VehicleParameters = PACIFICA,
+) -> ImaginedScore:
+    """Score plans against a predicted scene.
+
+    Args:
+        poses: `(B, K, 8, 3)` in the ego frame at t0.
+        maps: of the 8 steps, the same for all plans; or of 8 K, those of plan k beginning at 8 k, where the scene
+            depends on the plan.
+        speed: `(B,)` at t0 [m/s].
+        route: gives the red light.
+        best_m: `(B,)` progress that counts as 1 [m]; None: that of the furthest plan that is likely safe.
+        vehicle: the ego.
+    """
+    points = footprint(poses, vehicle)
+    blocked, drivable, known = _look_up(maps, points)
+    certainty = (known * (1 - 4 * blocked * (1 - blocked))).mean((-1, -2))
+    later = 1 - _LATER * torch.arange(PLAN_STEPS, device=poses.device)
+    made = covered_m(poses)
+    going = _speeds(made).div(_MOVING_MPS).clamp_max(1)
+    hit = going * blocked.amax(-1)
+    nc = 1 - (hit * later).amax(-1)
+    corner = torch.where(known > 0.5, (2 * drivable).clamp_max(1), 1.0)[..., _corners(points)]
+    dac = corner.amin((-1, -2))
+    tlc = _keeps_light(made, speed, route, vehicle)
+    if best_m is None:
+        best_m = _furthest_safe_m(made, nc * dac * tlc)
+    ep = (made[..., -1] / best_m[:, None]).clamp(0, 1)
+    ttc, comfort = _ttc(poses, maps, made, vehicle), _comfort(made, speed)
+    return ImaginedScore(nc, dac, tlc, ep, ttc, comfort, certainty, hit)
+
+
+def progress_bar_m(poses: Tensor, score: ImaginedScore) -> Tensor:
+    """The progress `(B,)` [m] that counted as 1 where none was given; arguments and result of `imagined_score`."""
+    return _furthest_safe_m(covered_m(poses), score.nc * score.dac * score.tlc)
+
+
+def _furthest_safe_m(made: Tensor, safe: Tensor) -> Tensor:
+    return torch.where(safe > 0.5, made[..., -1], 0.0).detach().amax(1).clamp_min(_LEAST_M)
+
+
+def footprint(poses: Tensor, vehicle: VehicleParameters = PACIFICA) -> Tensor:
+    """Points `(..., P, 2)` [m] on the vehicle whose rear axle is at `poses (..., 3)`, from the rear right corner to the
+    front left one; a bit inside, since voxels are larger than what is in them."""
+    half_length, half_width = vehicle.length_m / 2 - _INSET_M, vehicle.width_m / 2 - _INSET_M
+    along = vehicle.rear_axle_to_center_m + torch.linspace(-half_length, half_length, _ALONG, device=poses.device)
+    across = torch.linspace(-half_width, half_width, _ACROSS, device=poses.device)
+    local = torch.cartesian_prod(along, across).to(poses)
+    return se2.transform_points(poses, local.expand(*poses.shape[:-1], -1, 2))
+
+
+def _corners(points: Tensor) -> list[int]:
+    last = points.shape[-2] - 1
+    return [0, _ACROSS - 1, last - _ACROSS + 1, last]
+
+
+def _look_up(maps: SceneMaps, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What the maps say at points `(B, K, F, P, 2)`: `(B, K, F, P)` each."""
+    batch, plans, steps, number = points.shape[:4]
+    moments = maps.pose.shape[1]
+    if moments == steps:  # one scene for all plans
+        flat = points.transpose(1, 2).flatten(2, 3)
+        return tuple(v.unflatten(2, (plans, number)).transpose(1, 2) for v in maps.at(flat))
+    if moments != plans * steps:
+        raise ValueError(f"maps of {moments} moments, expected {steps}, or {plans * steps} for {plans} plans")
+    return tuple(v.unflatten(1, (plans, steps)) for v in maps.at(points.flatten(1, 2)))
+
+
+def _ttc(poses: Tensor, maps: SceneMaps, made: Tensor, vehicle: VehicleParameters) -> Tensor:
+    """Would the vehicle hit anything if from some step on it went straight? The scene at that later time says so."""
+    speed = _speeds(made)
+    going = speed.div(_MOVING_MPS).clamp_max(1)
+    heading = torch.stack([torch.cos(poses[..., 2]), torch.sin(poses[..., 2])], dim=-1)
+    worst = torch.zeros_like(made)
+    for ahead in _AHEAD_STEPS:
+        moved = torch.cat([poses[..., :2] + ahead * PLAN_DT_S * speed[..., None] * heading, poses[..., 2:]], dim=-1)
+        later = _shifted(footprint(moved, vehicle), ahead)
+        blocked, _, _ = _look_up(maps, later)
+        hit = going[..., :-ahead] * blocked.amax(-1)[..., ahead:]
+        worst = torch.maximum(worst, F.pad(hit, (0, ahead)))
+    return 1 - worst.amax(-1)
+
+
+def _speeds(made: Tensor) -> Tensor:
+    """Mean speed in each step [m/s], of distances covered `(..., F)` [m]."""
+    return torch.diff(made, dim=-1, prepend=torch.zeros_like(made[..., :1])) / PLAN_DT_S
+
+
+def _shifted(points: Tensor, steps: int) -> Tensor:
+    """Points `(B, K, F, P, 2)` looked up so many steps later; the first ones, which nothing precedes, stay."""
+    return torch.cat([points[:, :, :steps], points[:, :, :-steps]], dim=2)
+
+
+def _keeps_light(made: Tensor, speed: Tensor, route: Route | None, vehicle: VehicleParameters) -> Tensor:
+    if route is None:
+        return torch.ones_like(made[..., 0])
+    front = vehicle.rear_axle_to_center_m + vehicle.length_m / 2
+    stop = route.stop_m.to(made)
+    too_late = speed**2 > 2 * _GIVE_UP_MPS2 * ((stop - front).clamp_min(0) + _OVER_LINE_M)
+    line = torch.where(too_late, torch.inf, stop)[:, None] + 0.5 * _OVER_LINE_M - front
+    return torch.sigmoid((line - made[..., -1]) / _LIGHT_SOFT_M)
+
+
+def _comfort(made: Tensor, speed: Tensor) -> Tensor:
+    limits = ComfortLimits()
+    speeds = torch.cat([speed[:, None, None].expand(*made.shape[:2], 1), _speeds(made)], dim=-1)
+    acceleration = torch.diff(speeds, dim=-1) / PLAN_DT_S
+    jerk = torch.diff(acceleration, dim=-1) / PLAN_DT_S
+    low, high = limits.min_longitudinal_acceleration, limits.max_longitudinal_acceleration
+    excess = (acceleration - high).relu().amax(-1) + (low - acceleration).relu().amax(-1)
+    excess = excess + (jerk.abs() - limits.max_longitudinal_jerk).relu().amax(-1)
+    return torch.exp(-excess / _COMFORT_SOFT)

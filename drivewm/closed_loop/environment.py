@@ -15,6 +15,9 @@ REPLAN_S = 0.5
 class Environment(Protocol):
     """One episode: created ready to be observed, its unscored warm-up driven.
 
+    A class may also have a classmethod `step_together(environments, plans)`, which does what each one's `step` does:
+    the dream has one, since its world model is faster with several episodes at once.
+
     Attributes:
         done: whether the episode is over.
     """

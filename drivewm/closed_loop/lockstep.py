@@ -40,10 +40,20 @@ def drive(planner: Planner, environments: Sequence[Environment], deadline_s: flo
         for i, plan in zip(active, plans, strict=True):
             if isinstance(plan, Failure):
                 failures[i] = plan
-            else:
-                environments[i].step(plan)
+        _step([(environments[i], plan) for i, plan in zip(active, plans, strict=True) if failures[i] is None])
         active = [i for i in active if failures[i] is None and not environments[i].done]
     return failures
+
+
+def _step(planned: Sequence[tuple[Environment, Trajectory]]) -> None:
+    """One by one, or with one call where all are of a kind that has `step_together`."""
+    kinds = {type(environment) for environment, _ in planned}
+    together = getattr(kinds.pop(), "step_together", None) if len(kinds) == 1 else None
+    if together is not None:
+        together(*zip(*planned, strict=True))
+        return
+    for environment, plan in planned:
+        environment.step(plan)
 
 
 def plan_together(planner: Planner, inputs: Sequence[PlanningInput]) -> list[Trajectory | Failure]:

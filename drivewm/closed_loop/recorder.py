@@ -61,6 +61,12 @@ class RolloutRecorder:
         self._plan_steps.append(len(self._egos) - 1)
         return poses
 
+    def before(self) -> RolloutRecorder:
+        """A recorder of an episode that begins where this one is now: all that was driven is its warm-up."""
+        other = RolloutRecorder(self.dt_s, self.vehicle, self.road_map, self.route, self.light_lane)
+        other._warm_up = [*self._warm_up, *self._egos[:-1]]
+        return other
+
     def rollout(self) -> Rollout:
         """All steps so far."""
         lights = None

@@ -2,7 +2,7 @@
 
 An adversarial episode counts only if an ego that keeps its velocity crashes in it and the environment's own driver does
 not: otherwise it tells nothing. Those that do not are left out for all planners, and counted. So are episodes in
-recorded drives that cannot be believed (`LogValidity`), for the planner that drove them.
+recorded drives that cannot be believed (`LogValidity`) and dreams that were lost, for the planner that drove them.
 
 A score that lacks a term has another name (`EpisodeScore.score_name`), and each name has its own column.
 """
@@ -96,7 +96,7 @@ def discarded(records: Iterable[dict]) -> set[str]:
 
 
 def is_valid(record: dict) -> bool:
-    """Can an episode be believed? In the town always; in a recorded drive its validity says."""
+    """Can an episode be believed? In the town always; in a recorded drive or in a dream its validity says."""
     return record["notes"].get("validity", {}).get("valid", True)
 
 

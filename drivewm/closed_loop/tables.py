@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drivewm.closed_loop.summary import NCAP, OVER_BASELINE, SCORES
 from drivewm.evaluation.functional.aggregate import EPDMS, PDMS
@@ -39,8 +39,11 @@ class SummaryTable:
         return f"{self.caption}\n\n{markdown_table(self.headers, self.rows)}"
 
 
-def summary_tables(summary: dict[str, dict[str, dict]]) -> list[SummaryTable]:
-    """Main figures of all episodes; each score by subset; NeuroNCAP's score, where there are adversarial families."""
+def summary_tables(summary: dict[str, dict[str, dict]], note: str = "") -> list[SummaryTable]:
+    """Main figures of all episodes; each score by subset; NeuroNCAP's score, where there are adversarial families.
+
+    A note on what was driven stands in front of each caption.
+    """
     scores = _scores(summary)
     subsets = list(next(iter(summary.values()), {}))
     keys = {**scores, OVER_BASELINE: f"{PDMS.name} over constant velocity", **_RATES}
@@ -56,7 +59,7 @@ def summary_tables(summary: dict[str, dict[str, dict]]) -> list[SummaryTable]:
     if adversarial:
         caption = "NeuroNCAP's score: 5 without a collision, 0 for the impact of an ego that keeps its velocity"
         tables.append(_by_subset(summary, NCAP, adversarial, caption))
-    return tables
+    return [replace(table, caption=f"{note}. {table.caption}") for table in tables] if note else tables
 
 
 def _by_subset(summary: dict, key: str, subsets: list[str], caption: str) -> SummaryTable:

@@ -72,6 +72,11 @@ class TownEnvironment:
         """Is the scenario's time over?"""
         return self.simulator.done
 
+    @property
+    def keyframes(self) -> tuple[Keyframe, ...]:
+        """Those that are observed now, the newest last."""
+        return tuple(self._keyframes)
+
     def observe(self) -> PlanningInput:
         """History, ego state, map and route at this keyframe, B = 1."""
         ego = self.simulator.ego

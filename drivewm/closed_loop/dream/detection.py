@@ -11,16 +11,19 @@ from drivewm.geometry.voxel_grid import VoxelGrid
 from drivewm.structures.labels import OCC3D
 
 USUAL_SIZE_M = {
+    "others": (0.7, 0.7),
+    "barrier": (2.0, 0.55),
     "bicycle": (1.8, 0.65),
     "bus": (10.3, 2.5),
     "car": (4.5, 1.85),
     "construction_vehicle": (5.6, 2.1),
     "motorcycle": (2.1, 0.8),
     "pedestrian": (0.6, 0.6),
+    "traffic_cone": (0.4, 0.4),
     "trailer": (5.4, 2.2),
     "truck": (7.2, 2.3),
 }
-"""Length and width of each movable class [m]."""
+"""Length and width of each class of things [m]."""
 _SMALLEST, _SPECK = 0.75, 0.25
 """A box is no smaller than this share of the usual size; what covers less than this share of the area is a speck."""
 _SEVERAL = 1.6
@@ -52,13 +55,13 @@ class Detections:
 
 
 def detect(occupancy: np.ndarray, grid: VoxelGrid) -> Detections:
-    """The things of movable classes in `occupancy (X, Y, Z)`: what touches in bird's-eye view and is of one class.
+    """The things in `occupancy (X, Y, Z)`: what touches in bird's-eye view and is of one class.
 
     Each gets the rectangle of least area around the centres of its columns; what is longer than any single thing of
     its class is cut into equal parts.
     """
     boxes, labels, cut = [], [], []
-    for label in OCC3D.movable:
+    for label in OCC3D.things:
         there = occupancy == label
         if not there.any():
             continue

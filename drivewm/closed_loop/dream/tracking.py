@@ -14,10 +14,15 @@ from drivewm.geometry.voxel_grid import VoxelGrid
 from drivewm.simulation import AgentBoxes
 from drivewm.structures.labels import OCC3D
 
-_ALIKE = (("bus", "car", "construction_vehicle", "trailer", "truck"), ("bicycle", "motorcycle"), ("pedestrian",))
-"""Classes that a frame may take for each other."""
+_ALIKE = (
+    ("bus", "car", "construction_vehicle", "trailer", "truck"),
+    ("bicycle", "motorcycle"),
+    ("pedestrian",),
+    ("barrier", "others", "traffic_cone"),
+)
+"""Classes that a frame may take for each other; the last do not move by themselves, and stand."""
 _GROUP = {OCC3D.index(name): number for number, names in enumerate(_ALIKE) for name in names}
-_FASTEST_MPS = (14.0, 14.0, 3.0)
+_FASTEST_MPS = (14.0, 14.0, 3.0, 2.0)
 """Of each group: somebody whose velocity is not known yet is looked for within so much a second."""
 _SURPRISE_M, _SURPRISE_MPSS = 1.5, 6.0
 """Somebody whose velocity is known is looked for around where that leads, by this and by such an acceleration."""
@@ -119,7 +124,7 @@ class OccupancyTracker:
             (begin_us, begin), (end_us, end) = track.places[0], track.places[-1]
             stands_m = _STANDS_VOXELS * self.grid.voxel_m * len(track.places)
             moved = end - begin
-            stands = np.linalg.norm(moved) < stands_m
+            stands = np.linalg.norm(moved) < stands_m or track.label not in OCC3D.movable
             track.velocity, track.known = np.zeros(2) if stands else moved / ((end_us - begin_us) / 1e6), True
 
     def _inside(self, track: _Track, pose: np.ndarray) -> bool:

@@ -76,6 +76,18 @@ def to_history(frames: Sequence[Keyframe], grid: VoxelGrid | None, route: Route,
     )
 
 
+def to_frames(episodes: Sequence[Sequence[Keyframe]], grid: VoxelGrid) -> History:
+    """The occupancy of B episodes with equally many keyframes, and nothing else: what a world model of it looks at."""
+    return History(
+        timestamp_us=torch.tensor([[frame.timestamp_us for frame in own] for own in episodes]),
+        T_global_ego=torch.from_numpy(np.array([[frame.T_global_ego for frame in own] for own in episodes])),
+        scene=("",) * len(episodes),
+        sample_token=("",) * len(episodes),
+        grid=grid,
+        occupancy=torch.from_numpy(np.array([[frame.occupancy for frame in own] for own in episodes])),
+    )
+
+
 def to_input(
     history: History, ego: BicycleState, vehicle: VehicleParameters, road_map: RoadMap | None
 ) -> PlanningInput:

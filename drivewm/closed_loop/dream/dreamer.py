@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from drivewm.closed_loop.observation import Keyframe
+from drivewm.closed_loop.observation import Keyframe, to_frames
 from drivewm.geometry import se3
 from drivewm.geometry.voxel_grid import VoxelGrid
-from drivewm.structures.clip import History
 from drivewm.world_model import WorldModel
 
 MODES = ("forecast", "imagine")
@@ -85,7 +84,7 @@ class Dreamer:
         Returns:
             `(X, Y, Z)` uint8 of each, in its ego frame then; None where the model gave what is no number.
         """
-        history = _history([list(own)[-self.spec.num_history :] for own in frames], self.spec.grid)
+        history = to_frames([list(own)[-self.spec.num_history :] for own in frames], self.spec.grid)
         now = np.stack([own[-1].T_global_ego for own in frames])
         T_t0_ego = torch.from_numpy(se3.inverse(now) @ np.asarray(T_global_ego)).float()[:, None]
         times_s = ((torch.tensor(timestamp_us) - history.timestamp_us[:, -1]) / 1e6).float()[:, None]
@@ -98,15 +97,3 @@ class Dreamer:
         forecast = self.model.forecast(history, T_t0_ego, times_s)
         finite = forecast.logits.flatten(1).isfinite().all(1)
         return [own[0].numpy() if sound else None for own, sound in zip(forecast.labels, finite, strict=True)]
-
-
-def _history(frames: Sequence[Sequence[Keyframe]], grid: VoxelGrid) -> History:
-    """Occupancy alone, B episodes of equally many frames."""
-    return History(
-        timestamp_us=torch.tensor([[frame.timestamp_us for frame in own] for own in frames]),
-        T_global_ego=torch.from_numpy(np.array([[frame.T_global_ego for frame in own] for own in frames])),
-        scene=("dream",) * len(frames),
-        sample_token=("",) * len(frames),
-        grid=grid,
-        occupancy=torch.from_numpy(np.array([[frame.occupancy for frame in own] for own in frames])),
-    )

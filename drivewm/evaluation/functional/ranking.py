@@ -1,4 +1,4 @@
-"""Do two environments put planners in the same order? Kendall's tau-b over all pairs, and over those that one separates.
+"""Do two environments put planners in the same order? Kendall's tau-b over all pairs, and over the separated ones.
 
 tau-b (Kendall, 1945) of two lists of scores is `(C - D) / sqrt(A B)`: C pairs of planners that both lists put in the
 same order, D in opposite orders, A pairs that the first list does not tie, B those that the second does not. A pair

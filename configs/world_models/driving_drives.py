@@ -13,7 +13,7 @@ test_dataloader.merge(dict(dataset=dict(index=index)))
 tokenizer_checkpoint = "work_dirs/occupancy_drives/last_checkpoint"
 model.merge(dict(data_preprocessor=dict(mirrored=0.5)))
 
-max_iters = 1000
+max_iters = 800
 param_scheduler[1].update(end=max_iters)
 train_cfg.update(max_iters=max_iters)
 custom_hooks = [*custom_hooks, averaging]

@@ -8,15 +8,19 @@ head has to learn when to go, not how a road bends, and no proposal asks a vehic
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from drivewm.geometry import se2
 from drivewm.geometry.voxel_grid import VoxelGrid
 from drivewm.planning.path import RoutePath
-from drivewm.planning.profile import PathDriver
+from drivewm.planning.profile import KNOTS, PathDriver, between_knots
 from drivewm.planning.proposals import Proposals, covered_m
-from drivewm.planning.protocol import PLAN_STEPS
+from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
+from drivewm.planning.scene_maps import SceneMaps
 from drivewm.planning.state import PlannerState
 from drivewm.structures.planning import EgoState
 from drivewm.structures.route import Route
@@ -28,6 +32,7 @@ _SPEED_SCALE = 10.0  # m/s: brings the ego's motion to order one
 _LIGHT_M = 15.0  # over which a red light becomes important
 _MAX_CHANGE = 2.5  # m/s^2: of an anchor's acceleration
 _USUAL_SPEED = 5.0  # m/s
+_ALONG_M = (1.5, 4.0)  # from the rear axle: the middle of the ego and its front
 
 
 class ProposalHead(nn.Module):
@@ -75,18 +80,19 @@ class ProposalHead(nn.Module):
         self.register_buffer("anchors", anchors, persistent=False)
 
         self.squeeze = nn.Conv2d(in_channels, hidden // 3, 1)
-        seen = len(lateral_m) * (moments * (hidden // 3) + 2 * (moments + 1) + 1)
-        self.embed_state = nn.Linear(seen, hidden)
+        self.embed_state = nn.Linear(len(lateral_m) * moments * (hidden // 3), hidden)
+        self.embed_maps = nn.Linear(len(lateral_m) * (2 * (moments + 1) + 1), hidden)
         self.embed_shape = nn.Linear(2, hidden)
         self.position = nn.Parameter(0.02 * torch.randn(samples, hidden))
         self.embed_ego = nn.Linear(4, hidden)
         self.embed_anchor = nn.Linear(2 + PLAN_STEPS, hidden)
+        self.embed_met = nn.Linear(2 * len(_ALONG_M) * PLAN_STEPS, hidden)
         self.query = nn.Parameter(0.02 * torch.randn(len(anchors) + 1, hidden))
         layer = nn.TransformerEncoderLayer(
             hidden, heads, 2 * hidden, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
         self.trunk = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(hidden), enable_nested_tensor=False)
-        self.output = nn.Linear(hidden, PLAN_STEPS + 2)  # change of acceleration in each step, of the offset; score
+        self.output = nn.Linear(hidden, KNOTS + 2)  # change of acceleration at each knot, of the offset; score
         self.guess_speed = nn.Linear(hidden, 1)
         nn.init.normal_(self.output.weight, std=0.02)
         nn.init.zeros_(self.output.bias)
@@ -102,18 +108,19 @@ class ProposalHead(nn.Module):
         Raises:
             ValueError: the state has other channels or moments.
         """
-        expected = (self.moments, self.in_channels)
-        if state.hidden.ndim != 5 or tuple(state.hidden.shape[1:3]) != expected:
-            raise ValueError(f"state.hidden has shape {tuple(state.hidden.shape)}, expected (B, {expected}, H, W)")
+        found, expected = tuple(state.hidden.shape), (self.moments, self.in_channels)
+        if len(found) != 5 or found[1:3] != expected:
+            raise ValueError(f"state.hidden has shape {found}, expected (B, {expected[0]}, {expected[1]}, H, W)")
         path, speed, stop_m = self._path(route, ego, state.hidden.device)
         told = speed if self.use_ego_state else torch.full_like(speed, _USUAL_SPEED)
-        queries = self._queries(path, told, stop_m)
+        queries = self._queries(state, path, told, stop_m)
         out = self.trunk(torch.cat([queries, self._stations(state, path, stop_m)], dim=1))[:, : queries.shape[1]]
         *_, own = out.split([len(self.anchors), 1], dim=1)
-        change, offset, score = self.output(out[:, :-1]).float().split([PLAN_STEPS, 1, 1], dim=-1)
+        change, offset, score = self.output(out[:, :-1]).float().split([KNOTS, 1, 1], dim=-1)
         if not self.use_ego_state:
             speed = _SPEED_SCALE * F.softplus(self.guess_speed(own)[:, 0, 0].float())
-        changes = torch.cat([_MAX_CHANGE * torch.tanh(change), self.max_lateral_m * torch.tanh(offset)], dim=-1)
+        change = between_knots(_MAX_CHANGE * torch.tanh(change))
+        changes = torch.cat([change, self.max_lateral_m * torch.tanh(offset)], dim=-1)
         return Proposals(PathDriver(path, speed), self._anchor_controls() + changes, score[..., 0])
 
     def nearest_anchor(self, ego: EgoState, target: Trajectory) -> Tensor:
@@ -136,16 +143,30 @@ class ProposalHead(nn.Module):
         stop_m = torch.full_like(speed, torch.inf) if route is None else route.stop_m.to(speed)
         return RoutePath.along(route, speed), speed, stop_m
 
-    def _queries(self, path: RoutePath, speed: Tensor, stop_m: Tensor) -> Tensor:
-        """`(B, M + 1, hidden)`: what each anchor would do, and one for the ego itself; all know the ego's speed, its place
-        on the route and the next red light."""
+    def _queries(self, state: PlannerState, path: RoutePath, speed: Tensor, stop_m: Tensor) -> Tensor:
+        """`(B, M + 1, hidden)`: what each anchor would do and meet, and one for the ego itself; all know the ego's speed,
+        its place on the route and the next red light."""
         place = torch.stack(
             [speed / _SPEED_SCALE, path.start_offset, path.start_slope, torch.exp(-stop_m / _LIGHT_M)], dim=-1
         )
-        made = self._anchor_progress(speed) / (4 * _SPEED_SCALE)
-        anchors = torch.cat([self.anchors.expand(len(speed), -1, -1), made], dim=-1).to(self.query)
-        queries = self.query + self.embed_ego(place.to(self.query))[:, None]
-        return queries + F.pad(self.embed_anchor(anchors), (0, 0, 0, 1))
+        driver = PathDriver(path, speed)
+        controls = self._anchor_controls().expand(len(speed), -1, -1)
+        anchors = torch.cat([self.anchors.expand(len(speed), -1, -1), driver.progress(controls) / (4 * _SPEED_SCALE)], -1)
+        told = self.embed_anchor(anchors.to(self.query)) + self.embed_met(self._met(state, driver.poses(controls)))
+        return self.query + self.embed_ego(place.to(self.query))[:, None] + F.pad(told, (0, 0, 0, 1))
+
+    def _met(self, state: PlannerState, poses: Tensor) -> Tensor:
+        """`(B, M, 2 * points * 8)`: what the maps say at the front and in the middle of the ego along each anchor, at the
+        time at which it is there."""
+        times = poses.new_tensor((0.0, *state.times_s))
+        steps = PLAN_DT_S * torch.arange(1, PLAN_STEPS + 1, device=poses.device)
+        nearest = (steps[:, None] - times).abs().argmin(1).tolist()
+        maps = _widened(state.maps).moments(nearest)
+        ahead = F.pad(poses.new_tensor(_ALONG_M)[:, None], (0, 1))
+        points = se2.transform_points(poses, ahead.expand(*poses.shape[:-1], -1, 2))  # (B, M, 8, points, 2)
+        blocked, drivable, _ = maps.at(points.transpose(1, 2).flatten(2, 3))
+        met = torch.stack([blocked, drivable], dim=-1).unflatten(2, (poses.shape[1], len(_ALONG_M)))
+        return met.transpose(1, 2).flatten(2)
 
     def _stations(self, state: PlannerState, path: RoutePath, stop_m: Tensor) -> Tensor:
         """`(B, samples, hidden)`: at each station the state, how the route bends, whether a light is red before it."""
@@ -158,11 +179,18 @@ class ProposalHead(nn.Module):
         # grid_sample wants (along W, along H), which is (y, x); in half precision it would miss by decimetres
         grid = where.flip(-1)[:, :, None]
         squeezed = self.squeeze(state.hidden.flatten(0, 1)).unflatten(0, (batch, moments)).flatten(1, 2)
-        # what is next to a point is in the way of a vehicle there
-        blocked = F.max_pool2d(state.maps.blocked.float(), 3, 1, 1)
-        maps = torch.cat([blocked, state.maps.drivable.float()], dim=1)
-        found = [F.grid_sample(m.float(), grid, align_corners=False)[..., 0].transpose(1, 2) for m in (squeezed, maps)]
-        seen = torch.cat([*found, inside], dim=-1).reshape(batch, len(self.stations_m), -1)
+        near = _widened(state.maps)
+        maps = torch.cat([near.blocked, near.drivable], dim=1)
+        seen, shown = (
+            F.grid_sample(m.float(), grid, align_corners=False)[..., 0].transpose(1, 2) for m in (squeezed, maps)
+        )
+        seen, shown = (v.reshape(batch, len(self.stations_m), -1) for v in (seen, torch.cat([shown, inside], dim=-1)))
         bend = 10.0 * path.curvature(self.stations_m.expand(batch, -1))
         closed = (self.stations_m >= stop_m[:, None]).to(bend)
-        return self.embed_state(seen) + self.embed_shape(torch.stack([bend, closed], dim=-1)) + self.position
+        shape = self.embed_shape(torch.stack([bend, closed], dim=-1))
+        return self.embed_state(seen) + self.embed_maps(shown) + shape + self.position
+
+
+def _widened(maps: SceneMaps) -> SceneMaps:
+    """What is next to a point is in the way of a vehicle there."""
+    return replace(maps, blocked=F.max_pool2d(maps.blocked.float(), 3, 1, 1), drivable=maps.drivable.float())

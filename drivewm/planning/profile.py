@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from drivewm.planning.path import RoutePath
 from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
@@ -15,6 +16,8 @@ ACCELERATION_MPS2 = (-6.0, 2.5)
 """What a plan may ask for: emergency braking at the lower end."""
 CONTROLS = PLAN_STEPS + 1
 """Acceleration in each step [m/s^2], then the sideways offset [m, to the left]."""
+KNOTS = 4
+"""At so many times accelerations are chosen; in between they change evenly, as a driver's foot moves."""
 _SLIP_M = 8.0
 
 
@@ -51,6 +54,12 @@ class PathDriver:
             now = after
             made.append(covered)
         return torch.stack(made, dim=-1)
+
+
+def between_knots(knots: Tensor) -> Tensor:
+    """Accelerations `(..., 8)` of all steps from those at the knots `(..., KNOTS)`, the first and last step included."""
+    flat = F.interpolate(knots.flatten(0, -2)[:, None], PLAN_STEPS, mode="linear", align_corners=True)
+    return flat.view(*knots.shape[:-1], PLAN_STEPS)
 
 
 def as_plan(poses: Tensor) -> Trajectory:

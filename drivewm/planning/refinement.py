@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from drivewm.planning.profile import ACCELERATION_MPS2, CONTROLS
+from drivewm.planning.profile import ACCELERATION_MPS2, CONTROLS, KNOTS, between_knots
 
 Score = Callable[[Tensor], Tensor]
-_KNOTS = 4
 _SPREAD, _FLOOR = (1.5, 0.4), (0.3, 0.1)  # of accelerations [m/s^2] and of the sideways offset [m]
 _MAX_OFFSET_M = 1.5
 _BACKWARD = 3
@@ -139,6 +138,5 @@ def _per_control(acceleration: float, offset: float, like: Tensor) -> Tensor:
 
 def _smooth_noise(samples: int, generators: Sequence[torch.Generator]) -> Tensor:
     """`(B, samples, CONTROLS)`: accelerations drawn at knots and joined by lines, the offset drawn once."""
-    drawn = torch.stack([torch.randn(samples, _KNOTS + 1, generator=g, device=g.device) for g in generators])
-    knots = F.interpolate(drawn[..., :-1], CONTROLS - 1, mode="linear", align_corners=True)
-    return torch.cat([knots, drawn[..., -1:]], dim=-1)
+    drawn = torch.stack([torch.randn(samples, KNOTS + 1, generator=g, device=g.device) for g in generators])
+    return torch.cat([between_knots(drawn[..., :-1]), drawn[..., -1:]], dim=-1)

@@ -102,11 +102,11 @@ def test_a_gradient_reaches_every_layer(ego_status):
 
 @pytest.mark.parametrize("ego_status", [False, True])
 def test_it_learns(ego_status):
-    """All go on at half their speed; who does not know it can but guess."""
+    """All brake so that they would stand after 8 s; who does not know the speed can but guess."""
     torch.manual_seed(0)
     model = EgoMLP(ego_status, hidden=64)
     batch = SceneClip.cat([clip_of(float(v), seed=v) for v in range(2, 12)])
-    batch.T_global_ego[:, 3:, 0, 3] *= 0.5
+    batch.T_global_ego[:, 3:, 0, 3] *= 1 - 0.5 * torch.arange(1, 9) / 16
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     losses = []
     for _ in range(100):
@@ -116,7 +116,7 @@ def test_it_learns(ego_status):
         optimizer.step()
         losses.append(loss.item())
     error = (poses(model, batch)[..., 0] - driven(batch).poses[..., 0]).abs().mean()
-    assert losses[-1] < 0.8 * losses[0]
+    assert losses[-1] < (0.6 if ego_status else 0.95) * losses[0]
     assert error < 0.7 if ego_status else 1.0 < error < 4.0
 
 

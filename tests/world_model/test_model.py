@@ -100,12 +100,22 @@ def test_frames_of_one_batch_do_not_mix(model):
     assert torch.equal(model.forecast(*ask(two)).logits[0], model.forecast(*ask(one)).logits[0])
 
 
-def test_the_planner_state_carries_a_gradient_to_the_trunk(model, clip):
-    state = model.planner_state(clip.history())
-    assert state.shape == (2, 16, *model.denoiser.shape)
-    state.square().sum().backward()
+def test_the_action_free_future_carries_a_gradient_to_the_trunk_and_is_not_told_of_any_motion(model, clip):
+    outlook = model.action_free(clip.history(), torch.tensor([1.0, 2.0, 4.0]))
+    assert outlook.hidden.shape[:2] == outlook.logits.shape[:2] == outlook.seen.shape[:2] == (2, 3)
+    outlook.hidden.square().sum().backward()
     assert all(block.spatial.qkv.weight.grad.abs().sum() > 0 for block in model.denoiser.blocks)
     assert all(p.grad is None for p in model.tokenizer.parameters())
+    stay = torch.eye(4).expand(2, 3, 4, 4)
+    told = model.outlook(clip.history(), stay, torch.tensor([[1.0, 2.0, 4.0]]).expand(2, -1))
+    assert torch.equal(told.seen, outlook.seen) and not torch.allclose(told.logits, outlook.logits)
+
+
+def test_a_gradient_of_the_forecast_reaches_the_motion_that_is_told(clip):
+    model, (history, poses, times_s) = make_model(), ask(clip)
+    poses = poses.clone().requires_grad_()
+    model.expect(model.outlook(history, poses, times_s)).probabilities(torch.float32)[..., 0].sum().backward()
+    assert poses.grad.isfinite().all() and poses.grad.abs().amax((-1, -2)).min() > 0
 
 
 def test_the_losses_fall_on_one_batch_and_the_tokenizer_stays(clip):

@@ -7,6 +7,7 @@ import numpy as np
 from drivewm.geometry.voxel_grid import VoxelGrid
 from drivewm.structures import OCC3D, LabelSet
 from drivewm.visualization.canvas import BACKGROUND, INK, PLAN, ROUTE, TRUTH, BevCanvas, Color
+from drivewm.visualization.ramps import HEIGHT
 
 EGO_SIZE_M = (4.6, 1.9, 1.6)
 """Length, width, height [m] of the ego that is drawn where a clip does not say."""
@@ -46,12 +47,7 @@ def bev_colors(occupancy: np.ndarray, labels: LabelSet = OCC3D) -> np.ndarray:
 
 def height_colors(z: np.ndarray, low_m: float = -1.0, high_m: float = 4.0) -> np.ndarray:
     """Colours `(N, 3)` uint8 of heights `(N,)` [m]: blue (low) over green to red (high)."""
-    t = np.clip((np.asarray(z, np.float64) - low_m) / (high_m - low_m), 0.0, 1.0)[:, None]
-    stops = np.array([[52, 82, 168], [33, 145, 140], [94, 170, 60], [226, 150, 30], [196, 40, 50]], np.float64)
-    position = t * (len(stops) - 1)
-    below = np.minimum(position.astype(int), len(stops) - 2)[:, 0]
-    share = position - below[:, None]
-    return np.round(stops[below] * (1 - share) + stops[below + 1] * share).astype(np.uint8)
+    return HEIGHT((np.asarray(z, np.float64) - low_m) / (high_m - low_m))
 
 
 def draw_bev(

@@ -1,6 +1,7 @@
 """Occupancy tokenizer of the drives that planners are trained on: the town's, trained longer on all situations.
 
-python tools/make_town.py --out data/drives --scenes 270 --families all --x-min -12.8 --no-cameras --no-sweeps --workers 2
+python tools/make_town.py --out data/drives --scenes 270 --families all --x-min -12.8 --no-cameras --no-sweeps \\
+    --workers 2
 """
 
 from mmengine.config import read_base

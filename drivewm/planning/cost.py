@@ -11,7 +11,6 @@ from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from drivewm.dynamics.bicycle import PACIFICA, VehicleParameters
 from drivewm.evaluation.functional.comfort import ComfortLimits
@@ -153,21 +152,20 @@ def _ttc(poses: Tensor, maps: SceneMaps, made: Tensor, vehicle: VehicleParameter
     worst = torch.zeros_like(made)
     for ahead in _AHEAD_STEPS:
         moved = torch.cat([poses[..., :2] + ahead * PLAN_DT_S * speed[..., None] * heading, poses[..., 2:]], dim=-1)
-        later = _shifted(footprint(moved, vehicle), ahead)
-        blocked, _, _ = _look_up(maps, later)
-        hit = going[..., :-ahead] * blocked.amax(-1)[..., ahead:]
-        worst = torch.maximum(worst, F.pad(hit, (0, ahead)))
+        blocked, _, _ = _look_up(_later(maps, ahead), footprint(moved, vehicle))
+        worst = torch.maximum(worst, going * blocked.amax(-1))
     return 1 - worst.amax(-1)
+
+
+def _later(maps: SceneMaps, steps: int) -> SceneMaps:
+    """The maps so many steps later, at most the last one of the plan."""
+    moment = torch.arange(maps.pose.shape[1])
+    return maps.moments(moment - moment % PLAN_STEPS + (moment % PLAN_STEPS + steps).clamp_max(PLAN_STEPS - 1))
 
 
 def _speeds(made: Tensor) -> Tensor:
     """Mean speed in each step [m/s], of distances covered `(..., F)` [m]."""
     return torch.diff(made, dim=-1, prepend=torch.zeros_like(made[..., :1])) / PLAN_DT_S
-
-
-def _shifted(points: Tensor, steps: int) -> Tensor:
-    """Points `(B, K, F, P, 2)` looked up so many steps later; the first ones, which nothing precedes, stay."""
-    return torch.cat([points[:, :, :steps], points[:, :, :-steps]], dim=2)
 
 
 def _keeps_light(made: Tensor, speed: Tensor, route: Route | None, vehicle: VehicleParameters) -> Tensor:

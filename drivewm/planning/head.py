@@ -144,20 +144,21 @@ class ProposalHead(nn.Module):
         return RoutePath.along(route, speed), speed, stop_m
 
     def _queries(self, state: PlannerState, path: RoutePath, speed: Tensor, stop_m: Tensor) -> Tensor:
-        """`(B, M + 1, hidden)`: what each anchor would do and meet, and one for the ego itself; all know the ego's speed,
-        its place on the route and the next red light."""
+        """`(B, M + 1, hidden)`: what each anchor would do and meet, and one for the ego itself; all know the ego's
+        speed, its place on the route and the next red light."""
         place = torch.stack(
             [speed / _SPEED_SCALE, path.start_offset, path.start_slope, torch.exp(-stop_m / _LIGHT_M)], dim=-1
         )
         driver = PathDriver(path, speed)
         controls = self._anchor_controls().expand(len(speed), -1, -1)
-        anchors = torch.cat([self.anchors.expand(len(speed), -1, -1), driver.progress(controls) / (4 * _SPEED_SCALE)], -1)
+        made = driver.progress(controls) / (4 * _SPEED_SCALE)
+        anchors = torch.cat([self.anchors.expand(len(speed), -1, -1), made], dim=-1)
         told = self.embed_anchor(anchors.to(self.query)) + self.embed_met(self._met(state, driver.poses(controls)))
         return self.query + self.embed_ego(place.to(self.query))[:, None] + F.pad(told, (0, 0, 0, 1))
 
     def _met(self, state: PlannerState, poses: Tensor) -> Tensor:
-        """`(B, M, 2 * points * 8)`: what the maps say at the front and in the middle of the ego along each anchor, at the
-        time at which it is there."""
+        """`(B, M, 2 * points * 8)`: what the maps say at the front and in the middle of the ego along each anchor, at
+        the time at which it is there."""
         times = poses.new_tensor((0.0, *state.times_s))
         steps = PLAN_DT_S * torch.arange(1, PLAN_STEPS + 1, device=poses.device)
         nearest = (steps[:, None] - times).abs().argmin(1).tolist()

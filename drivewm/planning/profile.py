@@ -57,7 +57,7 @@ class PathDriver:
 
 
 def between_knots(knots: Tensor) -> Tensor:
-    """Accelerations `(..., 8)` of all steps from those at the knots `(..., KNOTS)`, the first and last step included."""
+    """Accelerations `(..., 8)` of all steps from those at the knots `(..., KNOTS)`, which begin and end with them."""
     flat = F.interpolate(knots.flatten(0, -2)[:, None], PLAN_STEPS, mode="linear", align_corners=True)
     return flat.view(*knots.shape[:-1], PLAN_STEPS)
 

@@ -21,6 +21,9 @@ class Proposals:
         controls: `(B, M, CONTROLS)`, see `PathDriver`.
         logits: `(B, M)`, unnormalised log-probabilities.
         poses: `(B, M, 8, 3)` in the ego frame at t0, made of the controls.
+
+    Raises:
+        ValueError: the shapes do not fit, or a number is not finite.
     """
 
     driver: PathDriver
@@ -33,6 +36,8 @@ class Proposals:
                 f"proposals have controls {tuple(self.controls.shape)} and logits {tuple(self.logits.shape)}, "
                 f"expected (B, M, {CONTROLS}) and (B, M)"
             )
+        if not (self.controls.isfinite().all() and self.logits.isfinite().all()):
+            raise ValueError("proposals hold NaN or infinity, expected finite controls and logits")
         self.poses = self.driver.poses(self.controls)
 
     def pick(self, chosen: Tensor) -> Trajectory:
@@ -50,7 +55,9 @@ _POSE_WEIGHT = 0.25  # most of the error in pose is progress again, without the 
 _SCORE_WEIGHT = 0.5
 
 
-def proposal_losses(proposals: Proposals, nearest: Tensor, target: Trajectory, caution: float = 3.0) -> dict[str, Tensor]:
+def proposal_losses(
+    proposals: Proposals, nearest: Tensor, target: Trajectory, caution: float = 3.0
+) -> dict[str, Tensor]:
     """What is learned from a driven path: the proposal whose anchor is nearest follows it and gets the probability.
 
     Only one of several proposals is pulled to the truth ("winner takes all"; Chai et al., MultiPath, CoRL 2019): their
@@ -101,7 +108,7 @@ def planning_loss(plan: Trajectory, target: Trajectory, caution: float = 3.0) ->
 
 
 def covered_m(poses: Tensor) -> Tensor:
-    """`(..., F)` distance covered up to each pose `(..., F, 3)` [m]; smooth at standstill, where a norm has no gradient."""
+    """`(..., F)` distance covered up to each pose `(..., F, 3)` [m]; smooth at standstill."""
     start = torch.zeros_like(poses[..., :1, :2])
     steps = torch.diff(torch.cat([start, poses[..., :2]], dim=-2), dim=-2)
     return torch.cumsum(torch.sqrt((steps**2).sum(-1) + 1e-6) - 1e-3, dim=-1)

@@ -1,7 +1,7 @@
 """Better plans by asking what they would be worth: pure functions of a score, which never see the world model.
 
-A score is a callable from controls `(B, K, CONTROLS)` to `(B, K)`, higher is better. Each call of it on K plans counts K
-forwards, one that is differentiated three times as many.
+A score is a callable from controls `(B, K, CONTROLS)` to `(B, K)`, higher is better. Each call of it on K plans counts
+K forwards, one that is differentiated three times as many.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def cross_entropy_method(
 ) -> Refined:
     """CEM: draw plans around the best ones, again and again (Rubinstein, 1999; as in Chua et al., PETS, 2018).
 
-    Accelerations are drawn at four knots, so that plans are smooth. Elites of earlier rounds stay in the running (Pinneri
-    et al., iCEM, 2020), and the spread never falls below a floor: no round repeats the last.
+    Accelerations are drawn at knots, so that plans are smooth. Elites of earlier rounds stay in the running (Pinneri et
+    al., iCEM, 2020), and the spread never falls below a floor: no round repeats the last.
 
     Args:
         score: of plans.

@@ -40,7 +40,7 @@ class SceneMaps:
 
     @classmethod
     def of_labels(cls, labels: Tensor, pose: Tensor, grid: VoxelGrid) -> SceneMaps:
-        """Of classes `(B, F, X, Y, Z)` uint8; what is `OCC3D.num_classes` was not seen, and nothing is known to be there."""
+        """Of classes `(B, F, X, Y, Z)` uint8; what is `OCC3D.num_classes` was not seen, so nothing is there."""
         low, high = _layers(grid)
         known = labels < OCC3D.num_classes
         harmless = torch.isin(labels, labels.new_tensor(_HARMLESS)) | ~known

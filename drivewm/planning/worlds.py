@@ -55,9 +55,9 @@ class ActionFreeWorld:
 class ConditionedWorld:
     """What comes if the ego drives the plan: a pass of the world model for each plan, all in one batch.
 
-    Each map is as seen from the plan's own pose. A plan that is changed sees the scene elsewhere in the map; that part of
-    the gradient goes through the lookup, exactly. The rest, how the scene itself changes with what the ego does, goes
-    through soft tokens into the motion that the denoiser is told.
+    Each map is as seen from the plan's own pose. A plan that is changed sees the scene elsewhere in the map; that part
+    of the gradient goes through the lookup, exactly. The rest, how the scene itself changes with what the ego does,
+    goes through soft tokens into the motion that the denoiser is told.
 
     Args:
         model: in evaluation mode.

@@ -109,7 +109,7 @@ class Denoiser(nn.Module):
         return self.norm(x)
 
     def logits(self, hidden: Tensor, tokens: Tensor, memory: Memory) -> Tensor:
-        """Hidden state `(J, P, C)` -> logits `(J, N, V)` of the clean tokens; a first guess is what is known or seen."""
+        """Hidden state `(J, P, C)` -> logits `(J, N, V)` of clean tokens; a first guess is what is known or seen."""
         x = hidden.transpose(1, 2).unflatten(2, self.shape)
         features = self.scales.shrink(F.pixel_shuffle(self.unfold(x), self.patch))
         logits = []

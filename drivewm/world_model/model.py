@@ -107,7 +107,8 @@ class WorldModel(BaseModel):
         self.stream = stream_of(tokenizer, motion, ego_aligned, decoder_context, points_per_frame, things_move)
         self.mix = TaskMix(**(mix or {}))
         if self.mix.elsewhere and not isinstance(self.stream, OccupancyStream):
-            raise ValueError(f"mix.elsewhere is of occupancy, got {self.mix.elsewhere} for a {type(tokenizer).__name__}")
+            kind = type(tokenizer).__name__
+            raise ValueError(f"mix.elsewhere is of occupancy, got {self.mix.elsewhere} for a {kind}")
         self.horizon, self.predicted_frames = horizon, predicted_frames or horizon
         self.targets_per_clip, self.label_smoothing = targets_per_clip, label_smoothing
         self.decode_weight, self.motion_weight = decode_weight, motion_weight

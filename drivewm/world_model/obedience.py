@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
+from drivewm.evaluation.functional.column_classes import column_classes
 from drivewm.evaluation.functional.manoeuvres import MANOEUVRES, STEP_S, STEPS, command
-from drivewm.evaluation.functional.scan_matching import column_classes
 from drivewm.evaluation.obedience import RECORDED, SHUFFLED, ObedienceSample
 from drivewm.geometry import se2
 from drivewm.geometry.warp import warp_newest
@@ -36,7 +37,7 @@ def ask(model: WorldModel, clip: SceneClip, other: SceneClip, at_once: int = 11)
         at_once: futures that are asked for in one batch: what memory allows.
 
     Returns:
-        one sample a clip.
+        one sample a clip, of the model, the copies, and the copy that goes on where nothing was observed.
     """
     if len(other) != len(clip) or min(clip.num_future, other.num_future) < STEPS:
         raise ValueError(
@@ -59,6 +60,7 @@ def ask(model: WorldModel, clip: SceneClip, other: SceneClip, at_once: int = 11)
     }
     maps = {name: _maps(frames).reshape(batch, number, *frames.shape[1:-1]) for name, frames in predicted.items()}
     fresh = newly_seen(seen).all(-1).unflatten(0, (batch, number)).cpu().numpy()
+    maps["continued_copy"] = continued(maps["ego_warped_copy"], fresh)
     world, recorded = _maps(recorded_world(clip, T_t0_ego)), _maps(clip.occupancy)
     poses, speed = se2.from_matrix(T_t0_ego.double()).cpu().numpy(), clip.history().motion()[0].tolist()
     return [
@@ -85,6 +87,19 @@ def told_motions(clip: SceneClip, other: SceneClip) -> Tensor:
     commands = np.stack([[command(name, speed) for name in MANOEUVRES] for speed in speeds])
     driven = [c.future_poses()[:, None, :STEPS] for c in (clip, other)]
     return torch.cat([*driven, se2.to_matrix(torch.from_numpy(commands)).to(driven[0])], dim=1)
+
+
+def continued(copied: np.ndarray, fresh: np.ndarray) -> np.ndarray:
+    """Maps `(..., X, Y)` in which newly seen columns (`fresh`, bool) are like the nearest one that is not.
+
+    The ego-warped copy has nothing there, and so nothing that could obey; streets mostly go on as they were.
+    """
+    maps = copied.copy()
+    for at in np.ndindex(copied.shape[:-2]):
+        if fresh[at].any() and not fresh[at].all():
+            nearest = distance_transform_edt(fresh[at], return_distances=False, return_indices=True)
+            maps[at] = copied[at][tuple(nearest)]
+    return maps
 
 
 def recorded_world(clip: SceneClip, T_t0_ego: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ class TaskMix:
             only).
         self_generated: share of these recent frames that the model draws itself, as it must when it imagines.
         own_history: share of batches whose history is the model's own forecast, as it is in long rollouts.
-        elsewhere: share of clips whose targets are seen from where the ego did not go, see `viewpoints.py`; of occupancy.
+        elsewhere: share of clips whose targets are seen from where the ego did not go (`viewpoints.py`); of occupancy.
         eta: largest share of random codes among the tokens left unmasked.
     """
 
@@ -110,7 +110,7 @@ def sources_of(
 
 
 def motion_of(T_t0_ego: Tensor, time_s: Tensor, told: Tensor | None = None) -> Motion:
-    """Motion condition of ego frames `T_t0_ego (J, 4, 4)` at `time_s (J,)` after t0; told unless `told (J,)` says not."""
+    """Motion condition of ego frames `T_t0_ego (J, 4, 4)` at `time_s (J,)` after t0; `told (J,)` bool says which."""
     pose = se2.from_matrix(T_t0_ego).float()
     told = torch.ones(len(pose), dtype=torch.bool, device=pose.device) if told is None else told
     return Motion(pose, time_s.float(), told)

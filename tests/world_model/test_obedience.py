@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from drivewm.evaluation.functional.column_classes import column_classes
 from drivewm.evaluation.functional.manoeuvres import MANOEUVRES, STEPS, command
-from drivewm.evaluation.functional.scan_matching import column_classes
 from drivewm.evaluation.obedience import RECORDED, SHUFFLED, ZERO, obedience_report, record_obedience
 from drivewm.geometry import se2
 from drivewm.structures import OCC3D
 from drivewm.world_model.baselines import ego_warped_copy
-from drivewm.world_model.obedience import TOLD, ask, recorded_world, told_motions
+from drivewm.world_model.obedience import TOLD, ask, continued, recorded_world, told_motions
 from tests.world_model.tiny import make_clip, make_model
+
+PREDICTORS = {"model", "copy_last", "ego_warped_copy", "continued_copy"}
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def at(name):
 
 def test_a_sample_for_each_clip(samples, clip):
     assert [s.scene for s in samples] == list(clip.scene)
-    assert all(set(s.predicted) == {"model", "copy_last", "ego_warped_copy"} for s in samples)
+    assert all(set(s.predicted) == PREDICTORS for s in samples)
     assert all(s.told == TOLD and s.poses.shape == (len(TOLD), STEPS, 3) for s in samples)
 
 
@@ -72,6 +74,14 @@ def test_the_copies_obey_or_do_not(samples, clip, other):
         left = at("curving_to_left")
         moved = ego_warped_copy(clip.history(), told[:, left])[b]
         np.testing.assert_array_equal(sample.predicted["ego_warped_copy"][left], column_classes(moved.numpy()))
+
+
+def test_a_street_goes_on():
+    """By hand: the nearest column that is not new, along both axes."""
+    copied, fresh = np.array([[1, 2, 9], [3, 4, 9], [9, 9, 9]], np.uint8), np.zeros((3, 3), bool)
+    fresh[2], fresh[:, 2] = True, True
+    assert continued(copied, fresh).tolist() == [[1, 2, 2], [3, 4, 4], [3, 4, 4]]
+    np.testing.assert_array_equal(continued(copied, ~fresh & False), copied)
 
 
 def test_the_future_does_not_leak(samples, model, clip, other):
@@ -104,7 +114,7 @@ def test_nothing_is_new_where_the_ego_stands(samples):
 
 def test_samples_can_be_scored(samples):
     report = obedience_report([record_obedience(sample) for sample in samples])
-    assert report["clips"] == 2 and set(report["predictors"]) == {"model", "copy_last", "ego_warped_copy"}
+    assert report["clips"] == 2 and set(report["predictors"]) == PREDICTORS
     assert report["predictors"]["copy_last"]["told_apart"]["everything"]["right"][0] == 0.5
 
 

@@ -35,10 +35,14 @@ def make_clip(batch: int = 2, history: int = 3, future: int = 4, seed: int = 0) 
 
 
 def make_model(tokenizer: dict | None = None, **options) -> WorldModel:
-    """Seeded random weights, of which none is zero: what starts as a no-op must not hide a leak."""
+    """Seeded random weights, see `randomized`."""
     torch.manual_seed(0)
     size = dict(dim=16, depth=2, heads=2, memory=dict(frame_dim=16, fine_dim=2), imagine_steps=3, horizon=4)
-    model = WorldModel(TOKENIZER | (tokenizer or {}), motion=dict(channels=(8, 16)), **(size | options))
+    return randomized(WorldModel(TOKENIZER | (tokenizer or {}), motion=dict(channels=(8, 16)), **(size | options)))
+
+
+def randomized(model: WorldModel) -> WorldModel:
+    """The model in evaluation mode with no weight at zero: what starts as a no-op must not hide a leak."""
     generator = torch.Generator().manual_seed(1)
     codebooks = [q.codebook for q in model.tokenizer.quantizer.scales]
     for tensor in (*model.parameters(), *codebooks):

@@ -44,7 +44,7 @@ def write_ablations(index: Path, model_folder: Path, path: Path) -> None:
         return score(frames)
 
     def plan_error(state) -> float:
-        plan, truth = model.head(state, clip.route, EgoState.from_history(past)), driven(clip)
+        plan, truth = model.head(state, clip.route, EgoState.from_history(past)).likeliest(), driven(clip)
         error = (plan.poses - truth.poses)[:, FRAMES - 1, :2].norm(dim=-1)
         return float(error[truth.valid[:, FRAMES - 1]].mean())
 
@@ -55,9 +55,10 @@ def write_ablations(index: Path, model_folder: Path, path: Path) -> None:
         forecast["memory not warped"] = score(model.forecast(past, poses, times).labels)
         model.denoiser.memory.warp = True
         samples = {f"guidance {w:g}": imagined(w) for w in (0.0, model.guidance)}
-        state = model.planner_state(past)
+        state = model.state(past)
+        others = state.select(torch.arange(len(clip)).roll(1))
         plan = {
             "with the world model's state": plan_error(state),
-            "with another scene's state": plan_error(state.roll(1, 0)),
+            "with another scene's state": plan_error(others),
         }
     write_json(path, {"forecast": forecast, "imagined": samples, "plan": plan}, indent=1)

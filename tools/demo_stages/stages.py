@@ -30,6 +30,7 @@ def town(options: DemoOptions) -> Stage:
             options.duration_s,
             "--workers",
             options.workers,
+            *("--x-min", -12.8),  # the models look ahead
             "--no-cameras",  # no model of the demo looks at images or at sweeps between keyframes
             "--no-sweeps",
         )

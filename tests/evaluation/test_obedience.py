@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from drivewm.evaluation.functional.column_classes import UNKNOWN, column_classes
 from drivewm.evaluation.functional.manoeuvres import MANOEUVRES, STEPS, command
-from drivewm.evaluation.functional.scan_matching import UNKNOWN, column_classes
 from drivewm.evaluation.obedience import (
     RECORDED,
     SHUFFLED,

@@ -5,14 +5,9 @@ import pytest
 import torch
 
 from drivewm.data import DriveClips
-from drivewm.evaluation.functional import _scan_kernels, scan_matching
-from drivewm.evaluation.functional.scan_matching import (
-    UNKNOWN,
-    column_classes,
-    match_frames,
-    match_maps,
-    match_sequence,
-)
+from drivewm.evaluation.functional import _scan_kernels, scan_refinement, scan_search
+from drivewm.evaluation.functional.column_classes import UNKNOWN, column_classes
+from drivewm.evaluation.functional.scan_matching import match_frames, match_maps, match_sequence
 from drivewm.geometry import VoxelGrid, se2
 from drivewm.structures import OCC3D
 from tests.evaluation.streets import GRID, LAWN, PAVEMENT, ROAD, TREE, WALL, draw
@@ -129,6 +124,24 @@ def test_column_classes_by_hand():
     assert column_classes(frame).tolist() == [[ROAD, TREE, UNKNOWN, UNKNOWN, TREE]]
 
 
+def test_the_search_counts_columns():
+    """One entry of the correlation, column by column: frame b's column looks at that of frame a where its centre lies."""
+    rng = np.random.default_rng(3)
+    a, b = (rng.choice([ROAD, LAWN, UNKNOWN], size=GRID.shape[:2]).astype(np.uint8) for _ in range(2))
+    found = scan_search.search(a, b, np.array([ROAD, LAWN], np.uint8), GRID)
+    for k, u, v in ((8, 12, 12), (8, 15, 3), (10, 14, 11), (3, 2, 20)):
+        centers = np.stack(np.meshgrid(*(GRID.centers()[i, j, 0, k] for i, j, k in _AXES), indexing="ij"), -1)
+        at = se2.transform_points(found.pose(k, u, v), centers.reshape(-1, 2))
+        cells = np.floor((at - GRID.origin_m[:2]) / GRID.voxel_m + 1e-6).astype(int)
+        pairs = [(a[tuple(c)], d) for c, d in zip(cells, b.ravel(), strict=True) if (c >= 0).all() and (c < 64).all()]
+        known = [p for p in pairs if UNKNOWN not in p]
+        share = np.mean([p != q for p, q in known])
+        assert found.differ[k, u, v] == pytest.approx(share, abs=1e-5)
+
+
+_AXES = ((slice(None), 0, 0), (0, slice(None), 1))
+
+
 def test_kernel_equals_its_twin():
     rng = np.random.default_rng(1)
     source, target = rng.random((2, 3, 12, 9))
@@ -137,7 +150,7 @@ def test_kernel_equals_its_twin():
     pose = np.array([1.3, -0.4, 0.2])
     arguments = (source, target, seen, ahead, left, weight, pose, 7.0, 0.5)
     for ours, twin in zip(
-        _scan_kernels.normal_equations(*arguments), scan_matching.normal_equations_reference(*arguments), strict=True
+        _scan_kernels.normal_equations(*arguments), scan_refinement.normal_equations_reference(*arguments), strict=True
     ):
         np.testing.assert_allclose(ours, twin, rtol=1e-10, atol=1e-10)
 
@@ -148,13 +161,12 @@ def test_the_normal_equations_are_the_slope_of_the_cost():
     source, target = rng.random((2, 2, 14, 14))
     ahead = left = np.arange(14) - 6.5
     ones, pose, turn, scale = np.ones((14, 14)), np.array([0.31, -0.22, 0.0]), 5.0, 1e9
-    _, vector, _, _ = scan_matching.normal_equations_reference(
-        source, target, ones, ahead, left, ones, pose, turn, scale
-    )
+    reference = scan_refinement.normal_equations_reference
+    _, vector, _, _ = reference(source, target, ones, ahead, left, ones, pose, turn, scale)
     for k, unit in enumerate((1.0, 1.0, 1.0 / turn)):
         step = 1e-5 * np.eye(3)[k] * unit
         up, down = (
-            scan_matching.normal_equations_reference(source, target, ones, ahead, left, ones, p, turn, scale)[2] * scale
+            reference(source, target, ones, ahead, left, ones, p, turn, scale)[2] * scale
             for p in (pose + step, pose - step)
         )
         assert (up - down) / 2e-5 / 2 == pytest.approx(vector[k], rel=1e-3, abs=1e-3)

@@ -1,4 +1,4 @@
-"""numba kernel of `scan_matching`: sums of a Gauss-Newton step. Readable twin: `normal_equations_reference` there."""
+"""numba kernel of `scan_refinement`: sums of a Gauss-Newton step. Readable twin: `normal_equations_reference` there."""
 
 from __future__ import annotations
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from drivewm.evaluation.functional.column_classes import UNKNOWN
 from drivewm.evaluation.functional.manoeuvres import MANOEUVRES
-from drivewm.evaluation.functional.scan_matching import UNKNOWN, match_maps, match_sequence
+from drivewm.evaluation.functional.scan_matching import match_maps, match_sequence
 from drivewm.geometry import VoxelGrid, se2
 
 RECORDED, SHUFFLED, ZERO = "recorded", "shuffled", "stopped"

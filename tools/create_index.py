@@ -38,6 +38,9 @@ def main() -> None:
     )
     parser.add_argument("--voxel", type=float, default=0.8, help="voxel edge [m], of what is converted")
     parser.add_argument("--z-min", type=float, default=-1.0, help="lower end of the grid [m], of what is converted")
+    parser.add_argument(
+        "--x-min", type=float, help="where it begins behind the ego [m]; by default the ego is in its middle"
+    )
     parser.add_argument("--keyframe-s", type=float, help="time between PandaSet's keyframes [s] (default 0.5)")
     parser.add_argument("--cache-occupancy", action=argparse.BooleanOptionalAction, help="decode labels into the index")
     parser.add_argument("--overwrite", action="store_true", help="replace what is there")
@@ -55,7 +58,7 @@ def build(parser: argparse.ArgumentParser, args: argparse.Namespace) -> Index:
     if args.recording is not None or args.dataset == "pandaset":
         if args.out is None:
             parser.error("--recording and --dataset pandaset need --out")
-        grid = VoxelGrid.centered(tuple(args.grid_size), args.voxel, args.z_min)
+        grid = VoxelGrid.centered(tuple(args.grid_size), args.voxel, args.z_min, args.x_min)
         root = convert_recording(args.recording or args.root, args.out, grid, args.overwrite, args.keyframe_s)
         return build_index(root, cache_occupancy=args.cache_occupancy)
     if args.keyframe_s is not None:

@@ -104,7 +104,7 @@ class DrivingModel(WorldModel):
         if new:
             states = self.state(clip.select(torch.tensor(new)).history())
             for row, b in enumerate(new):
-                self._states[clip.sample_token[b]] = states.select(torch.tensor([row])).to("cpu", torch.float16)
+                self._states[clip.sample_token[b]] = states.select(torch.tensor([row])).to("cpu", torch.bfloat16)
         known = [self._states[token] for token in clip.sample_token]
         return PlannerState.cat(known).to(device, torch.float32)
 

@@ -17,6 +17,7 @@ GRIDS = st.builds(
     st.tuples(*(st.integers(1, 40),) * 3),
     st.sampled_from([0.1, 0.2, 0.4, 0.5, 0.8, 1.0]),
     st.sampled_from([-5.0, -1.0, 0.0, 0.3]),
+    st.sampled_from([None, -12.8, -1.0, 2.0]),
 )
 
 

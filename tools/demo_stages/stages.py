@@ -127,7 +127,7 @@ def recordings(out: Path, source: Path | None) -> Stage:
         for file in files:
             data = folder / file.stem
             if not (data / "index").exists():
-                run_tool("create_index", "--recording", file, "--out", data, "--overwrite")
+                run_tool("create_index", "--recording", file, "--out", data, "--x-min", -12.8, "--overwrite")
             run_tool(
                 "test",
                 WORLD_MODEL_CONFIG,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from drivewm.closed_loop.environment import REPLAN_S
+from drivewm.closed_loop.episodes import PlannerSpec
 from drivewm.closed_loop.town import TownEnvironment
 from drivewm.evaluation.functional.collisions import find_collisions
 from drivewm.planning.imagining import Thought
@@ -23,6 +24,14 @@ class Thinker(Protocol):
     name: str
 
     def think(self, inputs: PlanningInput) -> Thought: ...
+
+
+def thinker(spec: PlannerSpec) -> Thinker:
+    """The planner of a spec. ValueError if it does not tell what it considers."""
+    planner = None if spec.build is None or spec.privileged else spec.build()
+    if not hasattr(planner, "think"):
+        raise ValueError(f"{spec.name} does not imagine; expected a planner such as configs/planners/rank_drives.py")
+    return planner
 
 
 def plan_of(thought: Thought) -> Trajectory:

@@ -5,4 +5,4 @@ from mmengine.config import read_base
 with read_base():
     from .head_drives import *
 
-model.merge(dict(future=False))
+model.merge(dict(name="learned_without_future", future=False))

@@ -5,4 +5,4 @@ from mmengine.config import read_base
 with read_base():
     from .head_drives import *
 
-model.merge(dict(head=dict(use_ego_state=False)))
+model.merge(dict(name="learned_without_status", head=dict(use_ego_state=False)))

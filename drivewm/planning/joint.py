@@ -7,6 +7,7 @@ from torch import Tensor
 
 from drivewm.geometry import se2
 from drivewm.layers.draws import rows_of_global_batch
+from drivewm.planning.dreaming import dream_losses
 from drivewm.planning.head import ProposalHead
 from drivewm.planning.open_loop import driven, open_loop_samples
 from drivewm.planning.proposals import Proposals, proposal_losses
@@ -27,6 +28,9 @@ class DrivingModel(WorldModel):
         planned_clips: how many clips of a batch (of all processes) also train the planner.
         ego_pose: under whose motion predictions are made: "given" (the driven one) or "planner" (the model's own plan;
             the truth is not moved: plan and forecast err together, as OccWorld scores them).
+        name: how tables call its planner.
+        dream_steps: train the head alone, in the dream: so many dreamed keyframes (see `dreaming.py`), beside the
+            recorded path; 0 does not dream.
         head_only: train the head alone, on states that are computed once: after the joint training, whose batches are
             small, this shows the head many more examples in little time.
         (the others as for `WorldModel`)
@@ -42,6 +46,8 @@ class DrivingModel(WorldModel):
         plan_weight: float = 0.1,
         planned_clips: int = 4,
         ego_pose: str = "given",
+        name: str = "learned",
+        dream_steps: int = 0,
         head_only: bool = False,
         data_preprocessor: dict | None = None,
     ) -> None:
@@ -52,15 +58,11 @@ class DrivingModel(WorldModel):
         if ego_pose not in ("given", "planner"):
             raise ValueError(f'ego_pose must be "given" or "planner", got {ego_pose!r}')
         self.ego_pose = ego_pose
+        self.planner_name, self.dream_steps = name, dream_steps
         self._states: dict[str, PlannerState] = {}
-        if head_only:
+        if head_only or dream_steps:
             self.requires_grad_(False)
             self.head.requires_grad_(True)
-
-    @property
-    def planner_name(self) -> str:
-        """How tables call it."""
-        return "learned" if self.future else "learned_without_future"
 
     def propose(self, history: History, route: Route | None) -> Proposals:
         """Several plans of 8 poses in the ego frame at t0."""
@@ -82,6 +84,10 @@ class DrivingModel(WorldModel):
 
     def losses(self, clip: SceneClip) -> dict[str, Tensor]:
         """Those of the world model and, from the same observed frames, of the plan; or of the plan alone."""
+        if self.dream_steps:
+            with torch.no_grad():
+                state = self.state(clip.history())
+            return self._plan_losses(clip, state) | dream_losses(self, clip, self.dream_steps)
         if self.head_only:
             return self._plan_losses(clip, self._remembered_states(clip))
         losses = world_model_losses(self, clip)

@@ -121,6 +121,24 @@ class Route:
         command[turn < -_TURN_RAD] = Command.RIGHT
         return torch.where(ahead.any(1), command, torch.full_like(last, Command.NONE))
 
+    def seen_from(self, pose: Tensor) -> Route:
+        """What of it lies ahead of egos that have moved on to `pose (B, 3)` in the frame that it is given in.
+
+        It ends where it ended; the stop line is nearer by what has been driven.
+        """
+        moved = []
+        for b, place in enumerate(pose.double().cpu().numpy()):
+            points, count = self.points[b][self.valid[b]].double().cpu().numpy(), self.points.shape[1]
+            if len(points) < 2:
+                moved.append(Route.nowhere(count, self.spacing_m))
+                continue
+            ahead = Route.ahead(points, place, count, self.spacing_m)
+            along = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+            driven_m, _ = _project(points, along, place[:2])
+            ahead.stop_m = (self.stop_m[b : b + 1].cpu() - driven_m).clamp_min(0)
+            moved.append(ahead)
+        return Route.cat(moved).to(self.points.device)
+
     def to(self, device: torch.device | str) -> Route:
         """The same route on another device."""
         return self._map(lambda tensor: tensor.to(device))

@@ -126,6 +126,18 @@ def test_a_route_knows_the_next_red_light_on_it():
         Route(torch.zeros(1, 5, 2), torch.ones(1, 5, dtype=torch.bool), 2.5, torch.zeros(2))
 
 
+def test_a_route_seen_from_further_on_is_the_route_that_is_cut_there():
+    line, light = arc(0.0, 90.0), np.array([[20.0, 0.0]])
+    here, there = np.zeros(3), np.array([6.0, 0.4, 0.1])
+    ahead = Route.ahead(line, here, red_lights=light)
+    moved = Route.cat([ahead, Route.nowhere()]).seen_from(torch.tensor(np.stack([there, there])))
+    expected = Route.ahead(line, there, red_lights=light)
+    known = moved.valid[:1] & expected.valid
+    assert known.sum() >= 20 and not moved.valid[1].any()
+    torch.testing.assert_close(moved.points[:1][known], expected.points[known], atol=5e-2, rtol=0)
+    torch.testing.assert_close(ahead.stop_m - moved.stop_m[:1], torch.tensor([6.0]), atol=5e-2, rtol=0)
+
+
 def test_no_route_gives_no_command():
     route = Route(torch.zeros(2, 25, 2), torch.zeros(2, 25, dtype=torch.bool), 2.5)
     assert route.command().tolist() == [Command.NONE] * 2

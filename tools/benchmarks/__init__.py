@@ -14,6 +14,7 @@ from benchmarks import (
     lidar,
     loading,
     opening,
+    planning,
     rays,
     rollouts,
     tokenizing,
@@ -68,6 +69,13 @@ BENCHMARKS = {
     "closed_loop_pdm": partial(driving.rule_based, "pdm", 20.0),
     "closed_loop_lidar": partial(driving.with_lidar, 2.0),
     "closed_loop_two_workers": driving.two_workers,
+    "plan_rank": planning.plan,
+    "plan_rank_encode": planning.encode,
+    "plan_rank_imagine": planning.imagine,
+    "plan_rank_score": planning.rank,
+    "plan_cem": partial(planning.plan, method="cem"),
+    "plan_gradient": partial(planning.plan, method="gradient"),
+    "plan_conditioned_batch": planning.batched_plans,
 }
 """Name on the command line and in the result -> benchmark."""
 

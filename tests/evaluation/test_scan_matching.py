@@ -125,7 +125,7 @@ def test_column_classes_by_hand():
 
 
 def test_the_search_counts_columns():
-    """One entry of the correlation, column by column: frame b's column looks at that of frame a where its centre lies."""
+    """Entries of the correlation, column by column: each of frame b looks at the one of frame a where it lies."""
     rng = np.random.default_rng(3)
     a, b = (rng.choice([ROAD, LAWN, UNKNOWN], size=GRID.shape[:2]).astype(np.uint8) for _ in range(2))
     found = scan_search.search(a, b, np.array([ROAD, LAWN], np.uint8), GRID)
@@ -173,7 +173,7 @@ def test_the_normal_equations_are_the_slope_of_the_cost():
 
 
 def test_town_frames(town_index, town_grid):
-    """True frames of the generated town, small as its grid is: a quarter of a voxel in the mean, half a one at most."""
+    """True frames of the generated town, small as its grid is: a quarter of a voxel in the mean, mostly within half a one."""
     clips = DriveClips(town_index, "train", 1, 6, stride=6, load_boxes=False, load_visible=False)
     errors = []
     for number in range(len(clips)):

@@ -85,10 +85,12 @@ def match_sequence(maps: np.ndarray, grid: VoxelGrid) -> tuple[np.ndarray, list[
     Returns:
         poses `(F, 3)` of frames 1 to F in frame 0, NaN from the first step that failed on, and the F matches.
     """
-    matches = [match_maps(a, b, grid) for a, b in zip(maps, maps[1:], strict=False)]
+    matches: list[ScanMatch] = []
     poses, pose = [], np.zeros(3)
-    for match in matches:
-        pose = se2.compose(pose, match.T_a_b)
+    for t in range(len(maps) - 1):
+        same = t > 0 and (maps[t - 1 : t + 1] == maps[t : t + 2]).all()  # a copy that nothing moves, again
+        matches.append(matches[-1] if same else match_maps(maps[t], maps[t + 1], grid))
+        pose = se2.compose(pose, matches[-1].T_a_b)
         poses.append(pose)
     return np.array(poses).reshape(-1, 3), matches
 

@@ -13,7 +13,7 @@ from drivewm.geometry import VoxelGrid, se2
 
 REACH_M, REACH_RAD = 9.0, 0.4
 """Largest motion that is looked for: ahead or to the side, and turned."""
-_YAW_STEP, _GUESSES = 0.05, 3
+_YAW_STEP, _GUESSES, _WORSE, _WORSE_BY = 0.05, 3, 1.5, 0.03
 _ELSEWHERE_M, _LEAST_OVERLAP = 2.0, 0.3
 
 
@@ -35,11 +35,12 @@ class Search:
     differ: np.ndarray
 
     def guesses(self) -> list[np.ndarray]:
-        """The best motions `(3,)` that lie apart from each other, the best first."""
+        """The best motions `(3,)` that lie apart from each other, the best first, and none that is far worse."""
         differ, shifts, found = self.differ.copy(), self.shifts_m, []
+        worst = _WORSE * differ.min() + _WORSE_BY
         while len(found) < _GUESSES:
             k, u, v = np.unravel_index(differ.argmin(), differ.shape)
-            if not np.isfinite(differ[k, u, v]):
+            if not np.isfinite(differ[k, u, v]) or differ[k, u, v] > worst:
                 break
             found.append(self.pose(k, u, v))
             near_u, near_v = np.abs(shifts - shifts[u]) < _ELSEWHERE_M, np.abs(shifts - shifts[v]) < _ELSEWHERE_M

@@ -173,7 +173,7 @@ def test_the_normal_equations_are_the_slope_of_the_cost():
 
 
 def test_town_frames(town_index, town_grid):
-    """True frames of the generated town, small as its grid is: a quarter of a voxel in the mean, mostly within half a one."""
+    """True frames of the generated town, on a small grid: a quarter of a voxel in the mean, half a one in most."""
     clips = DriveClips(town_index, "train", 1, 6, stride=6, load_boxes=False, load_visible=False)
     errors = []
     for number in range(len(clips)):

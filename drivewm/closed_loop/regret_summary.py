@@ -28,8 +28,8 @@ def summarize_regret(records: Iterable[dict], score: str = "score", seed: int = 
     - "choosers": `{name: figures}`. "real" score of the plan taken; "regret", the best candidate's minus that (negative
       where a search finds a plan better than all candidates); "took_best", share of moments without regret; "hit", 1 -
       NC; "imagined" score; "gap", imagined minus real; "gap_of_average", the same of an average candidate in the same
-      world: what the gap would be if choosing exploited nothing; "forwards" and "search_forwards", plans scored; "terms",
-      means of the real score's.
+      world: what the gap would be if choosing exploited nothing; "forwards" and "search_forwards", plans scored;
+      "terms", means of the real score's.
     - "worlds": `{world, or "head": figures}`. "tau", Kendall's tau-b within a moment between what is imagined (of the
       head: logits) and real scores; "ranked", moments that have one: where all candidates are worth the same there is
       none. "terms": `{term: [imagined, real]}`, means over all candidates.

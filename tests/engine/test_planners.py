@@ -1,11 +1,16 @@
 """Planners by name, by a config of one's own, and by checkpoint."""
 
 import math
+from pathlib import Path
 
 import pytest
+import torch
 
+from drivewm.engine import load_config
 from drivewm.engine.planners import BASELINES, planner_spec
 from drivewm.planning.idm import IDMPlanner
+from drivewm.planning.joint import DrivingModel
+from tests.world_model.tiny import TOKENIZER
 
 OWN = """
 from drivewm.planning.idm import IDMPlanner
@@ -45,3 +50,16 @@ def test_what_is_no_planner_is_refused(tmp_path):
         planner_spec(str(config))
     with pytest.raises(FileNotFoundError, match="no checkpoint"):
         planner_spec(f"configs/planners/ego_mlp_town.py:{tmp_path / 'none.pth'}")
+
+
+def test_planners_around_a_trained_model_have_names_of_their_own(tmp_path):
+    """Each config that holds a planner beside a model gives one that can be built and saved under its name."""
+    configs = {path: load_config(path) for path in sorted(Path("configs/planners").glob("*.py"))}
+    around = {path: dict(config.planner) for path, config in configs.items() if "planner" in config}
+    assert len(around) >= 9
+    size = dict(dim=16, depth=1, heads=2, memory=dict(frame_dim=16, fine_dim=2), motion=dict(channels=(8, 16)))
+    torch.manual_seed(0)
+    model = DrivingModel(TOKENIZER, size, head=dict(hidden=24, heads=2)).eval()
+    names = [described.pop("type")(model, **described).name for described in around.values()]
+    trained = [config.model.get("name", "learned") for path, config in configs.items() if path not in around]
+    assert len({*names} - {*trained}) == len(names)

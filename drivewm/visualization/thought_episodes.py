@@ -8,6 +8,7 @@ from typing import Protocol
 
 from drivewm.closed_loop.environment import REPLAN_S
 from drivewm.closed_loop.episodes import PlannerSpec
+from drivewm.closed_loop.execution import execute, expert_score
 from drivewm.closed_loop.town import TownEnvironment
 from drivewm.evaluation.functional.collisions import find_collisions
 from drivewm.planning.imagining import Thought
@@ -15,7 +16,7 @@ from drivewm.planning.profile import as_plan
 from drivewm.structures import Trajectory
 from drivewm.structures.planning import PlanningInput
 from drivewm.visualization.considered import SHOWN_S, Considered
-from drivewm.visualization.executed import boxes_at, execute, true_terms
+from drivewm.visualization.executed import boxes_at, true_terms
 
 
 class Thinker(Protocol):
@@ -58,14 +59,14 @@ def think_aloud(planner: Thinker, environment: TownEnvironment) -> Iterator[tupl
 
 def _with_truth(considered: Considered, thought: Thought, environment: TownEnvironment) -> Considered:
     """What was considered, and what really comes of the chosen and of the likeliest plan."""
-    expert = environment.oracle().future()
+    reference_m = max(expert_score(environment).progress_m, 0.0)
     executed = execute(environment, plan_of(thought))
     likeliest = thought.proposals.likeliest()
     other = execute(environment, as_plan(likeliest.poses.float().cpu()))
     return replace(
         considered,
-        chosen=replace(considered.chosen, true_terms=true_terms(executed, expert)),
-        likeliest=replace(considered.likeliest, true_terms=true_terms(other, expert)),
+        chosen=replace(considered.chosen, true_terms=true_terms(executed, reference_m)),
+        likeliest=replace(considered.likeliest, true_terms=true_terms(other, reference_m)),
         boxes=boxes_at(executed, 0.0),
         coming_boxes=[boxes_at(executed, time_s) for time_s in SHOWN_S],
     )

@@ -44,8 +44,9 @@ def draw_thoughts(
     for time_s, considered, fate in think_aloud(planner, environment):
         step = round(time_s / REPLAN_S)
         if video or step in wanted:
-            told = (scenario.name, f"{time_s:.1f} s", f"{3.6 * considered.speed_mps:.0f} km/h", fate)
-            picture = draw_thought(considered, "   ".join((f"{planner.name.replace('_', ' ')} in", *told)).rstrip())
+            speed = f"{3.6 * considered.speed_mps:.0f} km/h"
+            told = (f"{planner.name.replace('_', ' ')} in {scenario.name}", f"{time_s:.1f} s", speed, fate)
+            picture = draw_thought(considered, "   ".join(told).rstrip())
             frames.append(picture)
         if step in wanted:
             files[f"{time_s:.1f}s"] = write_png(Path(out_dir) / f"{name}__{time_s:.1f}s.png", picture)

@@ -29,3 +29,11 @@ def test_what_is_not_there_is_said(town_index, tmp_path, monkeypatch):
         _run(monkeypatch, "data", "--index", town_index.folder, "--clip", 999, "--out", tmp_path)
     with pytest.raises(SystemExit, match="error: "):
         _run(monkeypatch, "data", "--index", tmp_path / "none", "--out", tmp_path)
+
+
+def test_thoughts_need_a_planner_that_imagines(tmp_path, monkeypatch, capsys):
+    with pytest.raises(SystemExit, match="error: idm does not imagine; expected a planner such as configs/planners"):
+        _run(monkeypatch, "thoughts", "--planner", "idm", "--out", tmp_path)
+    with pytest.raises(SystemExit):
+        _run(monkeypatch, "thoughts", "--planner", "idm", "--worst", 1, "--out", tmp_path)
+    assert "--episodes needs --worst or --best" in capsys.readouterr().err

@@ -57,6 +57,12 @@ class Comparison:
     off_road: dict[str, np.ndarray] = field(default_factory=dict)
     poses: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))
 
+    def to_dict(self) -> dict:
+        """Plain lists for JSON, without the sums."""
+        events = {name: getattr(self, name) for name in ("touches", "off_road")}
+        plain = {kind: {name: values.tolist() for name, values in by.items()} for kind, by in events.items()}
+        return plain | {"poses": self.poses.round(3).tolist()}
+
 
 def compare(
     town: TownEnvironment, dreamer: Dreamer, control: Callable[[TownSimulator], Control], steps: int

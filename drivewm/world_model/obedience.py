@@ -11,7 +11,7 @@ from torch import Tensor
 
 from drivewm.evaluation.functional.column_classes import column_classes
 from drivewm.evaluation.functional.manoeuvres import MANOEUVRES, STEP_S, STEPS, command
-from drivewm.evaluation.obedience import RECORDED, SHUFFLED, ObedienceSample
+from drivewm.evaluation.obedience import CONTINUED, RECORDED, SHUFFLED, ObedienceSample
 from drivewm.geometry import se2
 from drivewm.geometry.warp import warp_newest
 from drivewm.structures import OCC3D, History, OccupancyForecast, SceneClip
@@ -60,7 +60,7 @@ def ask(model: WorldModel, clip: SceneClip, other: SceneClip, at_once: int = 11)
     }
     maps = {name: _maps(frames).reshape(batch, number, *frames.shape[1:-1]) for name, frames in predicted.items()}
     fresh = newly_seen(seen).all(-1).unflatten(0, (batch, number)).cpu().numpy()
-    maps["continued_copy"] = continued(maps["ego_warped_copy"], fresh)
+    maps[CONTINUED] = continued(maps["ego_warped_copy"], fresh)
     world, recorded = _maps(recorded_world(clip, T_t0_ego)), _maps(clip.occupancy)
     poses, speed = se2.from_matrix(T_t0_ego.double()).cpu().numpy(), clip.history().motion()[0].tolist()
     return [

@@ -8,6 +8,7 @@ import pytest
 from drivewm.evaluation.functional.column_classes import UNKNOWN, column_classes
 from drivewm.evaluation.functional.manoeuvres import MANOEUVRES, STEPS, command
 from drivewm.evaluation.obedience import (
+    CONTINUED,
     RECORDED,
     SHUFFLED,
     ObedienceSample,
@@ -163,6 +164,17 @@ def test_told_apart_by_brute_force():
             neither += shown not in (own, other)
     found = record_obedience(small)["predictors"]["model"]["told_apart"]["newly_seen"]
     assert found == [right, wrong, neither] and min(found) > 0
+
+
+def test_the_lead_over_the_continued_copy_is_paired(record):
+    """The same counts give no lead, whatever the scenes; the obedient one leads by what the other lacks."""
+    predictors = {"obedient": record["predictors"]["obedient"], CONTINUED: record["predictors"]["ignorant"]}
+    report = obedience_report(
+        [{**record, "predictors": predictors}, {**record, "predictors": predictors, "scene": "b"}]
+    )
+    found = {name: values["told_apart"]["newly_seen"] for name, values in report["predictors"].items()}
+    assert found["obedient"]["net"][0] == 1 and found[CONTINUED]["net"][0] == 0
+    assert found["obedient"]["lead"] == [1, 1, 1] and found[CONTINUED]["lead"] == [0, 0, 0]
 
 
 def test_steps_compose_to_the_path():

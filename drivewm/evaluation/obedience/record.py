@@ -18,6 +18,8 @@ from drivewm.geometry import VoxelGrid, se2
 
 RECORDED, SHUFFLED, ZERO = "recorded", "shuffled", "stopped"
 """Told motions: the driven one, another clip's, and the manoeuvre in which the ego stands still."""
+CONTINUED = "continued_copy"
+"""The baseline that others are compared with in newly seen columns: streets go on as they were."""
 EVERYTHING, NEWLY_SEEN = "everything", "newly_seen"
 """Columns that are counted."""
 LEAST_COLUMNS, LEAST_MARGIN = 200, 0.02

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from drivewm.evaluation.functional.manoeuvres import MANOEUVRES
-from drivewm.evaluation.obedience.record import EVERYTHING, NEWLY_SEEN
+from drivewm.evaluation.obedience.record import CONTINUED, EVERYTHING, NEWLY_SEEN
 from drivewm.evaluation.obedience.report import AXES, NOT_MEASURED
 from drivewm.evaluation.tables import format_cell, markdown_table
 
@@ -42,7 +42,8 @@ def obedience_text(report: dict, confusion_of: str = "model") -> str:
             "Does it show what is to be seen from there? [%]",
             _told_apart(report),
             "of columns at which two told motions see different things: those that show what the own one sees, of "
-            "those that show what either sees (shown). 50: takes no notice",
+            "those that show what either sees (shown). 50: takes no notice. net: (right - wrong) / all columns, 0: "
+            "takes no notice; lead: in that, over the copy that goes on where nothing was observed, paired",
         ),
         (
             "Steps in newly seen columns alone",
@@ -86,9 +87,11 @@ def _told_apart(report: dict) -> str:
         cells = []
         for part in (EVERYTHING, NEWLY_SEEN):
             apart = found["told_apart"][part]
-            cells += [_percent(apart["right"]), 100 * apart["shown"], apart["columns"]]
-        rows.append([name, *cells])
-    headers = ["everywhere", "shown", "columns", "newly seen", "shown", "columns"]
+            cells += [_percent(apart["right"]), 100 * apart["shown"], _percent(apart["net"])]
+        apart = found["told_apart"][NEWLY_SEEN]
+        lead = _percent(apart["lead"]) if "lead" in apart and name != CONTINUED else None
+        rows.append([name, *cells, lead, apart["columns"]])
+    headers = ["everywhere", "shown", "net", "newly seen", "shown", "net", "lead", "columns"]
     return markdown_table(["predictor", *headers], rows)
 
 

@@ -19,7 +19,7 @@ from drivewm.structures.planning import EgoState, PlanningInput
 
 TERMS = ("nc", "dac", "tlc", "ep", "ttc", "comfort", "certainty", "total")
 SHOWN_S = (1.0, 2.0, 3.0, 4.0)
-_BEYOND_M = 12.0  # that are shown ahead of where the plan ends
+_BEYOND_M = 26.0  # that are shown around a plan
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,14 @@ class Considered:
         scores: `(M,)` imagined, in [0, 1].
         likeliest: what the head would have taken.
         chosen: what the planner takes.
-        scene_grid: of what was imagined; it may reach further ahead than `grid`.
+        scene_grid: of what was imagined; it may reach further than `grid`.
         blocked, drivable, known: `(4, X', Y')` in [0, 1], imagined at `SHOWN_S` under the chosen plan; `known` is 0
             where the imagined scene does not reach.
         speed_mps: of the ego.
         stop_m: along the route from its first point to the stop line of a light that is not green [m]; inf: none.
         boxes: `(M, 7)` true ones of the others at t0; None: not told.
         coming_boxes: the same at each of `SHOWN_S`, if the chosen plan is carried out.
+        struck: of these, now and at each of `SHOWN_S`, those that the vehicle then hits on its way.
     """
 
     grid: VoxelGrid
@@ -75,6 +76,7 @@ class Considered:
     stop_m: float = math.inf
     boxes: np.ndarray | None = None
     coming_boxes: Sequence[np.ndarray] | None = None
+    struck: Sequence[np.ndarray] | None = None
 
     def __post_init__(self) -> None:
         if self.occupancy.shape != self.grid.shape:
@@ -87,8 +89,10 @@ class Considered:
             raise ValueError(
                 f"candidates have shape {self.candidates.shape}, expected ({len(self.scores)}, {PLAN_STEPS}, 3)"
             )
-        if self.coming_boxes is not None and len(self.coming_boxes) != len(SHOWN_S):
-            raise ValueError(f"coming_boxes are of {len(self.coming_boxes)} moments, expected {len(SHOWN_S)}")
+        for name, moments in (("coming_boxes", len(SHOWN_S)), ("struck", 1 + len(SHOWN_S))):
+            given = getattr(self, name)
+            if given is not None and len(given) != moments:
+                raise ValueError(f"{name} are of {len(given)} moments, expected {moments}")
 
     @classmethod
     def of(cls, thought: Thought, inputs: PlanningInput) -> Considered:
@@ -108,7 +112,7 @@ class Considered:
         maps = _maps_of(chosen, proposals.poses, thought.maps)
         reach_m = progress_bar_m(proposals.poses, thought.scores)
         judged = imagined_score(chosen, maps, speed, route, reach_m)
-        scene_grid = _reaching(maps.grid, float(chosen[..., 0].max()) + _BEYOND_M)
+        scene_grid = _around(maps.grid, _array(chosen[0, 0, :, :2]))
         scene = _in_ego_frame(maps.moments([round(t / PLAN_DT_S) - 1 for t in SHOWN_S]), scene_grid)
         return cls(
             grid=history.grid,
@@ -138,11 +142,12 @@ def _maps_of(plan: Tensor, proposals: Tensor, maps: SceneMaps) -> SceneMaps:
     return maps.moments(slice(PLAN_STEPS * nearest, PLAN_STEPS * (nearest + 1)))
 
 
-def _reaching(grid: VoxelGrid, ahead_m: float) -> VoxelGrid:
-    """The grid, or one that has more cells ahead."""
+def _around(grid: VoxelGrid, path: np.ndarray) -> VoxelGrid:
+    """The grid, or one that has more cells, so that all around a path `(F, 2)` is in it."""
     x0, y0, z0, x1, y1, z1 = grid.range_m
-    more = max(0, math.ceil((ahead_m - x1) / grid.voxel_m))
-    return VoxelGrid((x0, y0, z0, x1 + more * grid.voxel_m, y1, z1), grid.voxel_m)
+    more = np.stack([(x0, y0) - path.min(0), path.max(0) - (x1, y1)]) + _BEYOND_M
+    (x_less, y_less), (x_more, y_more) = np.ceil(more.clip(0) / grid.voxel_m) * grid.voxel_m
+    return VoxelGrid((x0 - x_less, y0 - y_less, z0, x1 + x_more, y1 + y_more, z1), grid.voxel_m)
 
 
 @torch.no_grad()

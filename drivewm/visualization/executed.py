@@ -6,6 +6,7 @@ import numpy as np
 
 from drivewm.evaluation.functional.aggregate import PDMS
 from drivewm.evaluation.functional.closed_loop import score_episode
+from drivewm.evaluation.functional.collisions import find_collisions
 from drivewm.geometry import se2
 from drivewm.structures import Rollout
 
@@ -26,9 +27,16 @@ def true_terms(executed: Rollout, reference_m: float) -> dict[str, float]:
     return known | {"total": known.get("tlc", 1.0) * PDMS.score(dict.fromkeys(TERMS, 1.0) | known)}
 
 
-def boxes_at(executed: Rollout, time_s: float) -> np.ndarray:
-    """The others `(M, 7)` at a time after the first step, in the ego frame of that first step."""
+def boxes_at(executed: Rollout, time_s: float, struck: bool = False) -> np.ndarray:
+    """The others `(M, 7)` at a time after the first step, in the ego frame of that first step.
+
+    Args:
+        struck: only those that the ego hits on its way.
+    """
     step = round(time_s / executed.dt_s)
-    boxes = executed.agents.boxes[step, executed.agents.valid[step]].copy()
+    shown = executed.agents.valid[step]
+    if struck:
+        shown = shown & np.isin(np.arange(len(shown)), [hit.agent for hit in find_collisions(executed)])
+    boxes = executed.agents.boxes[step, shown].copy()
     boxes[:, [0, 1, 6]] = se2.compose(se2.inverse(executed.poses[0]), boxes[:, [0, 1, 6]])
     return boxes

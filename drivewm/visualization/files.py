@@ -50,6 +50,7 @@ def write_mp4(path: str | Path, frames: Sequence[np.ndarray], fps: float) -> Pat
     """Write pictures `(H, W, 3)` uint8 of one size as H.264, which browsers play (odd sizes lose a pixel)."""
     frames = _same_size(frames)
     video = dict(format="FFMPEG", fps=fps, codec="libx264", pixelformat="yuv420p", macro_block_size=1, quality=8)
+    video |= dict(ffmpeg_log_level="error")  # few frames are no reason to warn
     with replacing(path) as temporary, imageio.get_writer(temporary, **video) as writer:
         for frame in frames:
             even = frame[: frame.shape[0] // 2 * 2, : frame.shape[1] // 2 * 2]

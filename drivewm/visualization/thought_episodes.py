@@ -69,6 +69,7 @@ def _with_truth(considered: Considered, thought: Thought, environment: TownEnvir
         likeliest=replace(considered.likeliest, true_terms=true_terms(other, reference_m)),
         boxes=boxes_at(executed, 0.0),
         coming_boxes=[boxes_at(executed, time_s) for time_s in SHOWN_S],
+        struck=[boxes_at(executed, time_s, struck=True) for time_s in (0.0, *SHOWN_S)],
     )
 
 

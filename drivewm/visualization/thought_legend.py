@@ -12,7 +12,8 @@ from drivewm.visualization.ramps import BLOCKED, DRIVABLE, SCORE, Ramp
 LIKELIEST = (38, 44, 120)
 RED_LIGHT = (222, 44, 44)
 UNKNOWN = (208, 208, 206)
-LEGEND_PX = 196
+STRUCK = (255, 232, 40)
+LEGEND_PX = 220
 _LINE, _SWATCH, _TEXT, _BAR_PX, _BAR_FROM = 24, 40, 13, 200, 220
 
 
@@ -28,13 +29,14 @@ def draw_legend(width: int) -> np.ndarray:
     _box(draw, (0, 2), INK, None, "where others really are")
     _box(draw, (half, 2), INK, PLAN, "the vehicle on the chosen plan")
     _stroke(draw, (0, 3), UNKNOWN, 14, "beyond what is seen or imagined")
-    _ends(draw, half)
+    _candidate(draw, half)
+    _ring(draw, (0, 4), "whom the chosen plan really hits")
     ramps = (
         ("a candidate's imagined score", SCORE, "0", "1"),
         ("imagined: something there", BLOCKED, "0 %", "100 %"),
         ("imagined: road", DRIVABLE, "0 %", "100 %"),
     )
-    for row, (words, ramp, low, high) in enumerate(ramps, start=5):
+    for row, (words, ramp, low, high) in enumerate(ramps, start=6):
         y = _middle(row)
         draw.text((0, y), words, font=font(_TEXT), fill=INK, anchor="lm")
         draw.text((_BAR_FROM + 34, y), low, font=font(_TEXT - 1), fill=INK, anchor="rm")
@@ -43,7 +45,7 @@ def draw_legend(width: int) -> np.ndarray:
     return np.array(picture)
 
 
-def _ends(draw: ImageDraw.ImageDraw, left: int) -> None:
+def _candidate(draw: ImageDraw.ImageDraw, left: int) -> None:
     """A candidate as it is drawn: a line, and a dot where it ends."""
     y, color = _middle(3), tuple(SCORE(0.85).tolist())
     draw.line((left, y, left + _SWATCH - 8, y), fill=color, width=3)
@@ -51,6 +53,13 @@ def _ends(draw: ImageDraw.ImageDraw, left: int) -> None:
     draw.text(
         (left + _SWATCH + 10, y), "a candidate, to where it is after 4 s", font=font(_TEXT), fill=INK, anchor="lm"
     )
+
+
+def _ring(draw: ImageDraw.ImageDraw, place: tuple[int, int], words: str) -> None:
+    x, y = place[0] + _SWATCH // 2, _middle(place[1])
+    draw.ellipse((x - 10, y - 10, x + 10, y + 10), outline=INK, width=6)
+    draw.ellipse((x - 9, y - 9, x + 9, y + 9), outline=STRUCK, width=3)
+    draw.text((place[0] + _SWATCH + 10, y), words, font=font(_TEXT), fill=INK, anchor="lm")
 
 
 def _middle(row: int) -> int:

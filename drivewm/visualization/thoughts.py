@@ -18,13 +18,13 @@ from drivewm.visualization.considered import SHOWN_S, Considered
 from drivewm.visualization.panels import arrange, legend
 from drivewm.visualization.ramps import BLOCKED, DRIVABLE, SCORE
 from drivewm.visualization.term_bars import Column, draw_terms
-from drivewm.visualization.thought_legend import LEGEND_PX, LIKELIEST, RED_LIGHT, UNKNOWN, draw_legend
+from drivewm.visualization.thought_legend import LEGEND_PX, LIKELIEST, RED_LIGHT, STRUCK, UNKNOWN, draw_legend
 
 _LARGE_M, _SMALL_M = (-8.0, -21.0, 48.0, 21.0), (-8.0, -17.0, 36.0, 17.0)
 """What the pictures show around the ego; the small ones follow it where it gets too near to their edge."""
 _FOLLOWED_M = (24.0, 9.0)
 _LARGE_PX, _TABLE_PX, _SMALL_PX = 504, 640, 282  # their widths
-_SCALE_M, _LANE_M = 10.0, 2.0
+_SCALE_M, _LANE_M, _RING_M = 10.0, 2.0, 1.6
 _FADED, _VIVID = 0.55, 0.9  # of the observed scene's colours, and of what moves: what is drawn on it counts
 _WHITE = (255, 255, 255)
 Range = tuple[float, float, float, float]
@@ -64,6 +64,7 @@ def _candidates(considered: Considered) -> np.ndarray:
     canvas.polyline(considered.route, (*ROUTE, 75), _LANE_M * _LARGE_PX / (_LARGE_M[3] - _LARGE_M[1]))
     _stop_line(canvas, considered)
     _others(canvas, considered.boxes)
+    _rings(canvas, considered, 0)
     plans = [(considered.candidates[i], tuple(SCORE(considered.scores[i]).tolist())) for i in _worst_first(considered)]
     for poses, color in plans:
         _line(canvas, poses, color, 2.5)
@@ -91,6 +92,7 @@ def _imagined(considered: Considered, moment: int) -> np.ndarray:
     _stop_line(canvas, considered)
     if considered.coming_boxes is not None:
         _others(canvas, considered.coming_boxes[moment])
+    _rings(canvas, considered, 1 + moment)
     _line(canvas, poses, PLAN, 2)
     _vehicle(canvas, poses[-1], PLAN, opacity=235)
     return canvas.image()
@@ -120,6 +122,15 @@ def _others(canvas: BevCanvas, boxes: np.ndarray | None) -> None:
     """Outlines of boxes `(M, 7)`."""
     for box in np.empty((0, 7)) if boxes is None else boxes:
         canvas.polygon(bev_corners(box), outline=INK, width_px=2)
+
+
+def _rings(canvas: BevCanvas, considered: Considered, moment: int) -> None:
+    """Around whom the vehicle really hits; moment 0 is now."""
+    turn = np.linspace(0, 2 * np.pi, 33)
+    for box in [] if considered.struck is None else considered.struck[moment]:
+        ring = box[:2] + max(box[3] / 2, _RING_M) * np.stack([np.cos(turn), np.sin(turn)], axis=-1)
+        canvas.polyline(ring, INK, 6)
+        canvas.polyline(ring, STRUCK, 3)
 
 
 def _stop_line(canvas: BevCanvas, considered: Considered) -> None:

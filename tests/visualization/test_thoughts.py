@@ -69,6 +69,12 @@ def thought(inputs):
     return CopyLast().think(inputs)
 
 
+def cells(shown):
+    """The cells of the observed grid among those of the imagined scene."""
+    begin = np.round((shown.grid.origin_m - shown.scene_grid.origin_m) / shown.grid.voxel_m).astype(int)
+    return tuple(slice(b, b + n) for b, n in zip(begin[:2], shown.grid.shape[:2], strict=True))
+
+
 def test_what_is_shown_is_what_was_thought(thought, inputs, street):
     shown = Considered.of(thought, inputs)
     best = int(thought.scores.total.argmax())
@@ -77,9 +83,11 @@ def test_what_is_shown_is_what_was_thought(thought, inputs, street):
         for name, value in judged.terms.items():
             assert value == pytest.approx(float(getattr(thought.scores, name)[0, number]), abs=1e-6), name
     np.testing.assert_array_equal(shown.occupancy[:15], street[:15])
-    x, y, _ = inputs.history.grid.shape
+    inside = cells(shown)
     for moment in range(len(SHOWN_S)):
-        np.testing.assert_allclose(shown.blocked[moment, :x, :y], thought.maps.blocked[0, 0], atol=1e-5)
+        np.testing.assert_allclose(shown.blocked[moment][inside], thought.maps.blocked[0, 0], atol=1e-5)
+    assert shown.known[0][inside].min() > 0.99
+    assert shown.known[0].sum() == pytest.approx(shown.known[0][inside].sum(), rel=0.1)
     assert shown.speed_mps == pytest.approx(2.0) and shown.stop_m == math.inf and shown.boxes is None
 
 
@@ -90,9 +98,9 @@ def test_a_scene_seen_from_ahead_is_shown_where_it_is(thought, inputs):
     pose = torch.tensor([float(ahead), 0.0, 0.0]).expand(1, 8 * count, 3)
     seen = Considered.of(replace(thought, maps=SceneMaps(*moved, pose, maps.grid)), inputs)
     plain = Considered.of(thought, inputs)
-    x = maps.grid.shape[0]
-    assert (seen.known[:, :ahead] < 0.5).all() and (seen.known[:, ahead:x] > 0.99).all()
-    np.testing.assert_allclose(seen.blocked[:, ahead:x], plain.blocked[:, ahead:x], atol=1e-4)
+    known, blocked, there = (array[(slice(None), *cells(seen))] for array in (seen.known, seen.blocked, plain.blocked))
+    assert (known[:, :ahead] < 0.5).all() and (known[:, ahead:] > 0.99).all()
+    np.testing.assert_allclose(blocked[:, ahead:], there[:, ahead:], atol=1e-4)
 
 
 def test_without_imagination_there_is_no_picture(thought, inputs):
@@ -120,6 +128,10 @@ def test_the_picture_shows_plan_and_heat_where_they_are(thought, inputs):
     boxes = np.array([[12.0, 6.0, 0.8, 4.5, 1.9, 1.6, 0.3]])
     told = draw_thought(replace(shown, boxes=boxes, coming_boxes=[boxes] * len(SHOWN_S)), title="now")
     assert told.shape == image.shape and 0 < (told != image).any(-1).mean() < 0.01
+    struck = draw_thought(replace(shown, struck=[boxes] * (1 + len(SHOWN_S))), title="now")
+    assert 0 < (struck != image).any(-1).mean() < 0.01
+    with pytest.raises(ValueError, match="struck are of 1 moments, expected 5"):
+        replace(shown, struck=[boxes])
     red = draw_thought(replace(shown, stop_m=15.0), title="now")
     assert 0 < (red != image).any(-1).mean() < 0.01
 

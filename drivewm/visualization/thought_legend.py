@@ -25,7 +25,7 @@ def draw_legend(width: int) -> np.ndarray:
     _stroke(draw, (0, 0), PLAN, 7, "chosen plan")
     _stroke(draw, (half, 0), LIKELIEST, 3, "the head's likeliest plan")
     _stroke(draw, (0, 1), _pale(ROUTE), 14, "route")
-    _stroke(draw, (half, 1), RED_LIGHT, 6, "stop line of a red light")
+    _stroke(draw, (half, 1), RED_LIGHT, 6, "stop line of a light that is red now")
     _box(draw, (0, 2), INK, None, "where others really are")
     _box(draw, (half, 2), INK, PLAN, "the vehicle on the chosen plan")
     _stroke(draw, (0, 3), UNKNOWN, 14, "beyond what is seen or imagined")

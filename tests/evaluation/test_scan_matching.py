@@ -1,5 +1,8 @@
 """Scan matching: exact on maps shifted by whole cells, close on scenes drawn twice, honest where it fails."""
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -8,9 +11,11 @@ from drivewm.data import DriveClips
 from drivewm.evaluation.functional import _scan_kernels, scan_refinement, scan_search
 from drivewm.evaluation.functional.column_classes import UNKNOWN, column_classes
 from drivewm.evaluation.functional.scan_matching import match_frames, match_maps, match_sequence
-from drivewm.geometry import VoxelGrid, se2
+from drivewm.geometry import VoxelGrid, se2, se3
 from drivewm.structures import OCC3D
 from tests.evaluation.streets import GRID, LAWN, PAVEMENT, ROAD, TREE, WALL, draw
+
+_REAL = os.environ.get("DRIVEWM_REAL_DATA")
 
 
 def error(found, true):
@@ -185,3 +190,24 @@ def test_town_frames(town_index, town_grid):
         errors += [error(s, t) for s, t in zip(steps, se2.relative(T_before, true).numpy(), strict=True)]
     away, turned = np.array(errors).T
     assert away.mean() < 0.2 and np.quantile(away, 0.95) < 0.4 and turned.mean() < 0.01, (away.max(), turned.max())
+
+
+@pytest.mark.skipif(_REAL is None, reason="DRIVEWM_REAL_DATA is not set")
+def test_real_frames():
+    """Labelled points of single sweeps of nuScenes, in voxels: sparse, holes everywhere. Poses are from ICP (1 %)."""
+    recording = np.load(Path(_REAL) / "nuscenes_scene-0001_kf00-15.npz", allow_pickle=False)
+    road, pavement, building, vegetation = 0, 1, 2, 4
+    T_ego_lidar = se3.from_xyzyaw(0.0, 0.0, 0.0, -np.pi / 2)  # x right, y forward; the origin stays at the sensor
+    poses, maps = se2.from_matrix(recording["T_world_lidar"] @ se3.inverse(T_ego_lidar)), []
+    for first, last in zip(recording["frame_ptr"], recording["frame_ptr"][1:], strict=False):
+        points = se3.transform_points(T_ego_lidar, recording["points"][first:last].astype(float))
+        label, classes = recording["label"][first:last], np.full(GRID.shape[:2], UNKNOWN, np.uint8)
+        cell, inside = GRID.to_index(points * [1, 1, 0])
+        for kind in (road, pavement, building, vegetation):  # what stands covers the ground
+            classes[tuple(cell[inside & (label == kind), :2].T)] = kind
+        maps.append(classes)
+    _, matches = match_sequence(np.stack(maps), GRID)
+    true = se2.relative(poses[:-1], poses[1:])
+    away, turned = np.array([error(m.T_a_b, t) for m, t in zip(matches, true, strict=True)]).T
+    assert np.hypot(*true.T[:2]).min() > 1.5  # it drives all the time, with a turn of 10 degrees in a step
+    assert np.median(away) < 0.3 and away.max() < 0.8 and turned.max() < 0.05, (away, turned)

@@ -18,6 +18,7 @@ from drivewm.geometry import se2
 from drivewm.planning.proposals import covered_m
 from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
 from drivewm.planning.scene_maps import SceneMaps
+from drivewm.structures.planning import EgoState
 from drivewm.structures.route import Route
 
 EP_WEIGHT, TTC_WEIGHT, COMFORT_WEIGHT, CERTAINTY_WEIGHT = 5.0, 5.0, 2.0, 1.0
@@ -74,7 +75,7 @@ class ImaginedScore:
 def imagined_score(
     poses: Tensor,
     maps: SceneMaps,
-    speed: Tensor,
+    ego: EgoState,
     route: Route | None,
     best_m: Tensor | None = None,
     vehicle: VehicleParameters = PACIFICA,
@@ -85,7 +86,7 @@ def imagined_score(
         poses: `(B, K, 8, 3)` in the ego frame at t0.
         maps: of the 8 steps, the same for all plans; or of 8 K, those of plan k beginning at 8 k, where the scene
             depends on the plan.
-        speed: `(B,)` at t0 [m/s].
+        ego: its motion at t0; a plan that changes it abruptly is uncomfortable.
         route: gives the red light.
         best_m: `(B,)` progress that counts as 1 [m]; None: that of the furthest plan that is likely safe.
         vehicle: the ego.
@@ -100,11 +101,11 @@ def imagined_score(
     nc = 1 - (hit * later).amax(-1)
     corner = torch.where(known > 0.5, (2 * drivable).clamp_max(1), 1.0)[..., _corners(points)]
     dac = corner.amin((-1, -2))
-    tlc = _keeps_light(made, speed, route, vehicle)
+    tlc = _keeps_light(made, ego.speed.to(made), route, vehicle)
     if best_m is None:
         best_m = _furthest_safe_m(made, nc * dac * tlc)
     ep = (made[..., -1] / best_m[:, None]).clamp(0, 1)
-    ttc, comfort = _ttc(poses, maps, made, vehicle), _comfort(made, speed)
+    ttc, comfort = _ttc(poses, maps, made, vehicle), _comfort(made, ego)
     return ImaginedScore(nc, dac, tlc, ep, ttc, comfort, certainty, hit)
 
 
@@ -178,12 +179,20 @@ def _keeps_light(made: Tensor, speed: Tensor, route: Route | None, vehicle: Vehi
     return torch.sigmoid((line - made[..., -1]) / _LIGHT_SOFT_M)
 
 
-def _comfort(made: Tensor, speed: Tensor) -> Tensor:
+def _comfort(made: Tensor, ego: EgoState) -> Tensor:
+    """Accelerations between the middles of steps, and how they change in a second, about as the real score smooths."""
     limits = ComfortLimits()
-    speeds = torch.cat([speed[:, None, None].expand(*made.shape[:2], 1), _speeds(made)], dim=-1)
+    speeds = torch.cat([ego.speed.to(made)[:, None, None].expand(*made.shape[:2], 1), _speeds(made)], dim=-1)
     acceleration = torch.diff(speeds, dim=-1) / PLAN_DT_S
-    jerk = torch.diff(acceleration, dim=-1) / PLAN_DT_S
+    acceleration = torch.cat([2 * acceleration[..., :1], acceleration[..., 1:]], dim=-1)  # the first middle is nearer
     low, high = limits.min_longitudinal_acceleration, limits.max_longitudinal_acceleration
     excess = (acceleration - high).relu().amax(-1) + (low - acceleration).relu().amax(-1)
+    now = ego.acceleration.to(made)[:, None, None].expand(*made.shape[:2], 1)
+    jerk = _change_in_a_second(torch.cat([now, acceleration], dim=-1))
     excess = excess + (jerk.abs() - limits.max_longitudinal_jerk).relu().amax(-1)
     return torch.exp(-excess / _COMFORT_SOFT)
+
+
+def _change_in_a_second(values: Tensor) -> Tensor:
+    lag = round(1 / PLAN_DT_S)
+    return values[..., lag:] - values[..., :-lag]

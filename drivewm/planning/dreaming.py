@@ -48,7 +48,7 @@ def dream_losses(
         ego = EgoState.from_history(history)
         foreseen = _foresee(model, history)
         proposals = model.head(foreseen.at(model.moments_s), route, ego)
-        worth = imagined_score(proposals.poses, foreseen.coming, ego.speed, route).total
+        worth = imagined_score(proposals.poses, foreseen.coming, ego, route).total
         likely = proposals.logits.float().softmax(1)
         choice.append(1 - (likely * worth.detach()).sum(1).mean())
         best.append(1 - worth.gather(1, likely.argmax(1, keepdim=True)).mean())

@@ -96,12 +96,11 @@ class ImaginingPlanner:
     def think(self, inputs: PlanningInput) -> Thought:
         """Propose, imagine, choose."""
         begin_s, history, route = self.clock(), inputs.history, inputs.route
-        ego = EgoState.from_history(history)
         device = history.T_global_ego.device
         with torch.no_grad(), torch.autocast(device.type, dtype=torch.bfloat16):
             foreseen = planner_state(self.model, history, STEPS_S)
             state = foreseen.at(self.model.moments_s) if self.model.future else self.model.state(history)
-            proposals = self.model.head(state, route, ego)
+            proposals = self.model.head(state, route, EgoState.from_history(history))
         generators = [_generator(token, self.seed, device) for token in history.sample_token]
         if self.method == "random":
             return Thought(proposals, None, None, _any_of(proposals, generators))
@@ -111,14 +110,14 @@ class ImaginingPlanner:
 
         with torch.no_grad():
             maps = seen(proposals.poses)
-            scores = imagined_score(proposals.poses, maps, ego.speed, route)
+            scores = imagined_score(proposals.poses, maps, inputs.ego_state, route)
         best = self._choose(proposals, scores)
         reach_m = progress_bar_m(proposals.poses, scores)
 
         def score(controls: Tensor) -> Tensor:
             poses = proposals.driver.poses(controls)
             coming = seen(poses) if self.world.depends_on_plan else maps
-            return imagined_score(poses, coming, ego.speed, route, reach_m).total
+            return imagined_score(poses, coming, inputs.ego_state, route, reach_m).total
 
         def in_time() -> bool:
             return self.deadline_s is None or self.clock() - begin_s < self.deadline_s

@@ -12,6 +12,7 @@ from drivewm.planning.head import ProposalHead
 from drivewm.planning.open_loop import driven, open_loop_samples
 from drivewm.planning.proposals import Proposals, proposal_losses
 from drivewm.planning.state import PlannerState, planner_state
+from drivewm.planning.state_bank import StateBank
 from drivewm.structures import EgoState, History, Route, SceneClip, Trajectory
 from drivewm.world_model import WorldModel
 from drivewm.world_model.objective import world_model_losses
@@ -59,7 +60,7 @@ class DrivingModel(WorldModel):
             raise ValueError(f'ego_pose must be "given" or "planner", got {ego_pose!r}')
         self.ego_pose = ego_pose
         self.planner_name, self.dream_steps = name, dream_steps
-        self._states: dict[str, PlannerState] = {}
+        self._bank = StateBank()
         if head_only or dream_steps:
             self.requires_grad_(False)
             self.head.requires_grad_(True)
@@ -104,15 +105,12 @@ class DrivingModel(WorldModel):
 
     @torch.no_grad()
     def _remembered_states(self, clip: SceneClip) -> PlannerState:
-        """States of a frozen world model, each computed once."""
-        device = clip.timestamp_us.device
-        new = [b for b, token in enumerate(clip.sample_token) if token not in self._states]
-        if new:
-            states = self.state(clip.select(torch.tensor(new)).history())
-            for row, b in enumerate(new):
-                self._states[clip.sample_token[b]] = states.select(torch.tensor([row])).to("cpu", torch.bfloat16)
-        known = [self._states[token] for token in clip.sample_token]
-        return PlannerState.cat(known).to(device, torch.float32)
+        """States of a frozen world model."""
+
+        def make(rows: list[int]) -> PlannerState:
+            return self.state(clip.select(torch.tensor(rows)).history())
+
+        return self._bank.states(clip.sample_token, make).to(clip.timestamp_us.device)
 
     def predictions(self, clip: SceneClip) -> list[dict]:
         """Those of the world model, and under "planning" what `OpenLoopPlanningMetric` takes."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -40,27 +39,21 @@ class PlannerState:
         chosen = [self.times_s.index(t) for t in times_s]
         return PlannerState(self.hidden[:, chosen], self.maps.moments([0, *(1 + i for i in chosen)]), tuple(times_s))
 
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Features, and what is blocked, drivable and the frame of the maps."""
+        return self.hidden, self.maps.blocked, self.maps.drivable, self.maps.pose
+
+    def with_tensors(self, hidden: Tensor, blocked: Tensor, drivable: Tensor, pose: Tensor) -> PlannerState:
+        """Another state of the same moments and grid; arguments as `tensors` gives them."""
+        return PlannerState(hidden, SceneMaps(blocked, drivable, pose, self.maps.grid), self.times_s)
+
     def select(self, rows: Tensor) -> PlannerState:
         """The states `rows (B',)` of the batch."""
-        return self._map(lambda tensor: tensor[rows])
+        return self.with_tensors(*(tensor[rows] for tensor in self.tensors()))
 
-    def to(self, device: torch.device | str, dtype: torch.dtype) -> PlannerState:
-        """The same elsewhere, in another precision; poses stay float32."""
-        moved = self._map(lambda tensor: tensor.to(device, dtype))
-        moved.maps.pose = self.maps.pose.to(device)
-        return moved
-
-    @classmethod
-    def cat(cls, states: list[PlannerState]) -> PlannerState:
-        """One batch of states."""
-        hidden = torch.cat([state.hidden for state in states])
-        parts = (torch.cat([getattr(s.maps, name) for s in states]) for name in ("blocked", "drivable", "pose"))
-        return cls(hidden, SceneMaps(*parts, states[0].maps.grid), states[0].times_s)
-
-    def _map(self, function: Callable[[Tensor], Tensor]) -> PlannerState:
-        maps = self.maps
-        moved = SceneMaps(function(maps.blocked), function(maps.drivable), function(maps.pose), maps.grid)
-        return PlannerState(function(self.hidden), moved, self.times_s)
+    def to(self, device: torch.device | str) -> PlannerState:
+        """The same on another device."""
+        return self.with_tensors(*(tensor.to(device) for tensor in self.tensors()))
 
 
 def planner_state(

@@ -15,7 +15,7 @@ from drivewm.planning.cost import ImaginedScore, imagined_score, progress_bar_m
 from drivewm.planning.imagining import Thought
 from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
 from drivewm.planning.scene_maps import SceneMaps
-from drivewm.structures.planning import EgoState, PlanningInput
+from drivewm.structures.planning import PlanningInput
 
 TERMS = ("nc", "dac", "tlc", "ep", "ttc", "comfort", "certainty", "total")
 SHOWN_S = (1.0, 2.0, 3.0, 4.0)
@@ -106,12 +106,12 @@ class Considered:
             raise ValueError(f"a picture shows one moment, got {len(history)} observations")
         if thought.scores is None or thought.maps is None:
             raise ValueError("the planner imagined nothing: there are no scores and no maps to show")
-        proposals, speed = thought.proposals, EgoState.from_history(history).speed
+        proposals = thought.proposals
         likeliest = proposals.logits.argmax(1)
         chosen = proposals.driver.poses(thought.refined.controls[:, None])
         maps = _maps_of(chosen, proposals.poses, thought.maps)
         reach_m = progress_bar_m(proposals.poses, thought.scores)
-        judged = imagined_score(chosen, maps, speed, route, reach_m)
+        judged = imagined_score(chosen, maps, inputs.ego_state, route, reach_m)
         scene_grid = _around(maps.grid, _array(chosen[0, 0, :, :2]))
         scene = _in_ego_frame(maps.moments([round(t / PLAN_DT_S) - 1 for t in SHOWN_S]), scene_grid)
         return cls(
@@ -122,7 +122,7 @@ class Considered:
             scores=_array(thought.scores.total[0]),
             likeliest=_judged(proposals.pick(likeliest).poses, thought.scores.take(likeliest)),
             chosen=_judged(chosen[:, 0], judged),
-            speed_mps=float(speed[0]),
+            speed_mps=float(inputs.ego_state.speed[0]),
             stop_m=math.inf if route is None else float(route.stop_m[0]),
             scene_grid=scene_grid,
             **scene,

@@ -126,7 +126,7 @@ def test_imagined_scores_are_those_of_the_worlds_and_real_ones_those_of_executio
         ("conditioned", conditioned),
         ("copy_last", foreseen.maps.moments([0] * 8)),
     ):
-        expected = imagined_score(proposals.poses, maps, ego.speed, inputs.route)
+        expected = imagined_score(proposals.poses, maps, inputs.ego_state, inputs.route)
         assert moment["imagined"][world]["total"] == pytest.approx(expected.total[0].tolist(), abs=1e-5)
         assert moment["imagined"][world]["dac"] == pytest.approx(expected.dac[0].tolist(), abs=1e-5)
     assert moment["logits"] == pytest.approx(proposals.logits[0].float().tolist())

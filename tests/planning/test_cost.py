@@ -10,7 +10,7 @@ from drivewm.geometry.boxes import bev_corners, points_in_boxes
 from drivewm.geometry.voxel_grid import VoxelGrid
 from drivewm.planning.cost import footprint, imagined_score, progress_bar_m
 from drivewm.planning.scene_maps import SceneMaps
-from drivewm.structures import Route
+from drivewm.structures import EgoState, Route
 
 GRID = VoxelGrid((-12.8, -12.8, -1.0, 38.4, 12.8, 5.4), 0.8)
 STRAIGHT = 2.5 * torch.arange(25.0)
@@ -31,10 +31,11 @@ def plans(*speeds, y=0.0):
     return torch.stack([torch.stack([v * t, y + 0 * t, 0 * t], dim=-1) for v in speeds])[None]
 
 
-def score(poses, scene, speed=5.0, stop_m=torch.inf, **options):
+def score(poses, scene, speed=5.0, acceleration=0.0, stop_m=torch.inf, **options):
     points, valid = torch.stack([STRAIGHT, 0 * STRAIGHT], -1)[None], torch.ones(1, 25, dtype=torch.bool)
     route = Route(points, valid, 2.5, torch.tensor([stop_m]))
-    return imagined_score(poses, scene, torch.tensor([speed]), route, **options)
+    ego = EgoState(torch.tensor([speed]), torch.tensor([acceleration]), torch.zeros(1))
+    return imagined_score(poses, scene, ego, route, **options)
 
 
 def test_the_footprint_lies_in_the_metrics_box_and_reaches_its_corners():
@@ -98,6 +99,7 @@ def test_a_red_light_is_kept_unless_it_is_too_late():
 def test_hard_braking_is_uncomfortable():
     found = score(plans(10.0, 5.0), maps(), speed=10.0)
     assert found.comfort[0, 0] > 0.99 and found.comfort[0, 1] < 0.2
+    assert score(plans(10.0), maps(), speed=10.0, acceleration=-5.0).comfort.item() < 0.6  # lets the brake go at once
 
 
 def test_an_unsure_forecast_is_worth_less():

@@ -54,7 +54,7 @@ def test_ranking_takes_the_proposal_with_the_best_imagined_score(model):
     chosen = thought.scores.total.argmax(1)
     assert torch.equal(thought.refined.controls, thought.proposals.controls[0, chosen])
     assert thought.refined.score == thought.scores.total.max()
-    again = imagined_score(thought.proposals.poses, thought.maps, inputs.ego_state.speed, inputs.route)
+    again = imagined_score(thought.proposals.poses, thought.maps, inputs.ego_state, inputs.route)
     torch.testing.assert_close(again.total, thought.scores.total)
 
 

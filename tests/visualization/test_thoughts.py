@@ -51,7 +51,7 @@ class CopyLast:
         driver = PathDriver(RoutePath.along(inputs.route, speed), speed)
         proposals = Proposals(driver, controls, torch.tensor([[0.0, 1.0, -1.0]]))
         maps = observed_maps(history).moments([0] * 8)
-        scores = imagined_score(proposals.poses, maps, speed, inputs.route)
+        scores = imagined_score(proposals.poses, maps, inputs.ego_state, inputs.route)
         best = scores.total.argmax(1)
         return Thought(proposals, scores, maps, Refined(controls[0, best], scores.total[0, best], 3))
 

@@ -58,7 +58,7 @@ def rank() -> Row:
     def score() -> torch.Tensor:
         with torch.inference_mode():
             poses = thought.proposals.poses
-            return imagined_score(poses, thought.maps, inputs.ego_state.speed, inputs.route).total
+            return imagined_score(poses, thought.maps, inputs.ego_state, inputs.route).total
 
     return within(REPLAN_S, score, lambda found: _check(bool(found.isfinite().all())), rounds=5)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from drivewm.dynamics.bicycle import PACIFICA, VehicleParameters
 from drivewm.evaluation.functional.comfort import ComfortLimits
 from drivewm.geometry import se2
-from drivewm.planning.proposals import covered_m
+from drivewm.planning.proposals import Proposals, covered_m
 from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
 from drivewm.planning.scene_maps import SceneMaps
 from drivewm.structures.planning import EgoState
@@ -24,6 +24,7 @@ from drivewm.structures.route import Route
 EP_WEIGHT, TTC_WEIGHT, COMFORT_WEIGHT, CERTAINTY_WEIGHT = 5.0, 5.0, 2.0, 1.0
 _ALONG, _ACROSS = 8, 3  # points that stand for the vehicle
 _INSET_M = 0.2  # voxels make things larger by half of themselves
+_PLAUSIBLE = 0.3
 _LEAST_M = 1.0  # where no plan gets further safely, creeping on is no progress
 _MOVING_MPS = 0.5  # who stands is not at fault
 _LATER = 0.04  # what comes a step later can be avoided by another plan before
@@ -42,7 +43,7 @@ class ImaginedScore:
         nc: no collision with what is predicted to be there.
         dac: all corners on what is predicted to be drivable.
         tlc: no red light is passed.
-        ep: progress, relative to the best plan among those that are likely safe.
+        ep: progress, relative to what a good driver would make here; more brings nothing.
         ttc: no collision within a second if the vehicle went straight on.
         comfort: accelerations and jerks within nuPlan's bounds.
         certainty: 1 where the forecast is sure of what is at the vehicle's place, 0 where it is not or sees nothing.
@@ -77,7 +78,7 @@ def imagined_score(
     maps: SceneMaps,
     ego: EgoState,
     route: Route | None,
-    best_m: Tensor | None = None,
+    reference_m: Tensor | None = None,
     vehicle: VehicleParameters = PACIFICA,
 ) -> ImaginedScore:
     """Score plans against a predicted scene.
@@ -88,7 +89,7 @@ def imagined_score(
             depends on the plan.
         ego: its motion at t0; a plan that changes it abruptly is uncomfortable.
         route: gives the red light.
-        best_m: `(B,)` progress that counts as 1 [m]; None: that of the furthest plan that is likely safe.
+        reference_m: `(B,)` progress that counts as 1 [m]; None: that of the furthest plan that is safe.
         vehicle: the ego.
     """
     points = footprint(poses, vehicle)
@@ -102,20 +103,26 @@ def imagined_score(
     corner = torch.where(known > 0.5, (2 * drivable).clamp_max(1), 1.0)[..., _corners(points)]
     dac = corner.amin((-1, -2))
     tlc = _keeps_light(made, ego.speed.to(made), route, vehicle)
-    if best_m is None:
-        best_m = _furthest_safe_m(made, nc * dac * tlc)
-    ep = (made[..., -1] / best_m[:, None]).clamp(0, 1)
+    if reference_m is None:
+        reference_m = _furthest_m(made, nc * dac * tlc > 0.5)
+    ep = (made[..., -1] / reference_m[:, None]).clamp(0, 1)
     ttc, comfort = _ttc(poses, maps, made, vehicle), _comfort(made, ego)
     return ImaginedScore(nc, dac, tlc, ep, ttc, comfort, certainty, hit)
 
 
-def progress_bar_m(poses: Tensor, score: ImaginedScore) -> Tensor:
-    """The progress `(B,)` [m] that counted as 1 where none was given; arguments and result of `imagined_score`."""
-    return _furthest_safe_m(covered_m(poses), score.nc * score.dac * score.tlc)
+def reference_progress_m(proposals: Proposals) -> Tensor:
+    """The progress `(B,)` [m] that a good driver would make: of the furthest of the proposals that are not much less
+    likely than the likeliest.
+
+    The real score, too, measures progress against a driver's and not against what the vehicle could do: who is rewarded
+    for getting further speeds.
+    """
+    likely = proposals.logits.float().softmax(1)
+    return _furthest_m(covered_m(proposals.poses), likely > _PLAUSIBLE * likely.amax(1, keepdim=True))
 
 
-def _furthest_safe_m(made: Tensor, safe: Tensor) -> Tensor:
-    return torch.where(safe > 0.5, made[..., -1], 0.0).detach().amax(1).clamp_min(_LEAST_M)
+def _furthest_m(made: Tensor, counts: Tensor) -> Tensor:
+    return torch.where(counts, made[..., -1], 0.0).detach().amax(1).clamp_min(_LEAST_M)
 
 
 def footprint(poses: Tensor, vehicle: VehicleParameters = PACIFICA) -> Tensor:

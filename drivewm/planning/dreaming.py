@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from drivewm.geometry import se2
-from drivewm.planning.cost import imagined_score
+from drivewm.planning.cost import imagined_score, reference_progress_m
 from drivewm.planning.proposals import Proposals
 from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
 from drivewm.planning.state import PlannerState, planner_state
@@ -48,7 +48,7 @@ def dream_losses(
         ego = EgoState.from_history(history)
         foreseen = _foresee(model, history)
         proposals = model.head(foreseen.at(model.moments_s), route, ego)
-        worth = imagined_score(proposals.poses, foreseen.coming, ego, route).total
+        worth = imagined_score(proposals.poses, foreseen.coming, ego, route, reference_progress_m(proposals)).total
         likely = proposals.logits.float().softmax(1)
         choice.append(1 - (likely * worth.detach()).sum(1).mean())
         best.append(1 - worth.gather(1, likely.argmax(1, keepdim=True)).mean())

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from drivewm.planning.cost import ImaginedScore, imagined_score, progress_bar_m
+from drivewm.planning.cost import ImaginedScore, imagined_score, reference_progress_m
 from drivewm.planning.joint import DrivingModel
 from drivewm.planning.profile import as_plan
 from drivewm.planning.proposals import Proposals
@@ -109,15 +109,14 @@ class ImaginingPlanner:
             return self.world.maps(history, foreseen, poses)
 
         with torch.no_grad():
-            maps = seen(proposals.poses)
-            scores = imagined_score(proposals.poses, maps, inputs.ego_state, route)
+            maps, reference_m = seen(proposals.poses), reference_progress_m(proposals)
+            scores = imagined_score(proposals.poses, maps, inputs.ego_state, route, reference_m)
         best = self._choose(proposals, scores)
-        reach_m = progress_bar_m(proposals.poses, scores)
 
         def score(controls: Tensor) -> Tensor:
             poses = proposals.driver.poses(controls)
             coming = seen(poses) if self.world.depends_on_plan else maps
-            return imagined_score(poses, coming, inputs.ego_state, route, reach_m).total
+            return imagined_score(poses, coming, inputs.ego_state, route, reference_m).total
 
         def in_time() -> bool:
             return self.deadline_s is None or self.clock() - begin_s < self.deadline_s

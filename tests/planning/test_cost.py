@@ -8,9 +8,12 @@ from drivewm.dynamics.bicycle import PACIFICA
 from drivewm.evaluation.functional.planning import ego_boxes
 from drivewm.geometry.boxes import bev_corners, points_in_boxes
 from drivewm.geometry.voxel_grid import VoxelGrid
-from drivewm.planning.cost import footprint, imagined_score, progress_bar_m
+from drivewm.planning.cost import footprint, imagined_score, reference_progress_m
+from drivewm.planning.profile import CONTROLS
+from drivewm.planning.proposals import Proposals
 from drivewm.planning.scene_maps import SceneMaps
 from drivewm.structures import EgoState, Route
+from tests.planning.test_profile import driver
 
 GRID = VoxelGrid((-12.8, -12.8, -1.0, 38.4, 12.8, 5.4), 0.8)
 STRAIGHT = 2.5 * torch.arange(25.0)
@@ -118,11 +121,17 @@ def test_maps_of_each_plan_give_what_shared_maps_give():
         score(poses, maps(moments=7))
 
 
-def test_a_given_bar_of_progress_is_used():
-    poses, scene = plans(5.0, 2.5), maps()
-    bar = progress_bar_m(poses, score(poses, scene))
-    assert bar.item() == pytest.approx(20.0, abs=1e-2)
-    torch.testing.assert_close(score(poses[:, 1:], scene, best_m=bar).ep, torch.tensor([[0.5]]), atol=1e-3, rtol=0)
+def test_progress_is_measured_against_a_given_reference():
+    found = score(plans(5.0, 2.5), maps(), reference_m=torch.tensor([10.0]))
+    torch.testing.assert_close(found.ep, torch.ones(1, 2), atol=1e-3, rtol=0)  # more brings nothing
+
+
+def test_the_reference_is_the_furthest_that_a_good_driver_might_go():
+    controls = torch.zeros(1, 3, CONTROLS)
+    controls[0, :, :-1] = torch.tensor([0.0, -1.0, 2.0])[:, None]
+    for logits, expected in (((2.0, 0.0, -3.0), 20.0), ((2.0, 0.0, 1.5), 36.0), ((-3.0, 2.0, -3.0), 12.0)):
+        found = reference_progress_m(Proposals(driver(5.0), controls, torch.tensor([logits])))
+        assert found.item() == pytest.approx(expected, abs=0.6)
 
 
 def test_a_gradient_brakes_before_an_obstacle():

@@ -23,6 +23,7 @@ from drivewm.structures.route import Route
 
 EP_WEIGHT, TTC_WEIGHT, COMFORT_WEIGHT, CERTAINTY_WEIGHT = 5.0, 5.0, 2.0, 1.0
 _ALONG, _ACROSS = 8, 3  # points that stand for the vehicle
+_EDGE_LOW, _EDGE_HIGH = 0.3, 0.8  # between two voxels' centres the road ends somewhere
 _INSET_M = 0.2  # voxels make things larger by half of themselves
 _PLAUSIBLE = 0.3
 _LEAST_M = 1.0  # where no plan gets further safely, creeping on is no progress
@@ -93,20 +94,19 @@ def imagined_score(
         vehicle: the ego.
     """
     points = footprint(poses, vehicle)
-    blocked, drivable, known = _look_up(maps, points)
+    blocked, _, known = _look_up(maps, points)
     certainty = (known * (1 - 4 * blocked * (1 - blocked))).mean((-1, -2))
     later = 1 - _LATER * torch.arange(PLAN_STEPS, device=poses.device)
     made = covered_m(poses)
     going = _speeds(made).div(_MOVING_MPS).clamp_max(1)
     hit = going * blocked.amax(-1)
     nc = 1 - (hit * later).amax(-1)
-    corner = torch.where(known > 0.5, (2 * drivable).clamp_max(1), 1.0)[..., _corners(points)]
-    dac = corner.amin((-1, -2))
+    dac = _on_the_road(maps, poses, vehicle)
     tlc = _keeps_light(made, ego.speed.to(made), route, vehicle)
     if reference_m is None:
         reference_m = _furthest_m(made, nc * dac * tlc > 0.5)
     ep = (made[..., -1] / reference_m[:, None]).clamp(0, 1)
-    ttc, comfort = _ttc(poses, maps, made, vehicle), _comfort(made, ego)
+    ttc, comfort = _ttc(poses, maps, made, vehicle), _comfort(poses, made, ego)
     return ImaginedScore(nc, dac, tlc, ep, ttc, comfort, certainty, hit)
 
 
@@ -125,19 +125,26 @@ def _furthest_m(made: Tensor, counts: Tensor) -> Tensor:
     return torch.where(counts, made[..., -1], 0.0).detach().amax(1).clamp_min(_LEAST_M)
 
 
-def footprint(poses: Tensor, vehicle: VehicleParameters = PACIFICA) -> Tensor:
+def footprint(poses: Tensor, vehicle: VehicleParameters = PACIFICA, inset_m: float = _INSET_M) -> Tensor:
     """Points `(..., P, 2)` [m] on the vehicle whose rear axle is at `poses (..., 3)`, from the rear right corner to the
-    front left one; a bit inside, since voxels are larger than what is in them."""
-    half_length, half_width = vehicle.length_m / 2 - _INSET_M, vehicle.width_m / 2 - _INSET_M
+    front left one; `inset_m` inside of its outline, since voxels are larger than what is in them."""
+    half_length, half_width = vehicle.length_m / 2 - inset_m, vehicle.width_m / 2 - inset_m
     along = vehicle.rear_axle_to_center_m + torch.linspace(-half_length, half_length, _ALONG, device=poses.device)
     across = torch.linspace(-half_width, half_width, _ACROSS, device=poses.device)
     local = torch.cartesian_prod(along, across).to(poses)
     return se2.transform_points(poses, local.expand(*poses.shape[:-1], -1, 2))
 
 
-def _corners(points: Tensor) -> list[int]:
-    last = points.shape[-2] - 1
-    return [0, _ACROSS - 1, last - _ACROSS + 1, last]
+def _on_the_road(maps: SceneMaps, poses: Tensor, vehicle: VehicleParameters) -> Tensor:
+    """Are all corners at all steps where one may drive? What is blocked is a matter of collisions, and what is not known
+    is no fault."""
+    outline = footprint(poses, vehicle, inset_m=0.0)
+    last = outline.shape[-2] - 1
+    corners = outline[..., [0, _ACROSS - 1, last - _ACROSS + 1, last], :]
+    blocked, drivable, known = _look_up(maps, corners)
+    off = (1 - drivable) * (1 - blocked)
+    on = ((1 - off - _EDGE_LOW) / (_EDGE_HIGH - _EDGE_LOW)).clamp(0, 1)
+    return torch.where(known > 0.5, on, 1.0).amin((-1, -2))
 
 
 def _look_up(maps: SceneMaps, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -186,17 +193,24 @@ def _keeps_light(made: Tensor, speed: Tensor, route: Route | None, vehicle: Vehi
     return torch.sigmoid((line - made[..., -1]) / _LIGHT_SOFT_M)
 
 
-def _comfort(made: Tensor, ego: EgoState) -> Tensor:
-    """Accelerations between the middles of steps, and how they change in a second, about as the real score smooths."""
-    limits = ComfortLimits()
-    speeds = torch.cat([ego.speed.to(made)[:, None, None].expand(*made.shape[:2], 1), _speeds(made)], dim=-1)
+def _comfort(poses: Tensor, made: Tensor, ego: EgoState) -> Tensor:
+    """Accelerations between the middles of steps and how they change in a second, about as the real score smooths them;
+    turning in the middles of steps."""
+    limits, now = ComfortLimits(), torch.ones_like(made[..., :1])
+    speeds = torch.cat([ego.speed.to(made)[:, None, None] * now, _speeds(made)], dim=-1)
     acceleration = torch.diff(speeds, dim=-1) / PLAN_DT_S
     acceleration = torch.cat([2 * acceleration[..., :1], acceleration[..., 1:]], dim=-1)  # the first middle is nearer
+    jerk = _change_in_a_second(torch.cat([ego.acceleration.to(made)[:, None, None] * now, acceleration], dim=-1))
+    turned = torch.diff(poses[..., 2], dim=-1, prepend=torch.zeros_like(poses[..., :1, 2]))
+    yaw_rate = se2.wrap_angle(turned) / PLAN_DT_S
     low, high = limits.min_longitudinal_acceleration, limits.max_longitudinal_acceleration
     excess = (acceleration - high).relu().amax(-1) + (low - acceleration).relu().amax(-1)
-    now = ego.acceleration.to(made)[:, None, None].expand(*made.shape[:2], 1)
-    jerk = _change_in_a_second(torch.cat([now, acceleration], dim=-1))
-    excess = excess + (jerk.abs() - limits.max_longitudinal_jerk).relu().amax(-1)
+    for signal, limit in (
+        (jerk, limits.max_longitudinal_jerk),
+        (_speeds(made) * yaw_rate, limits.max_lateral_acceleration),
+        (yaw_rate, limits.max_yaw_rate),
+    ):
+        excess = excess + (signal.abs() - limit).relu().amax(-1)
     return torch.exp(-excess / _COMFORT_SOFT)
 
 

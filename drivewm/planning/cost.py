@@ -136,8 +136,8 @@ def footprint(poses: Tensor, vehicle: VehicleParameters = PACIFICA, inset_m: flo
 
 
 def _on_the_road(maps: SceneMaps, poses: Tensor, vehicle: VehicleParameters) -> Tensor:
-    """Are all corners at all steps where one may drive? What is blocked is a matter of collisions, and what is not known
-    is no fault."""
+    """Are all corners at all steps where one may drive? What is blocked is a matter of collisions, and what is not
+    known is no fault."""
     outline = footprint(poses, vehicle, inset_m=0.0)
     last = outline.shape[-2] - 1
     corners = outline[..., [0, _ACROSS - 1, last - _ACROSS + 1, last], :]

@@ -25,7 +25,6 @@ EP_WEIGHT, TTC_WEIGHT, COMFORT_WEIGHT, CERTAINTY_WEIGHT = 5.0, 5.0, 2.0, 1.0
 _ALONG, _ACROSS = 8, 3  # points that stand for the vehicle
 _EDGE_LOW, _EDGE_HIGH = 0.3, 0.8  # between two voxels' centres the road ends somewhere
 _INSET_M = 0.2  # voxels make things larger by half of themselves
-_PLAUSIBLE = 0.3
 _LEAST_M = 1.0  # where no plan gets further safely, creeping on is no progress
 _MOVING_MPS = 0.5  # who stands is not at fault
 _LATER = 0.04  # what comes a step later can be avoided by another plan before
@@ -111,14 +110,14 @@ def imagined_score(
 
 
 def reference_progress_m(proposals: Proposals) -> Tensor:
-    """The progress `(B,)` [m] that a good driver would make: of the furthest of the proposals that are not much less
-    likely than the likeliest.
+    """The progress `(B,)` [m] that a good driver would make: the median of the proposals' under the head's probabilities.
 
     The real score, too, measures progress against a driver's and not against what the vehicle could do: who is rewarded
     for getting further speeds.
     """
-    likely = proposals.logits.float().softmax(1)
-    return _furthest_m(covered_m(proposals.poses), likely > _PLAUSIBLE * likely.amax(1, keepdim=True))
+    made, order = covered_m(proposals.poses)[..., -1].detach().sort(dim=1)
+    behind = proposals.logits.float().softmax(1).gather(1, order).cumsum(1)
+    return made.gather(1, (behind < 0.5).sum(1, keepdim=True))[:, 0].clamp_min(_LEAST_M)
 
 
 def _furthest_m(made: Tensor, counts: Tensor) -> Tensor:

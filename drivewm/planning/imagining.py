@@ -71,7 +71,7 @@ class ImaginingPlanner:
         name: str,
         world: str = "action_free",
         method: str = "rank",
-        prior: float = 0.1,
+        prior: float = 0.0,
         search: dict | None = None,
         deadline_s: float | None = None,
         seed: int = 0,

@@ -126,11 +126,11 @@ def test_progress_is_measured_against_a_given_reference():
     torch.testing.assert_close(found.ep, torch.ones(1, 2), atol=1e-3, rtol=0)  # more brings nothing
 
 
-def test_the_reference_is_the_furthest_that_a_good_driver_might_go():
+def test_the_reference_is_the_median_drivers_progress():
     controls = torch.zeros(1, 3, CONTROLS)
     controls[0, :, :-1] = torch.tensor([0.0, -1.0, 2.0])[:, None]
-    for logits, expected in (((2.0, 0.0, -3.0), 20.0), ((2.0, 0.0, 1.5), 36.0), ((-3.0, 2.0, -3.0), 12.0)):
-        found = reference_progress_m(Proposals(driver(5.0), controls, torch.tensor([logits])))
+    for likely, expected in (((0.6, 0.2, 0.2), 20.0), ((0.3, 0.1, 0.6), 36.0), ((0.2, 0.7, 0.1), 12.0)):
+        found = reference_progress_m(Proposals(driver(5.0), controls, torch.tensor([likely]).log()))
         assert found.item() == pytest.approx(expected, abs=0.6)
 
 

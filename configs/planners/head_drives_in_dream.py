@@ -9,8 +9,8 @@ start_checkpoint = "work_dirs/head_drives/last_checkpoint"
 model.merge(dict(name="learned_in_dream", head_only=False, dream_steps=3))
 train_dataloader.merge(dict(batch_size=8))
 
-max_iters = 120
+max_iters = 60
 optim_wrapper.merge(dict(optimizer=dict(lr=3e-4)))
 param_scheduler[1].merge(dict(end=max_iters))
 train_cfg.merge(dict(max_iters=max_iters))
-default_hooks.merge(dict(checkpoint=dict(interval=40)))
+default_hooks.merge(dict(checkpoint=dict(interval=20)))

@@ -12,6 +12,7 @@ from pathlib import Path
 from drivewm.closed_loop.episodes import PlannerSpec
 from drivewm.engine.checkpoint import load_model, resolve_checkpoint
 from drivewm.engine.config import load_config
+from drivewm.geometry import VoxelGrid
 from drivewm.planning.constant_turn_rate import ConstantTurnRatePlanner
 from drivewm.planning.constant_velocity import ConstantVelocityPlanner
 from drivewm.planning.idm import IDMPlanner
@@ -41,7 +42,8 @@ def planner_spec(text: str, deadline_s: float = math.inf) -> PlannerSpec:
 
     Args:
         text: the name of a baseline; a config file that holds `planner = dict(type=MyPlanner, ...)`, and for
-            what it wants to see besides boxes `observes = dict(grid=VoxelGrid(...), lidar=True, num_history=5)`; or
+            what it wants to see besides boxes `observes = dict(grid=dict(range_m=..., voxel_m=...), lidar=True,
+            num_history=5)`; or
             `CONFIG:CHECKPOINT` of a trained model that plans. If that config holds a planner too, it is given the model
             as its first argument.
         deadline_s: a plan that takes longer is a failure [s].
@@ -65,7 +67,10 @@ def planner_spec(text: str, deadline_s: float = math.inf) -> PlannerSpec:
             f"{config}: planner is {described.get('planner')!r}, expected dict(type=a planner's class, ...)"
         )
     identity = hashlib.sha256(described.dump().encode()).hexdigest()[:16]
-    return _spec(kind, partial(_configured, config), deadline_s, identity, **described.get("observes", {}))
+    observes = dict(described.get("observes", {}))
+    if "grid" in observes:
+        observes["grid"] = VoxelGrid(**observes["grid"])
+    return _spec(kind, partial(_configured, config), deadline_s, identity, **observes)
 
 
 def _spec(

@@ -110,7 +110,7 @@ def imagined_score(
 
 
 def reference_progress_m(proposals: Proposals) -> Tensor:
-    """The progress `(B,)` [m] that a good driver would make: the median of the proposals' under the head's probabilities.
+    """The progress `(B,)` [m] that a good driver would make: the proposals' median under the head's probabilities.
 
     The real score, too, measures progress against a driver's and not against what the vehicle could do: who is rewarded
     for getting further speeds.

@@ -16,7 +16,7 @@ OWN = """
 from drivewm.planning.idm import IDMPlanner
 
 planner = dict(type=IDMPlanner, margin_m=0.7)
-observes = dict(num_history=4)
+observes = dict(num_history=4, grid=dict(range_m=(-8.0, -8.0, -1.0, 8.0, 8.0, 5.4), voxel_m=0.8))
 """
 
 
@@ -33,6 +33,7 @@ def test_a_class_named_in_a_config_is_all_that_a_planner_needs(tmp_path):
     config.write_text(OWN)
     spec = planner_spec(str(config))
     assert (spec.name, spec.num_history, spec.privileged, spec.deadline_s) == ("idm", 4, False, math.inf)
+    assert spec.grid.shape == (20, 20, 8)
     planner = spec.build()
     assert isinstance(planner, IDMPlanner) and planner.margin_m == 0.7
     config.write_text(OWN.replace("0.7", "0.6"))

@@ -85,6 +85,8 @@ class DrivingModel(WorldModel):
 
     def losses(self, clip: SceneClip) -> dict[str, Tensor]:
         """Those of the world model and, from the same observed frames, of the plan; or of the plan alone."""
+        if self.motion_only:
+            return super().losses(clip)
         if self.dream_steps:
             with torch.no_grad():
                 state = self.state(clip.history())

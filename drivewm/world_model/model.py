@@ -63,6 +63,7 @@ class WorldModel(BaseModel):
         drop_motion: the unconditional branch does not see the ego's motion either.
         ego_aligned: false leaves what was observed where it was in its own frame, to measure what aligning brings.
         decoder_context: false keeps the decoder from seeing what was observed, to measure what that brings.
+        motion_only: train the motion field alone: that is cheap, and what is rare and fast needs many examples.
         score_imagined: also score one imagined future of each clip, as forecast "imagined"; of LiDAR as generated
             clouds, see `LidarGenerationMetric`.
         points_per_frame: of LiDAR, how many points of each observed frame are carried into future ones; None: all.
@@ -94,6 +95,7 @@ class WorldModel(BaseModel):
         drop_motion: bool = False,
         ego_aligned: bool = True,
         decoder_context: bool = True,
+        motion_only: bool = False,
         score_imagined: bool = False,
         points_per_frame: int | None = None,
         things_move: bool = True,
@@ -114,7 +116,12 @@ class WorldModel(BaseModel):
         self.decode_weight, self.motion_weight = decode_weight, motion_weight
         self.imagine_steps, self.imagine_temperature = imagine_steps, imagine_temperature
         self.guidance, self.drop_motion = guidance, drop_motion
-        self.score_imagined = score_imagined
+        self.score_imagined, self.motion_only = score_imagined, motion_only
+        if motion_only:
+            if motion is None:
+                raise ValueError("motion_only trains the motion field, but the model has none: motion is None")
+            self.requires_grad_(False)
+            self.stream.motion_field.requires_grad_(True)
         self.denoiser.memory.warp = ego_aligned
 
     @property
@@ -260,6 +267,8 @@ class WorldModel(BaseModel):
 
     def losses(self, clip: SceneClip) -> dict[str, Tensor]:
         """Training losses; the entries whose name holds "loss" are summed."""
+        if self.motion_only:
+            return self.stream.motion_losses(clip)[0]
         return world_model_losses(self, clip)
 
     def predictions(self, clip: SceneClip) -> list[dict]:

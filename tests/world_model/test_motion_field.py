@@ -2,11 +2,13 @@
 
 import dataclasses
 
+import pytest
 import torch
 
 from drivewm.structures import OCC3D, BoxTracks
+from drivewm.world_model import WorldModel
 from drivewm.world_model.motion_field import MotionField
-from tests.world_model.tiny import GRID, make_clip
+from tests.world_model.tiny import GRID, TOKENIZER, make_clip, make_model
 
 CAR = OCC3D.index("car")
 
@@ -110,3 +112,14 @@ def test_it_learns_how_a_seen_thing_moves():
     moving = field(clips[1].history())[0, -1, 0, 10:13, 8:10]
     standing = field(clips[0].history())[0, -1, 0, 10:13, 8:10]
     assert (moving - standing).mean() > 2.0
+
+
+def test_trained_alone_nothing_else_moves():
+    model, clip = make_model(motion_only=True).train(), driving_clip()
+    losses = model.losses(clip)
+    assert set(losses) == {"loss_motion"}
+    losses["loss_motion"].backward()
+    moved = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+    assert moved and all(name.startswith("stream.motion_field.") for name in moved)
+    with pytest.raises(ValueError, match="motion is None"):
+        WorldModel(TOKENIZER, motion=None, motion_only=True)

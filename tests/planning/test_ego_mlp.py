@@ -117,7 +117,7 @@ def test_it_learns(ego_status):
         losses.append(loss.item())
     error = (poses(model, batch)[..., 0] - driven(batch).poses[..., 0]).abs().mean()
     assert losses[-1] < (0.6 if ego_status else 0.95) * losses[0]
-    assert error < 0.7 if ego_status else 1.0 < error < 4.0
+    assert error < 0.7 if ego_status else 1.0 < error < 6.0
 
 
 def test_what_it_gives_the_metric_and_the_closed_loop():

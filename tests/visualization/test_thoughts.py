@@ -15,7 +15,7 @@ from drivewm.closed_loop.execution import execute
 from drivewm.closed_loop.scenarios import held_out_scenarios
 from drivewm.closed_loop.town import town_environment
 from drivewm.geometry import VoxelGrid
-from drivewm.planning.cost import imagined_score
+from drivewm.planning.cost import imagined_score, reference_progress_m
 from drivewm.planning.imagining import Thought
 from drivewm.planning.path import RoutePath
 from drivewm.planning.profile import CONTROLS, PathDriver
@@ -51,7 +51,8 @@ class CopyLast:
         driver = PathDriver(RoutePath.along(inputs.route, speed), speed)
         proposals = Proposals(driver, controls, torch.tensor([[0.0, 1.0, -1.0]]))
         maps = observed_maps(history).moments([0] * 8)
-        scores = imagined_score(proposals.poses, maps, inputs.ego_state, inputs.route)
+        reference_m = reference_progress_m(proposals)
+        scores = imagined_score(proposals.poses, maps, inputs.ego_state, inputs.route, reference_m)
         best = scores.total.argmax(1)
         return Thought(proposals, scores, maps, Refined(controls[0, best], scores.total[0, best], 3))
 

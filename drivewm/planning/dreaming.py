@@ -16,15 +16,13 @@ from torch import Tensor
 from drivewm.geometry import se2
 from drivewm.planning.cost import imagined_score, reference_progress_m
 from drivewm.planning.proposals import Proposals
-from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
+from drivewm.planning.protocol import PLAN_DT_S, STEPS_S
 from drivewm.planning.state import PlannerState, planner_state
 from drivewm.structures import EgoState, History, Route, SceneClip
 from drivewm.world_model.rollout import extended
 
 if TYPE_CHECKING:
     from drivewm.planning.joint import DrivingModel
-
-_STEPS_S = tuple(PLAN_DT_S * (step + 1) for step in range(PLAN_STEPS))
 
 
 def dream_losses(
@@ -65,7 +63,7 @@ def dream_losses(
 
 @torch.no_grad()
 def _foresee(model: DrivingModel, history: History) -> PlannerState:
-    return planner_state(model, history, _STEPS_S)
+    return planner_state(model, history, STEPS_S)
 
 
 @torch.no_grad()

@@ -14,10 +14,11 @@ from drivewm.planning.cost import ImaginedScore, imagined_score, reference_progr
 from drivewm.planning.joint import DrivingModel
 from drivewm.planning.profile import as_plan
 from drivewm.planning.proposals import Proposals
+from drivewm.planning.protocol import STEPS_S
 from drivewm.planning.refinement import Refined, cross_entropy_method, gradient_ascent
 from drivewm.planning.scene_maps import SceneMaps
 from drivewm.planning.state import planner_state
-from drivewm.planning.worlds import STEPS_S, ActionFreeWorld, ConditionedWorld, CopyLastWorld
+from drivewm.planning.worlds import ActionFreeWorld, ConditionedWorld, CopyLastWorld
 from drivewm.structures import EgoState
 from drivewm.structures.planning import PlanningInput
 from drivewm.structures.trajectory import Trajectory

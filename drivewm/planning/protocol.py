@@ -9,6 +9,8 @@ from drivewm.structures.trajectory import Trajectory
 
 PLAN_STEPS = 8
 PLAN_DT_S = 0.5
+STEPS_S = tuple(PLAN_DT_S * (step + 1) for step in range(PLAN_STEPS))
+"""Times of a plan's poses after t0 [s]."""
 
 
 class Planner(Protocol):

@@ -36,7 +36,11 @@ class SceneMaps:
     @classmethod
     def of_forecast(cls, forecast: OccupancyForecast, pose: Tensor, grid: VoxelGrid) -> SceneMaps:
         """Of class probabilities, differentiable; `pose (B, F, 3)` or one that is broadcast to it."""
-        return cls._of(forecast.probabilities(torch.float32), pose, grid)
+        probabilities, (low, high) = forecast.probabilities(torch.float32), _layers(grid)
+        harmless = probabilities[:, :, _HARMLESS, ..., low:high].sum(2)
+        blocked = (1 - harmless).amax(-1)
+        drivable = probabilities[:, :, _DRIVEABLE].amax(-1)
+        return cls(blocked, drivable, pose.expand(*probabilities.shape[:2], 3), grid)
 
     @classmethod
     def of_labels(cls, labels: Tensor, pose: Tensor, grid: VoxelGrid) -> SceneMaps:
@@ -47,14 +51,6 @@ class SceneMaps:
         blocked = (~harmless[..., low:high]).any(-1).float()
         drivable = (labels == _DRIVEABLE).any(-1).float()
         return cls(blocked, drivable, pose.expand(*labels.shape[:2], 3), grid)
-
-    @classmethod
-    def _of(cls, probabilities: Tensor, pose: Tensor, grid: VoxelGrid) -> SceneMaps:
-        low, high = _layers(grid)
-        harmless = probabilities[:, :, _HARMLESS, ..., low:high].sum(2)
-        blocked = (1 - harmless).amax(-1)
-        drivable = probabilities[:, :, _DRIVEABLE].amax(-1)
-        return cls(blocked, drivable, pose.expand(*probabilities.shape[:2], 3), grid)
 
     def at(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """What the maps say at points `(B, F, P, 2)` [m, ego frame at t0], those of moment f being looked up in map f.

@@ -9,13 +9,10 @@ from torch import Tensor
 
 from drivewm.geometry import se2
 from drivewm.planning.joint import DrivingModel
-from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
+from drivewm.planning.protocol import PLAN_STEPS, STEPS_S
 from drivewm.planning.scene_maps import SceneMaps
 from drivewm.planning.state import PlannerState
 from drivewm.structures import History
-
-STEPS_S = tuple(PLAN_DT_S * (step + 1) for step in range(PLAN_STEPS))
-"""Times of a plan's poses after t0 [s]."""
 
 
 class World(Protocol):

@@ -25,9 +25,10 @@ from drivewm.planning.constant_velocity import ConstantVelocityPlanner
 from drivewm.planning.cost import imagined_score, reference_progress_m
 from drivewm.planning.imagining import ImaginingPlanner
 from drivewm.planning.joint import DrivingModel
+from drivewm.planning.protocol import STEPS_S
 from drivewm.planning.state import planner_state
 from drivewm.planning.stop import StopPlanner
-from drivewm.planning.worlds import STEPS_S, ConditionedWorld
+from drivewm.planning.worlds import ConditionedWorld
 from drivewm.structures import EgoState, Trajectory
 from tests.world_model.tiny import GRID, TOKENIZER
 

@@ -12,8 +12,9 @@ from drivewm.engine import load_config
 from drivewm.planning.cost import imagined_score
 from drivewm.planning.imagining import ImaginingPlanner
 from drivewm.planning.joint import DrivingModel
+from drivewm.planning.protocol import STEPS_S
 from drivewm.planning.state import planner_state
-from drivewm.planning.worlds import STEPS_S, ConditionedWorld
+from drivewm.planning.worlds import ConditionedWorld
 from drivewm.structures import EgoState, History, PlanningInput, Route
 
 CONFIG = "configs/world_models/driving_drives.py"

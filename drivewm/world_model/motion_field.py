@@ -11,6 +11,7 @@ from drivewm.geometry.warp import warp_voxels
 from drivewm.layers.conv import ResBlock, downsample, upsample
 from drivewm.structures import OCC3D, History, SceneClip
 from drivewm.tokenizers.context_decoder import VoxelEmbedding
+from drivewm.world_model.thing_velocity import thing_velocity
 
 _NOT_COVERED = OCC3D.num_classes
 _MARGIN_M = 0.2
@@ -25,7 +26,9 @@ class MotionField(nn.Module):
     """Displacement of each bird's-eye-view cell at t0 over the coming seconds.
 
     A small U-Net over the observed frames, brought into the ego frame at t0 so that only what moves by itself differs.
-    It is trained on tracked boxes and asked for none. The last layer starts at zero: at first nothing moves.
+    It is trained on tracked boxes and asked for none. What it learns is added to the velocity that things were measured
+    to have: where a few cells were half a second ago says how fast somebody walks, which a network would have to learn
+    from few examples. The last layer starts at zero: at first all go on as they did.
 
     Args:
         grid: of the frames.
@@ -34,6 +37,7 @@ class MotionField(nn.Module):
         label_dim: features a voxel.
         channels: width of each level of the U-Net; each but the first halves the resolution.
         stride: resolution of the field, in voxels.
+        measured: begin with the measured velocity of each thing (`thing_velocity`); false: at first nothing moves.
     """
 
     def __init__(
@@ -45,13 +49,14 @@ class MotionField(nn.Module):
         label_dim: int = 4,
         channels: tuple[int, ...] = (32, 64, 96, 128),
         stride: int = 1,
+        measured: bool = True,
     ) -> None:
         super().__init__()
-        self.grid, self.step_s, self.frames, self.stride = grid, step_s, frames, stride
+        self.grid, self.step_s, self.frames, self.stride, self.measured = grid, step_s, frames, stride, measured
         self.knots = round(horizon_s / step_s)
         self.embedding = VoxelEmbedding(OCC3D.num_classes + 1, label_dim)
         self.per_frame = nn.Conv2d(label_dim * grid.shape[2] * stride**2, channels[0], 1)
-        self.enter = nn.Sequential(nn.Conv2d(frames * (channels[0] + 1), channels[0], 1), ResBlock(channels[0]))
+        self.enter = nn.Sequential(nn.Conv2d(frames * (channels[0] + 1) + 3, channels[0], 1), ResBlock(channels[0]))
         self.down = nn.ModuleList(
             nn.Sequential(downsample(a, b), ResBlock(b), ResBlock(b))
             for a, b in zip(channels[:-1], channels[1:], strict=True)
@@ -71,7 +76,9 @@ class MotionField(nn.Module):
         features = self.embedding.through(aligned.flatten(0, 1), squeeze.weight, squeeze.bias, self.stride)
         features = features.unflatten(0, lead)
         age = (ages_s / _USUAL_STEP_S)[..., None, None, None].expand(*lead, 1, *features.shape[-2:])
-        x = self.enter(torch.cat([features, age.to(features)], dim=2).flatten(1, 2))
+        measured = self.measure(aligned, ages_s)
+        told = (measured / measured.new_tensor((_SPEED_MPS, _SPEED_MPS, 1.0))[:, None, None]).to(features)
+        x = self.enter(torch.cat([torch.cat([features, age.to(features)], dim=2).flatten(1, 2), told], dim=1))
         levels = []
         for down in self.down:
             levels.append(x)
@@ -80,7 +87,14 @@ class MotionField(nn.Module):
             skip = levels.pop()
             x = merge(torch.cat([up(x)[..., : skip.shape[-2], : skip.shape[-1]], skip], dim=1))
         speeds = _SPEED_MPS * self.leave(x).float().unflatten(1, (1 + self.knots, 2))
-        return self.step_s * (speeds[:, :1] + speeds[:, 1:]).cumsum(1)  # a velocity, and how it changes
+        velocity = measured[:, None, :2] + speeds[:, :1]
+        return self.step_s * (velocity + speeds[:, 1:]).cumsum(1)  # and how it changes
+
+    def measure(self, aligned: Tensor, ages_s: Tensor) -> Tensor:
+        """`(B, 3, H, W)`, see `thing_velocity`."""
+        if not self.measured:
+            return aligned.new_zeros((len(aligned), 3, *self._shape()), dtype=torch.float32)
+        return thing_velocity(aligned, ages_s, self.grid.voxel_m, self._shape()[0])
 
     def _align(self, history: History) -> tuple[Tensor, Tensor]:
         """The newest frames in the ego frame at t0 `(B, M, X, Y, Z)`, and how old they are `(B, M)` [s].

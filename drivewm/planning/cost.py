@@ -27,6 +27,7 @@ _EDGE_LOW, _EDGE_HIGH = 0.3, 0.8  # between two voxels' centres the road ends so
 _INSET_M = 0.2  # voxels make things larger by half of themselves
 _LEAST_M = 1.0  # where no plan gets further safely, creeping on is no progress
 _MOVING_MPS = 0.5  # who stands is not at fault
+_GENTLE, _FAST_MPS = 0.1, 10.0  # where contact cannot be avoided, it is to be slow: who brakes may yet stand in time
 _LATER = 0.04  # what comes a step later can be avoided by another plan before
 _AHEAD_STEPS = (1, 2)  # time to collision: half a second and a second on
 _LIGHT_SOFT_M = 0.3
@@ -97,8 +98,7 @@ def imagined_score(
     certainty = (known * (1 - 4 * blocked * (1 - blocked))).mean((-1, -2))
     later = 1 - _LATER * torch.arange(PLAN_STEPS, device=poses.device)
     made = covered_m(poses)
-    going = _speeds(made).div(_MOVING_MPS).clamp_max(1)
-    hit = going * blocked.amax(-1)
+    hit = _harm(_speeds(made)) * blocked.amax(-1)
     nc = 1 - (hit * later).amax(-1)
     dac = _on_the_road(maps, poses, vehicle)
     tlc = _keeps_light(made, ego.speed.to(made), route, vehicle)
@@ -118,6 +118,11 @@ def reference_progress_m(proposals: Proposals) -> Tensor:
     made, order = covered_m(proposals.poses)[..., -1].detach().sort(dim=1)
     behind = proposals.logits.float().softmax(1).gather(1, order).cumsum(1)
     return made.gather(1, (behind < 0.5).sum(1, keepdim=True))[:, 0].clamp_min(_LEAST_M)
+
+
+def _harm(speed: Tensor) -> Tensor:
+    """Of a contact at that speed [m/s], in [0, 1]."""
+    return speed.div(_MOVING_MPS).clamp_max(1) * (1 - _GENTLE * (1 - speed / _FAST_MPS).clamp_min(0))
 
 
 def _furthest_m(made: Tensor, counts: Tensor) -> Tensor:

@@ -56,9 +56,7 @@ class PlannerState:
         return self.with_tensors(*(tensor.to(device) for tensor in self.tensors()))
 
 
-def planner_state(
-    model: WorldModel, history: History, times_s: tuple[float, ...], future: bool = True
-) -> PlannerState:
+def planner_state(model: WorldModel, history: History, times_s: tuple[float, ...], future: bool = True) -> PlannerState:
     """The action-free future, as the model expects it whatever the ego does.
 
     A gradient reaches the model's trunk through `hidden`; the maps are for reading.

@@ -68,6 +68,13 @@ def test_who_drives_into_something_is_worth_nothing_and_who_stops_before_it_is()
     assert torch.equal(found.hit[0, 0] > 0.5, (front - 0.2 > 16.0) & (front - PACIFICA.length_m + 0.2 < 17.6))
 
 
+def test_where_all_hit_something_the_slower_is_better_and_who_stands_is_not_at_fault():
+    everywhere = maps(blocked_x=[0.0] * 8)
+    found = score(plans(8.0, 3.0, 0.6, 0.0), everywhere, speed=3.0)
+    assert (found.nc[0].diff() > 0.01).all() and found.nc[0, 2] < 0.15 and found.nc[0, 3] > 0.99
+    assert found.total[0, 1] > found.total[0, 0]
+
+
 def test_what_has_gone_when_the_ego_comes_is_no_obstacle():
     leaves = maps(blocked_x=[12.0, 12.0, *[60.0] * 6])
     assert score(plans(4.0), leaves).nc.item() > 0.99

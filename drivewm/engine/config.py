@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import difflib
 import inspect
 from pathlib import Path
@@ -47,6 +48,13 @@ def _distribute(config: Config) -> None:
     if not torch.cuda.is_available():
         config.model_wrapper_cfg.device_ids = None
         torch.distributed.init_process_group("gloo")
+    # Threads of a group that is left to the interpreter's end may outlive what they use, and abort a finished run.
+    atexit.register(_leave)
+
+
+def _leave() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def _require(config: Config, key: str, path: str | Path) -> None:

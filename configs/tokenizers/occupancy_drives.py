@@ -1,6 +1,6 @@
 """Occupancy tokenizer of the drives that planners are trained on: the town's, trained longer on all situations.
 
-python tools/make_town.py --out data/drives --scenes 270 --families all --x-min -12.8 --no-cameras --no-sweeps \\
+python tools/make_town.py --out data/drives --scenes 405 --families all --x-min -12.8 --no-cameras --no-sweeps \\
     --workers 2
 """
 

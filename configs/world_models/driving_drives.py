@@ -11,7 +11,8 @@ train_dataloader.merge(dict(dataset=dict(index=index)))
 test_dataloader.merge(dict(dataset=dict(index=index)))
 
 tokenizer_checkpoint = "work_dirs/occupancy_drives/last_checkpoint"
-model.merge(dict(data_preprocessor=dict(mirrored=0.5)))
+# Dreams go on for many steps: the model has to know what its own forecasts look like.
+model.merge(dict(world_model=dict(mix=dict(own_history=0.25)), data_preprocessor=dict(mirrored=0.5)))
 
 max_iters = 800
 param_scheduler[1].update(end=max_iters)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -13,6 +15,7 @@ from drivewm.geometry.transform import transform_points
 from drivewm.geometry.warp import warp_voxels
 from drivewm.structures import OCC3D, BoxTracks, Command, SceneClip, TokenGrid
 
+_SIDES = {"LEFT": "RIGHT", "RIGHT": "LEFT", "left": "right", "right": "left"}
 _SWAPPED = {Command.LEFT: Command.RIGHT, Command.RIGHT: Command.LEFT}
 
 
@@ -20,18 +23,17 @@ def mirror(clip: SceneClip, rows: Tensor) -> SceneClip:
     """Some clips with left and right exchanged (y -> -y in every ego frame): people drive on the other side there.
 
     The global frame is mirrored as well, so poses stay rigid motions, but no longer lie on the map. Tokens become those
-    of the mirrored frames, and None if these are not at hand.
+    of the mirrored frames, and None if these are not at hand. The view of a camera on the left becomes that of its
+    counterpart on the right, by their names.
 
     Args:
-        clip: B clips without cameras.
+        clip: B clips.
         rows: `(B,)` bool, which of them.
 
     Raises:
-        ValueError: the clip has cameras, whose pictures would have to be mirrored too, or its grid does not reach as
-            far to the right as to the left.
+        ValueError: the clip's grid does not reach as far to the right as to the left, or a camera on one side has no
+            counterpart on the other.
     """
-    if clip.images is not None or clip.K is not None or clip.T_ego_cam is not None:
-        raise ValueError(f"a clip with cameras cannot be mirrored (scene {clip.scene[0]})")
     if clip.grid is not None and not is_mirrorable(clip.grid):
         raise ValueError(f"only a grid with equal reach to both sides can be mirrored, got y in {clip.grid.range_m}")
 
@@ -46,6 +48,12 @@ def mirror(clip: SceneClip, rows: Tensor) -> SceneClip:
     changed |= apply(_negate_y, "points", "ray_directions")
     changed |= apply(lambda voxels: voxels.flip(3), "occupancy", "visible")
     changed |= apply(_swap_sides, "command")
+    if clip.cameras is not None:
+        order, width = mirrored_order(clip.cameras), clip.images.shape[-1]
+        changed |= apply(lambda images: images[:, :, order].flip(-1), "images")
+        changed |= apply(lambda valid: valid[:, :, order], "images_valid")
+        changed |= apply(lambda K: _mirror_intrinsics(K[:, :, order], width), "K")
+        changed |= apply(lambda T: _mirror_pose(T[:, :, order], axis=0), "T_ego_cam")
     changed |= {"tokens": None, "mirrored_tokens": None}
     if clip.tokens is not None and clip.mirrored_tokens is not None:
         pairs = list(zip(clip.tokens, clip.mirrored_tokens, strict=True))
@@ -161,10 +169,31 @@ def _negate_y(vectors: Tensor) -> Tensor:
     return torch.cat([vectors[..., :1], -vectors[..., 1:2], vectors[..., 2:]], dim=-1)
 
 
-def _mirror_pose(T: Tensor) -> Tensor:
-    """Poses `(..., 4, 4)` between mirrored frames: M T M with M = diag(1, -1, 1, 1)."""
-    sign = T.new_tensor([1.0, -1.0, 1.0, 1.0])
-    return sign[:, None] * T * sign
+def _mirror_pose(T: Tensor, axis: int = 1) -> Tensor:
+    """Poses `(..., 4, 4)` between frames of which the first is mirrored along y and the second along its own `axis`."""
+    sign, own = T.new_ones(2, 4)
+    sign[1], own[axis] = -1, -1
+    return sign[:, None] * T * own
+
+
+def mirrored_order(cameras: Sequence[str]) -> list[int]:
+    """Which of the cameras stands, once mirrored, for each of them: the one of the other side, by its name.
+
+    Raises ValueError where there is none.
+    """
+    others = [re.sub("|".join(_SIDES), lambda side: _SIDES[side[0]], camera) for camera in cameras]
+    for camera, other in zip(cameras, others, strict=True):
+        if other not in cameras:
+            raise ValueError(f"clips with {camera} but without {other} cannot be mirrored, got {', '.join(cameras)}")
+    return [cameras.index(other) for other in others]
+
+
+def _mirror_intrinsics(K: Tensor, width: int) -> Tensor:
+    """`K (..., 3, 3)` of pictures of that width, mirrored with the x axis of their cameras."""
+    K = K.clone()
+    K[..., 0, 1] = -K[..., 0, 1]
+    K[..., 0, 2] = width - K[..., 0, 2]
+    return K
 
 
 def _swap_sides(command: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from drivewm.data.clip_images import choose_cameras, load_images
 from drivewm.data.clip_points import load_points
 from drivewm.data.errors import DataError
 from drivewm.data.index import Index
@@ -35,10 +36,14 @@ class DriveClips(Dataset):
         frame_step: a window's frames are so many frames of the data set apart.
         within: frames of each scene, counted from 0, from and up to (excluded; None: to its end): take only windows
             that lie among them with all their frames. So parts of one scene are told apart.
-        load_occupancy, load_visible, load_boxes, load_points: which parts to load; the others are None in the clip.
-            None for occupancy and visible: if the data set has them.
+        load_occupancy, load_visible, load_boxes, load_points, load_images: which parts to load; the others are None in
+            the clip. None for occupancy and visible: if the data set has them.
         num_sweeps: points of a frame are those of so many sweeps up to its own, as far as the scene has them; 1: of its
             own alone. None is later than the frame.
+        cameras: channels of the views, in this order; None: all that the split's scenes have, by name. A camera without
+            an image at a frame is a view that is not valid.
+        image_size: width and height [px] to which images are cut and scaled without distortion (`PictureCut`), and
+            their intrinsics with them; None: as they are published.
         visible_to: lidar or camera, whose mask `visible` holds. That of cameras is not cached in the index and costs
             unpacking the labels.
         data_root: where the data set is, if it moved apart from its index.
@@ -49,8 +54,8 @@ class DriveClips(Dataset):
 
     Raises:
         DataError: the split is unknown or without any window; a window that is asked for does not exist; occupancy or
-            its tokens are asked for where there are no labels; the tokens are not of this data set or of so many
-            sweeps, or damaged.
+            its tokens are asked for where there are no labels; images where there are no such cameras; the tokens are
+            not of this data set or of so many sweeps, or damaged.
     """
 
     def __init__(
@@ -67,6 +72,9 @@ class DriveClips(Dataset):
         load_boxes: bool = True,
         load_points: bool = False,
         num_sweeps: int = 1,
+        load_images: bool = False,
+        cameras: Sequence[str] | None = None,
+        image_size: tuple[int, int] | None = None,
         data_root: str | Path | None = None,
         tokens: str | Path | None = None,
         sample_tokens: Sequence[str] | None = None,
@@ -86,8 +94,10 @@ class DriveClips(Dataset):
         self.index = index if isinstance(index, Index) else Index.open(index, data_root)
         self.split, self.num_history, self.num_future = split, num_history, num_future
         self.frame_step, self.num_sweeps = frame_step, num_sweeps
-        self.load_boxes, self.load_points = load_boxes, load_points
+        self.load_boxes, self.load_points, self.load_images = load_boxes, load_points, load_images
         scenes = self.index.scenes_of(split)
+        if load_images:
+            self.cameras, self.image_size = choose_cameras(self.index, scenes, cameras, image_size)
         self.load_occupancy = self._has_occupancy(scenes, load_occupancy)
         self.load_visible = self.load_occupancy if load_visible is None else load_visible
         if self.load_visible and not self.load_occupancy:
@@ -145,14 +155,17 @@ class DriveClips(Dataset):
         """The clip as `dict(clip=SceneClip)`, B = 1."""
         start, scene = int(self.starts[item]), int(self.scenes[item])
         frames = slice(start, start + (self.num_frames - 1) * self.frame_step + 1, self.frame_step)
-        t0 = start + self._to_t0
+        numbers, t0 = range(frames.start, frames.stop, frames.step), start + self._to_t0
         route = self._route(scene, t0)
         parts: dict = {}
         if self.load_occupancy or self.load_visible:
             parts["grid"] = self.grid
             parts.update(self._occupancy(frames))
         if self.load_points:
-            parts.update(load_points(self.index, range(frames.start, frames.stop, frames.step), self.num_sweeps))
+            parts.update(load_points(self.index, numbers, self.num_sweeps))
+        if self.load_images:
+            parts["cameras"] = self.cameras
+            parts |= load_images(self.index, numbers, self.cameras, self.image_size)
         if self.load_boxes:
             parts["boxes"] = self._boxes(frames, t0)
         if self.tokens is not None:

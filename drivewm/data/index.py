@@ -19,50 +19,13 @@ import numpy as np
 
 from drivewm.data.errors import DataError, DatasetExistsError, MissingFileError, StaleIndexError
 from drivewm.data.files import read_json, read_occupancy, resolve
+from drivewm.data.index_columns import COLUMNS, IMAGE_COLUMNS
 from drivewm.geometry import VoxelGrid
 from drivewm.host import replace_folder, write_json
 
 SCHEMA_VERSION = 3
 _NPY_PREFIX = 10
 """Bytes before the header of a .npy file: magic, version, length of the header."""
-
-COLUMNS: dict[str, tuple[str, tuple[int, ...], str]] = {
-    "scene_name": ("S", (), "name of each scene"),
-    "scene_location": ("S", (), "location of each scene"),
-    "scene_frame_ptr": ("i8", (), "S + 1: scene s has the keyframes ptr[s] to ptr[s + 1]"),
-    "scene_route_ptr": ("i8", (), "S + 1: scene s has the route points ptr[s] to ptr[s + 1]"),
-    "scene_in_split": ("b1", (-1,), "(S, splits): is the scene in the split of that position in schema.json"),
-    "route_xy": ("f8", (2,), "route polylines [m, global]"),
-    "frame_token": ("S", (), "sample token of each keyframe"),
-    "frame_time_us": ("i8", (), "timestamp of its LiDAR sweep [microseconds]"),
-    "frame_T_global_ego": ("f8", (4, 4), "ego pose at that time"),
-    "frame_T_ego_lidar": ("f8", (4, 4), "calibration of the LiDAR"),
-    "frame_lidar_file": ("S", (), "the sweep, relative to the data root"),
-    "frame_lidar_bytes": ("i8", (), "its size"),
-    "frame_sweep_ptr": ("i8", (), "F + 1: between the keyframe before and f lie the sweeps ptr[f] to ptr[f + 1]"),
-    "sweep_time_us": ("i8", (), "timestamp of each sweep that is no keyframe [microseconds]"),
-    "sweep_T_global_ego": ("f8", (4, 4), "ego pose at that time"),
-    "sweep_T_ego_lidar": ("f8", (4, 4), "calibration of the LiDAR"),
-    "sweep_lidar_file": ("S", (), "the sweep, relative to the data root"),
-    "sweep_lidar_bytes": ("i8", (), "its size"),
-    "frame_occupancy_file": ("S", (), "labels.npz, relative to the data root; empty where the scene has none"),
-    "frame_light_ptr": ("i8", (), "F + 1: keyframe f has the red lights ptr[f] to ptr[f + 1]"),
-    "light_xy": (
-        "f8",
-        (2,),
-        "stop lines at lights that were not green [m, global]; none if not recorded",
-    ),
-    "frame_box_ptr": ("i8", (), "F + 1: keyframe f has the boxes ptr[f] to ptr[f + 1]"),
-    "box_center": ("f4", (3,), "[m, ego frame of the keyframe]"),
-    "box_size": ("f4", (3,), "length, width, height [m]"),
-    "box_yaw": ("f4", (), "[rad, ego frame]"),
-    "box_velocity": ("f4", (2,), "[m/s, ego frame's axes] by the devkit's centred difference; NaN where unknown"),
-    "box_velocity_past": ("f4", (2,), "the same from the previous annotation alone: knows nothing of the future"),
-    "box_label": ("u1", (), "OCC3D class"),
-    "box_track": ("i8", (), "number of the instance, unique in the data set"),
-    "box_lidar_points": ("i4", (), "number of LiDAR points inside"),
-}
-"""Each column's type, the shape of one entry, and its meaning. S: bytes of fixed width."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +40,7 @@ class Index:
         tables: glob patterns below the data root of the files that the index depends on.
         grid: the data set's voxel grid; None where it has no occupancy.
         split_names: names that `scene_in_split`'s columns stand for.
-        columns: `COLUMNS`, memory-mapped.
+        columns: `COLUMNS` and, of a data set with cameras, `IMAGE_COLUMNS`, memory-mapped.
         occupancy: `(F, X, Y, Z)` uint8, all labels decoded, memory-mapped; None where they were not cached.
         visible: `(F, ceil(X Y Z / 8))` uint8, the bits of `mask_lidar`; None likewise.
     """
@@ -108,6 +71,11 @@ class Index:
     def num_scenes(self) -> int:
         """Number of scenes."""
         return len(self["scene_name"])
+
+    @property
+    def has_images(self) -> bool:
+        """Does the data set have cameras?"""
+        return "frame_image_ptr" in self.columns
 
     def scenes_of(self, split: str) -> np.ndarray:
         """Positions of the scenes of a split. Raises DataError for an unknown split."""
@@ -172,7 +140,8 @@ class Index:
                 "the tables of then",
                 f"Build {folder} again: tools/create_index.py --overwrite",
             )
-        columns = {name: _load(folder, name, schema["columns"]) for name in COLUMNS}
+        names = [*COLUMNS, *(IMAGE_COLUMNS if "frame_image_ptr" in schema["columns"] else ())]
+        columns = {name: _load(folder, name, schema["columns"]) for name in names}
         cached = {
             name: _load(folder, name, schema["columns"]) if name in schema["columns"] else None
             for name in ("occupancy", "visible")
@@ -283,8 +252,8 @@ class IndexWriter:
         return self
 
     def column(self, name: str, values) -> None:
-        """Writes one of `COLUMNS`."""
-        dtype, tail, _ = COLUMNS[name]
+        """Writes one of `COLUMNS` or `IMAGE_COLUMNS`."""
+        dtype, tail, _ = (COLUMNS | IMAGE_COLUMNS)[name]
         array = np.asarray([v.encode() for v in values], dtype="S") if dtype == "S" else np.asarray(values, dtype)
         if dtype == "S" and not len(array):
             array = np.zeros(0, "S1")

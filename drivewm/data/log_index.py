@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from drivewm.data.errors import DataError, MissingFileError
-from drivewm.data.index import COLUMNS, Index, IndexWriter
+from drivewm.data.index import Index, IndexWriter
+from drivewm.data.index_columns import COLUMNS
 
 _LOG = logging.getLogger(__name__)
 

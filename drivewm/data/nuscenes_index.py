@@ -11,6 +11,7 @@ from drivewm.data.errors import DataError, MissingFileError
 from drivewm.data.files import read_json, read_occupancy, resolve
 from drivewm.data.index import Index, IndexWriter
 from drivewm.data.nuscenes_boxes import box_columns
+from drivewm.data.nuscenes_cameras import image_columns
 from drivewm.data.nuscenes_lidar import lidar_columns
 from drivewm.data.nuscenes_tables import NuScenesTables, find_version
 from drivewm.geometry import OCC3D_GRID, VoxelGrid
@@ -57,7 +58,8 @@ def build_index(
         boxes = box_columns(tables, frame_of_sample, frames["frame_T_global_ego"])
         routes = _route_columns(root, scenes["scene_name"])
         lights = _light_columns(root, scenes["scene_name"], scenes["scene_frame_ptr"], frames["frame_time_us"])
-        for columns in (scenes, frames, boxes, routes, lights):
+        images = image_columns(tables, frame_of_sample)
+        for columns in (scenes, frames, boxes, routes, lights, images):
             for name, values in columns.items():
                 writer.column(name, values)
         writer.column("frame_occupancy_file", occupancy)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from drivewm.geometry import se3
+from drivewm.geometry.cameras import PictureCut
 from drivewm.simulation import _camera_kernels as kernels
 from drivewm.simulation import _shading_kernels
 from drivewm.simulation.bodies import Bodies
@@ -76,16 +77,10 @@ class CameraConfig:
             raise ValueError(f"{self.name}: the camera must be above the ground, got z = {self.T_ego_camera[2, 3]} m")
 
     def scaled(self, width: int, height: int) -> CameraConfig:
-        """The same camera at another resolution, without distortion.
-
-        Both axes are scaled alike, by the factor that makes the picture cover width x height; where the aspect
-        ratio differs, what is too much is cropped, half of it on either side.
-        """
+        """The same camera at another resolution, without distortion, see `PictureCut`."""
         if width < 1 or height < 1:
             raise ValueError(f"{self.name}: cannot be scaled to {width} x {height}")
-        factor = max(width / self.width, height / self.height)
-        K = np.diag([factor, factor, 1.0]) @ self.intrinsics
-        K[:2, 2] -= (factor * self.width - width) / 2, (factor * self.height - height) / 2
+        K = PictureCut((self.width, self.height), (width, height)).intrinsics(self.intrinsics)
         return CameraConfig(self.name, self.T_ego_camera, K, width, height)
 
     def project(self, points_ego: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

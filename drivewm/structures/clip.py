@@ -25,10 +25,12 @@ _FRAME_SHAPES: dict[str, tuple] = {
     "ray_directions": ("R", 3),
     "ray_hit": ("R",),
     "images": ("V", 3, "H", "W"),
+    "images_valid": ("V",),
     "K": ("V", 3, 3),
     "T_ego_cam": ("V", 4, 4),
 }
 _PADDED = {"points": 2, "points_valid": 2, "points_time_s": 2, "ray_directions": 2, "ray_hit": 2}  # name: ragged axis
+_VIEWS = ("images", "images_valid", "K", "T_ego_cam")
 _TOKENS = ("tokens", "mirrored_tokens")
 
 
@@ -51,8 +53,10 @@ class _Frames:
         T_ego_lidar: `(B, T, 4, 4)` float32 sensor pose.
         ray_directions, ray_hit: `(B, T, R, 3)` unit vectors in the LiDAR frame and `(B, T, R)` bool: every ray sent,
             with or without a return.
-        images: `(B, T, V, 3, H, W)`, with `K (B, T, V, 3, 3)` [pixel] and `T_ego_cam (B, T, V, 4, 4)`, which includes
-            the ego's motion between the camera's and the frame's stamp.
+        cameras: names of the V views, the same in all clips.
+        images, images_valid: `(B, T, V, 3, H, W)` uint8 RGB; `(B, T, V)` bool, false for views that are absent.
+        K, T_ego_cam: `(B, T, V, 3, 3)` [px], see `geometry.cameras`, and `(B, T, V, 4, 4)`, which includes the ego's
+            motion between the camera's and the frame's stamp; the identity where a view is absent.
         boxes: agents, in each frame's own ego frame.
         tokens: what a tokenizer makes of `occupancy` or `points`, one grid for each of its specs; from a token cache.
         mirrored_tokens: what it makes of the mirrored frames, which is not the same as its tokens mirrored.
@@ -72,7 +76,9 @@ class _Frames:
     T_ego_lidar: Tensor | None = None
     ray_directions: Tensor | None = None
     ray_hit: Tensor | None = None
+    cameras: tuple[str, ...] | None = None
     images: Tensor | None = None
+    images_valid: Tensor | None = None
     K: Tensor | None = None
     T_ego_cam: Tensor | None = None
     boxes: BoxTracks | None = None
@@ -123,6 +129,7 @@ class _Frames:
                 raise ValueError(
                     f"{name} must have shape (B, T, {', '.join(map(str, tail))}) = {expected}, got {shape}"
                 )
+        self._check_views(sizes.get("V"))
         if self.boxes is not None and tuple(self.boxes.valid.shape[:2]) != lead:
             raise ValueError(f"boxes are of {tuple(self.boxes.valid.shape[:2])} clips and frames, expected {lead}")
         for name in _TOKENS:
@@ -131,6 +138,14 @@ class _Frames:
                     raise ValueError(f"{name} are of {tuple(grid.indices.shape[:2])} clips and frames, expected {lead}")
         if self.route is not None and len(self.route.points) != batch:
             raise ValueError(f"route is of {len(self.route.points)} clips, expected {batch}")
+
+    def _check_views(self, views: int | None) -> None:
+        if views != (None if self.cameras is None else len(self.cameras)):
+            raise ValueError(f"cameras must name each of the {views or 'no'} views, got {self.cameras}")
+        if views is not None and any(getattr(self, name) is None for name in _VIEWS):
+            raise ValueError(f"a clip with cameras must have all of {', '.join(_VIEWS)}")
+        if self.images is not None and self.images.dtype != torch.uint8:
+            raise ValueError(f"images must be uint8, got {self.images.dtype}")
 
     def times_s(self) -> Tensor:
         """`(B, T)` float64 [s] after the first frame."""
@@ -237,11 +252,11 @@ class SceneClip(_Frames):
     @classmethod
     def cat(cls, clips: list[SceneClip]) -> SceneClip:
         """Clips of equal length as one batch; points, rays and boxes are padded to the largest number."""
-        for name in ("num_frames", "num_history", "grid"):
+        for name in ("num_frames", "num_history", "grid", "cameras"):
             values = {getattr(clip, name) for clip in clips}
             if len(values) != 1:
                 raise ValueError(f"clips of one batch must agree in {name}, got {values}")
-        merged: dict = {"num_history": clips[0].num_history, "grid": clips[0].grid}
+        merged: dict = {name: getattr(clips[0], name) for name in ("num_history", "grid", "cameras")}
         for f in fields(cls):
             values = [getattr(clip, f.name) for clip in clips]
             if f.name in merged:

@@ -164,9 +164,6 @@ def test_what_turns_into_the_grid_is_free_and_was_not_seen(clip):
 
 
 def test_what_cannot_be_mirrored_is_refused(clip):
-    cameras = replace(clip, K=torch.eye(3).expand(2, 5, 1, 3, 3))
-    with pytest.raises(ValueError, match="cameras cannot be mirrored"):
-        mirror(cameras, ALL)
     aside = VoxelGrid((-12.8, -10.0, -1.0, 12.8, 15.6, 5.4), 0.8)
     with pytest.raises(ValueError, match=r"equal reach to both sides.*-10\.0"):
         mirror(replace(clip, grid=aside), ALL)

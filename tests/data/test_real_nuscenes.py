@@ -10,12 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from nuscenes.nuscenes import NuScenes
+from nuscenes.utils.geometry_utils import view_points
+from pyquaternion import Quaternion
 
 from drivewm.data import DataError, DriveClips, build_index
-from drivewm.data.nuscenes_schema import TABLES
 from drivewm.geometry import OCC3D_GRID
 from drivewm.structures import OCC3D, Command
-from tests.data import handmade
+from tests.data import handmade, one_sample
 
 _REAL = os.environ.get("DRIVEWM_REAL_DATA")
 
@@ -67,31 +68,12 @@ def test_labels_without_a_description_are_on_occ3ds_grid(published):
 @pytest.mark.skipif(_REAL is None, reason="DRIVEWM_REAL_DATA is not set")
 def test_a_real_keyframe(tmp_path):
     """One published keyframe, its tables completed by what the excerpt leaves out."""
-    version = "v1.0-test"
-    root = Path(shutil.copytree(Path(_REAL) / "nuscenes_one_sample", tmp_path / "nuscenes"))
-    for path in [root, *root.rglob("*")]:
-        path.chmod(0o755)
-    tables = {t: json.loads(p.read_text()) if (p := root / version / f"{t}.json").exists() else [] for t in TABLES}
-    sample, scene = tables["sample"][0], tables["scene"][0]
-    for row in (sample, *tables["sample_data"]):
-        row.update(prev="", next="")
-    scene.update(first_sample_token=sample["token"], last_sample_token=sample["token"], nbr_samples=1)
-    log = {
-        "token": scene["log_token"],
-        "logfile": "",
-        "vehicle": "",
-        "date_captured": "",
-        "location": "singapore-onenorth",
-    }
-    tables["log"] = [log]
-    tables["map"] = [{"token": "m", "log_tokens": [log["token"]], "category": "", "filename": "samples"}]
-    for name, rows in tables.items():
-        (root / version / f"{name}.json").write_text(json.dumps(rows))
+    root = one_sample.complete(_REAL, tmp_path / "nuscenes")
     index = build_index(root)
     clip = DriveClips(index, "mini_train", 1, 0, load_points=True)[0]["clip"]
     assert clip.scene == ("scene-0061",)
     assert 20_000 < clip.points_valid.sum() < 34_688  # less the own vehicle
-    devkit = NuScenes(version, str(root), verbose=False)
+    devkit = NuScenes(one_sample.VERSION, str(root), verbose=False)
     record = devkit.get("sample_data", devkit.sample[0]["data"]["LIDAR_TOP"])
     pose = devkit.get("ego_pose", record["ego_pose_token"])
     np.testing.assert_allclose(clip.T_global_ego[0, 0, :3, 3].numpy(), pose["translation"])
@@ -100,3 +82,33 @@ def test_a_real_keyframe(tmp_path):
     reach = np.hypot(points[:, 0], points[:, 1])
     low = points[(reach > 4) & (reach < 10) & (np.abs(points[:, 2]) < 0.5)]
     assert len(low) > 3000 and abs(np.median(low[:, 2])) < 0.1
+
+
+@pytest.mark.skipif(_REAL is None, reason="DRIVEWM_REAL_DATA is not set")
+def test_six_real_images(tmp_path):
+    """Points of the LiDAR fall into the images where the devkit's own chain of calibrations and poses puts them."""
+    root = one_sample.complete(_REAL, tmp_path / "nuscenes")
+    options = dict(load_points=True, load_images=True, image_size=(400, 224))
+    clip = DriveClips(build_index(root), "mini_train", 1, 0, **options)[0]["clip"]
+    assert clip.images.shape == (1, 1, 6, 3, 224, 400) and clip.images_valid.all()
+    assert (clip.images.float().flatten(3).std(-1) > 20).all()
+    devkit = NuScenes(one_sample.VERSION, str(root), verbose=False)
+    points = clip.points[0, 0, clip.points_valid[0, 0], :3].double().numpy()
+    seen = 0
+    for v, camera in enumerate(clip.cameras):
+        record = devkit.get("sample_data", devkit.sample[0]["data"][camera])
+        pose = devkit.get("ego_pose", record["ego_pose_token"])
+        calibration = devkit.get("calibrated_sensor", record["calibrated_sensor_token"])
+        own = points @ clip.T_global_ego[0, 0, :3, :3].numpy().T + clip.T_global_ego[0, 0, :3, 3].numpy()
+        for step in (pose, calibration):
+            own = (own - step["translation"]) @ Quaternion(step["rotation"]).rotation_matrix
+        own = own[own[:, 2] > 1.0]
+        uv = view_points(own.T, np.array(calibration["camera_intrinsic"]), normalize=True)[:2].T
+        inside = ((uv > 0) & (uv < (1600, 900))).all(1)
+        T_cam_ego = np.linalg.inv(clip.T_ego_cam[0, 0, v].double().numpy())
+        ours = points @ T_cam_ego[:3, :3].T + T_cam_ego[:3, 3]
+        ours = ours[ours[:, 2] > 1.0] @ clip.K[0, 0, v].double().numpy().T
+        ours = ours[:, :2] / ours[:, 2:]
+        np.testing.assert_allclose(ours[inside], (uv[inside] - (0, 2)) / 4, atol=0.05)
+        seen += inside.sum()
+    assert seen > 10_000

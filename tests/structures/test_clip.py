@@ -41,7 +41,9 @@ def make_clip(
         T_ego_lidar=rand(4, 4),
         ray_directions=rand(num_points, 3),
         ray_hit=rand(num_points, dtype=torch.bool),
-        images=rand(2, 3, 4, 6),
+        cameras=("CAM_FRONT", "CAM_BACK"),
+        images=rand(2, 3, 4, 6, dtype=torch.uint8),
+        images_valid=torch.ones(*lead, 2, dtype=torch.bool),
         K=rand(2, 3, 3),
         T_ego_cam=rand(2, 4, 4),
         boxes=BoxTracks(
@@ -77,6 +79,10 @@ def tensors_of(structure) -> dict[str, torch.Tensor]:
         ({"points_valid": torch.ones(1, 5, 6, dtype=torch.bool)}, r"points_valid.*\(1, 5, 7\).*\(1, 5, 6\)"),
         ({"points": torch.zeros(1, 5, 7, 3)}, r"points.*\(1, 5, 7, 4\).*\(1, 5, 7, 3\)"),
         ({"K": torch.zeros(1, 5, 3, 3, 3)}, r"K.*\(1, 5, 2, 3, 3\).*\(1, 5, 3, 3, 3\)"),
+        ({"cameras": ("CAM_FRONT",)}, r"cameras.*2 views.*\('CAM_FRONT',\)"),
+        ({"cameras": None}, r"cameras.*2 views.*None"),
+        ({"K": None}, r"all of images, images_valid, K, T_ego_cam"),
+        ({"images": torch.zeros(1, 5, 2, 3, 4, 6)}, r"images.*uint8.*float32"),
         ({"boxes": BoxTracks.empty(1, 4)}, r"\(1, 4\).*\(1, 5\)"),
         ({"route": Route(torch.zeros(2, 3, 2), torch.ones(2, 3, dtype=torch.bool), 2.5)}, r"route is of 2.*expected 1"),
         ({"num_history": 6}, r"1\.\.5.*6"),
@@ -177,7 +183,8 @@ def test_cat_of_one_is_the_clip():
         ({"frames": 4}, "num_frames"),
         ({"num_history": 3}, "num_history"),
         ({"grid": VoxelGrid.centered((4, 4, 2), 0.4)}, "grid"),
-        ({"images": None}, "images"),
+        ({"occupancy": None}, "occupancy"),
+        ({"cameras": ("CAM_FRONT", "CAM_LEFT")}, "cameras"),
     ],
 )
 def test_cat_refuses_clips_that_differ(changes, named):
@@ -186,7 +193,8 @@ def test_cat_refuses_clips_that_differ(changes, named):
 
 
 def test_absent_modalities_stay_absent():
-    names = ("grid", "occupancy", "visible", "points", "points_valid", "points_time_s", "images", "K", "boxes", "route")
+    names = ("grid", "occupancy", "visible", "points", "points_valid", "points_time_s", "boxes", "route")
+    names += ("cameras", "images", "images_valid", "K", "T_ego_cam")
     clip = make_clip(**dict.fromkeys(names))
     both = SceneClip.cat([clip, clip])
     assert all(getattr(both.history(), name) is None for name in names)

@@ -95,11 +95,15 @@ def gradient_ascent(
     pace = rate * _per_control(1.0, 0.2, start.controls)
     best, change = start, torch.zeros_like(start.controls).requires_grad_()
     optimizer = torch.optim.Adam([change], lr=1.0, betas=(0.5, 0.9))
+
+    def changed(by: Tensor) -> Tensor:
+        return _within_bounds(start.controls + (pace * by[:, None])[:, 0])
+
     for _ in range(steps):
         if not may_go_on():
             break
         with torch.enable_grad():
-            controls = _within_bounds(start.controls + (pace * change[:, None])[:, 0])
+            controls = changed(change)
             value = score(controls[:, None])[:, 0]
             (change.grad,) = torch.autograd.grad(-value.clamp_min(1e-6).log().sum(), change)
         change.grad = change.grad.nan_to_num(0.0, 0.0, 0.0)
@@ -107,7 +111,7 @@ def gradient_ascent(
         best = _better(best, found)
         optimizer.step()
     if steps and may_go_on():  # where the last step led
-        controls = _within_bounds(start.controls + (pace * change.detach()[:, None])[:, 0])
+        controls = changed(change.detach())
         with torch.no_grad():
             best = _better(best, Refined(controls, score(controls[:, None])[:, 0], best.forwards + 1))
     return best

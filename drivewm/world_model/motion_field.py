@@ -26,9 +26,9 @@ class MotionField(nn.Module):
     """Displacement of each bird's-eye-view cell at t0 over the coming seconds.
 
     A small U-Net over the observed frames, brought into the ego frame at t0 so that only what moves by itself differs.
-    It is trained on tracked boxes and asked for none. What it learns is added to the velocity that things were measured
-    to have: where a few cells were half a second ago says how fast somebody walks, which a network would have to learn
-    from few examples. The last layer starts at zero: at first all go on as they did.
+    It is trained on tracked boxes and asked for none. What it learns is how far to believe the velocities that things
+    were measured to have, and what to add: where a few cells were half a second ago says how fast somebody walks, which
+    a network would have to learn from few examples. The last layer starts at zero: at first all go on as they did.
 
     Args:
         grid: of the frames.
@@ -64,7 +64,7 @@ class MotionField(nn.Module):
         self.up = nn.ModuleList(upsample(b, a) for a, b in zip(channels[:-1], channels[1:], strict=True))
         self.merge = nn.ModuleList(nn.Sequential(nn.Conv2d(2 * a, a, 1), ResBlock(a)) for a in channels[:-1])
         self.leave = nn.Sequential(
-            nn.GroupNorm(8, channels[0]), nn.SiLU(), nn.Conv2d(channels[0], 2 * self.knots + 2, 1)
+            nn.GroupNorm(8, channels[0]), nn.SiLU(), nn.Conv2d(channels[0], 3 * self.knots + 3, 1)
         )
         nn.init.zeros_(self.leave[-1].weight)
         nn.init.zeros_(self.leave[-1].bias)
@@ -86,9 +86,10 @@ class MotionField(nn.Module):
         for up, merge in zip(reversed(self.up), reversed(self.merge), strict=True):
             skip = levels.pop()
             x = merge(torch.cat([up(x)[..., : skip.shape[-2], : skip.shape[-1]], skip], dim=1))
-        speeds = _SPEED_MPS * self.leave(x).float().unflatten(1, (1 + self.knots, 2))
-        velocity = measured[:, None, :2] + speeds[:, :1]
-        return self.step_s * (velocity + speeds[:, 1:]).cumsum(1)  # and how it changes
+        out = self.leave(x).float().unflatten(1, (1 + self.knots, 3))
+        out = out[:, :1] + out[:, 1:]  # at all times, and what changes
+        velocity = measured[:, None, :2] * (1 + out[:, :, :1]) + _SPEED_MPS * out[:, :, 1:]
+        return self.step_s * velocity.cumsum(1)
 
     def measure(self, aligned: Tensor, ages_s: Tensor) -> Tensor:
         """`(B, 3, H, W)`, see `thing_velocity`."""

@@ -23,7 +23,9 @@ def thing_velocity(frames: Tensor, ages_s: Tensor, voxel_m: float, height: int) 
     """Velocities of the movable things in the newest frame.
 
     Things of two frames are matched within a class by the least sum of distances, in older frames around where the
-    newer ones lead. What is followed for longer is measured better: a centre errs by up to half of a voxel.
+    newer ones lead. What is followed for longer is measured better: a centre errs by up to half of a voxel. What comes
+    into the grid, or touches another, grows at one end: a thing went as far as its centre did, but no less or further
+    than its two ends.
 
     Args:
         frames: `(B, M, X, Y, Z)` uint8, oldest first, all in the ego frame at t0.
@@ -46,12 +48,18 @@ def thing_velocity(frames: Tensor, ages_s: Tensor, voxel_m: float, height: int) 
 
 @dataclass
 class _Things:
-    """Of one frame: numbers, classes (places among the movable ones) and cells of each `(N,)`, centres `(N, 2)` [m]."""
+    """Of one frame: numbers, classes (places among the movable ones) and how many cells, `(N,)` each; and where each
+    begins, has its centre and ends, `(N, 3, 2)` along x and y [m]."""
 
     number: np.ndarray
     kind: np.ndarray
     size: np.ndarray
-    center: np.ndarray
+    extent: np.ndarray
+
+    @property
+    def center(self) -> np.ndarray:
+        """`(N, 2)` [m]."""
+        return self.extent[:, 1]
 
     @classmethod
     def of(cls, numbers: np.ndarray, cell_m: float) -> _Things:
@@ -59,8 +67,13 @@ class _Things:
         number, first, own, size = np.unique(
             numbers[kind, row, column], return_index=True, return_inverse=True, return_counts=True
         )
-        center = np.stack([np.bincount(own, v, len(number)) for v in (row, column)], axis=-1) / size[:, None]
-        return cls(number, kind[first], size, center * cell_m)
+        extent = np.zeros((len(number), 3, 2))
+        extent[:, 0] = np.inf
+        for axis, place in enumerate((row, column)):
+            np.minimum.at(extent[:, 0, axis], own, place)
+            extent[:, 1, axis] = np.bincount(own, place, len(number)) / size
+            np.maximum.at(extent[:, 2, axis], own, place)
+        return cls(number, kind[first], size, extent * cell_m)
 
 
 def _follow(frames: list[_Things], ages_s: np.ndarray) -> np.ndarray:
@@ -68,18 +81,24 @@ def _follow(frames: list[_Things], ages_s: np.ndarray) -> np.ndarray:
     now, found = frames[-1], np.zeros((len(frames[-1].number), 3))
     on_foot = now.kind == OCC3D.movable.index(OCC3D.index("pedestrian"))
     reach_mps = np.where(on_foot, _FASTEST_ON_FOOT_MPS, _FASTEST_MPS)
-    place, followed = now.center.copy(), np.ones(len(now.number), bool)
+    then, followed = now.extent.copy(), np.ones(len(now.number), bool)
     for before, age_s, newer_s in zip(frames[-2::-1], ages_s[-2::-1], ages_s[:0:-1], strict=True):
         step_s = age_s - newer_s
         if step_s <= 0:
             break
-        match = _match(now, before, place - found[:, :2] * step_s, reach_mps * step_s * followed)
+        match = _match(now, before, then[:, 1] - found[:, :2] * step_s, reach_mps * step_s * followed)
         followed = match >= 0
-        place[followed] = before.center[match[followed]]
-        found[followed, :2] = (now.center - place)[followed] / age_s
+        then[followed] = before.extent[match[followed]]
+        found[followed, :2] = _moved(now.extent - then)[followed] / age_s
         found[followed, 2] = age_s
         reach_mps = np.minimum(reach_mps, _SURPRISE_MPS)
     return found
+
+
+def _moved(change: np.ndarray) -> np.ndarray:
+    """`(N, 2)` [m], of how far beginning, centre and end went `(N, 3, 2)`."""
+    begin, center, end = change[:, 0], change[:, 1], change[:, 2]
+    return np.where(begin * end > 0, np.clip(center, np.minimum(begin, end), np.maximum(begin, end)), 0.0)
 
 
 def _match(now: _Things, before: _Things, expected: np.ndarray, reach_m: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ with read_base():
 tokenizer_checkpoint = None  # the checkpoint of the joint training holds it
 start_checkpoint = "work_dirs/driving_drives/last_checkpoint"
 model.merge(dict(head_only=True, data_preprocessor=dict(mirrored=0.0)))  # a state is remembered by its clip
-train_dataloader.merge(dict(batch_size=32, dataset=dict(stride=2)))
+train_dataloader.merge(dict(batch_size=32, dataset=dict(stride=3)))
 
 max_iters = 900
 optim_wrapper.merge(dict(optimizer=dict(lr=1.5e-3)))

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
+from torch.nn import functional as F
 
 from drivewm.structures import OCC3D
 from drivewm.world_model.things import numbered_things
@@ -23,9 +24,9 @@ def thing_velocity(frames: Tensor, ages_s: Tensor, voxel_m: float, height: int) 
     """Velocities of the movable things in the newest frame.
 
     Things of two frames are matched within a class by the least sum of distances, in older frames around where the
-    newer ones lead. What is followed for longer is measured better: a centre errs by up to half of a voxel. What comes
-    into the grid, or touches another, grows at one end: a thing went as far as its centre did, but no less or further
-    than its two ends.
+    newer ones lead. What is followed for longer is measured better: a centre errs by up to half of a voxel. What
+    touches another grows at one end: a thing went as far as its centre did, but no less or further than both of its
+    ends. What comes into the grid grows, too: an end at the border of what was observed is none.
 
     Args:
         frames: `(B, M, X, Y, Z)` uint8, oldest first, all in the ego frame at t0.
@@ -37,11 +38,13 @@ def thing_velocity(frames: Tensor, ages_s: Tensor, voxel_m: float, height: int) 
         `(B, 3, H, W)` float32: velocity along x and y [m/s, axes of the ego frame at t0] and for how long the thing was
         followed [s]; all 0 where no thing is or it was not found again.
     """
-    numbers = numbered_things(frames.flatten(0, 1), height).reshape(*frames.shape[:2], len(OCC3D.movable), height, -1)
-    cell_m, ages = voxel_m * frames.shape[2] / height, ages_s.double().cpu().numpy()
+    flat, stride = frames.flatten(0, 1), frames.shape[2] // height
+    numbers = numbered_things(flat, height).reshape(*frames.shape[:2], len(OCC3D.movable), height, -1)
+    unseen = F.max_pool2d((flat == OCC3D.num_classes).all(-1).float(), stride).bool().cpu().numpy()
+    unseen, ages = unseen.reshape(*frames.shape[:2], height, -1), ages_s.double().cpu().numpy()
     measured = []
-    for own, age_s in zip(numbers, ages, strict=True):
-        things = [_Things.of(frame, cell_m) for frame in own]
+    for own, dark, age_s in zip(numbers, unseen, ages, strict=True):
+        things = [_Things.of(*frame, voxel_m * stride) for frame in zip(own, dark, strict=True)]
         measured.append(_on_cells(_follow(things, age_s), own[-1]))
     return torch.from_numpy(np.stack(measured)).to(frames.device)
 
@@ -49,7 +52,7 @@ def thing_velocity(frames: Tensor, ages_s: Tensor, voxel_m: float, height: int) 
 @dataclass
 class _Things:
     """Of one frame: numbers, classes (places among the movable ones) and how many cells, `(N,)` each; and where each
-    begins, has its centre and ends, `(N, 3, 2)` along x and y [m]."""
+    begins, has its centre and ends, `(N, 3, 2)` along x and y [m], NaN for what the border of what was seen cuts."""
 
     number: np.ndarray
     kind: np.ndarray
@@ -62,17 +65,21 @@ class _Things:
         return self.extent[:, 1]
 
     @classmethod
-    def of(cls, numbers: np.ndarray, cell_m: float) -> _Things:
+    def of(cls, numbers: np.ndarray, unseen: np.ndarray, cell_m: float) -> _Things:
+        """Of numbered cells `(K, H, W)`, and bool `(H, W)` where nothing was seen."""
         kind, row, column = numbers.nonzero()
         number, first, own, size = np.unique(
             numbers[kind, row, column], return_index=True, return_inverse=True, return_counts=True
         )
-        extent = np.zeros((len(number), 3, 2))
-        extent[:, 0] = np.inf
+        extent, dark = np.zeros((len(number), 3, 2)), np.pad(unseen, 1, constant_values=True)
         for axis, place in enumerate((row, column)):
-            np.minimum.at(extent[:, 0, axis], own, place)
             extent[:, 1, axis] = np.bincount(own, place, len(number)) / size
-            np.maximum.at(extent[:, 2, axis], own, place)
+            for end, side, furthest in ((0, -1, np.minimum), (2, 1, np.maximum)):
+                extent[:, end, axis] = -side * np.inf
+                furthest.at(extent[:, end, axis], own, place)
+                beside = (row + 1 + side, column + 1) if axis == 0 else (row + 1, column + 1 + side)
+                cut = dark[beside] & (place == extent[own, end, axis])
+                extent[own[cut], end, axis] = np.nan
         return cls(number, kind[first], size, extent * cell_m)
 
 
@@ -89,16 +96,19 @@ def _follow(frames: list[_Things], ages_s: np.ndarray) -> np.ndarray:
         match = _match(now, before, then[:, 1] - found[:, :2] * step_s, reach_mps * step_s * followed)
         followed = match >= 0
         then[followed] = before.extent[match[followed]]
-        found[followed, :2] = _moved(now.extent - then)[followed] / age_s
+        moved = _moved(now.extent - then)
+        known = followed[:, None] & ~np.isnan(moved)
+        found[:, :2][known] = moved[known] / age_s
         found[followed, 2] = age_s
         reach_mps = np.minimum(reach_mps, _SURPRISE_MPS)
     return found
 
 
 def _moved(change: np.ndarray) -> np.ndarray:
-    """`(N, 2)` [m], of how far beginning, centre and end went `(N, 3, 2)`."""
+    """`(N, 2)` [m], of how far beginning, centre and end went `(N, 3, 2)`; NaN where no end is known."""
     begin, center, end = change[:, 0], change[:, 1], change[:, 2]
-    return np.where(begin * end > 0, np.clip(center, np.minimum(begin, end), np.maximum(begin, end)), 0.0)
+    together = np.where(begin * end > 0, np.clip(center, np.fmin(begin, end), np.fmax(begin, end)), 0.0)
+    return np.where(np.isnan(begin), end, np.where(np.isnan(end), begin, together))
 
 
 def _match(now: _Things, before: _Things, expected: np.ndarray, reach_m: np.ndarray) -> np.ndarray:

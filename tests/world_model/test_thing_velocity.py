@@ -90,3 +90,20 @@ def test_clips_do_not_mix_and_coarse_cells_hold_what_is_in_any_of_their_columns(
     k = 40 // height
     assert at(both, 22 // k, 12 // k) == [4.0, 0.0, 1.0]
     assert both.shape == (2, 3, height, height)
+
+
+def test_what_touches_another_or_comes_into_the_grid_is_not_taken_for_moving():
+    """Parked cars in a row, of which more and more is seen: only the end that is no border says what moved."""
+    scene = frames((CAR, (32, 10), (8, 4), (0, 0)))
+    for frame, seen in enumerate((34, 37, 40)):
+        scene[0, frame, seen:] = OCC3D.num_classes
+    assert at(thing_velocity(scene, AGES_S, VOXEL_M, 40), 33, 11) == [0.0, 0.0, 1.0]
+    touches = frames((CAR, (10, 10), (8, 4), (0, 0)))
+    touches[0, 0, 14:18] = OCC3D.free  # as if it had been two
+    assert at(thing_velocity(touches, AGES_S, VOXEL_M, 40), 12, 11) == [0.0, 0.0, 1.0]
+
+
+def test_the_end_of_who_comes_into_the_grid_says_how_fast():
+    scene = frames((CAR, (32, 10), (10, 4), (-3, 0)))
+    assert (scene[0, :, -1] == CAR).any((1, 2)).all()  # cut in all frames
+    assert at(thing_velocity(scene, AGES_S, VOXEL_M, 40), 33, 11) == [-3.0, 0.0, 1.0]

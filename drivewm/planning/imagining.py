@@ -56,7 +56,8 @@ class ImaginingPlanner:
         name: in tables.
         world: "action_free", "conditioned" or "copy_last", see `worlds.py`.
         method: "rank" takes the best proposal, "cem" and "gradient" improve on it, "random" takes any.
-        prior: how much the head's own probability counts beside the imagined score.
+        prior: how much the head's own probability counts beside the imagined score, from 0 to 1. It knows of what no
+            forecast says, such as that who drives ahead may brake.
         search: further keyword arguments of `cross_entropy_method` or `gradient_ascent`.
         deadline_s: after which the best plan so far is given [s]; None: no hurry. Ranking itself is not cut short.
         seed: of what is drawn.
@@ -72,7 +73,7 @@ class ImaginingPlanner:
         name: str,
         world: str = "action_free",
         method: str = "rank",
-        prior: float = 0.0,
+        prior: float = 0.3,
         search: dict | None = None,
         deadline_s: float | None = None,
         seed: int = 0,

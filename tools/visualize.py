@@ -15,6 +15,7 @@ from drivewm.visualization.clips import draw_clip
 from drivewm.visualization.driven_scenarios import driven_scenarios
 from drivewm.visualization.forecasts import draw_model_forecast
 from drivewm.visualization.points import POINT_FORMATS
+from drivewm.visualization.reconstructions import draw_views
 from drivewm.visualization.thought_episodes import thinker
 from drivewm.visualization.thought_files import draw_thoughts
 
@@ -29,12 +30,17 @@ def main() -> None:
     forecast.add_argument("--config", default="configs/world_models/driving_town.py", help="that it was trained with")
     forecast.add_argument("--seed", type=int, default=0, help="of the imagined future")
     forecast.add_argument("--points-as", choices=POINT_FORMATS, default="ply", help="of LiDAR (pcd needs open3d)")
-    for command in (data, forecast):
+    cameras = commands.add_parser("cameras", help="camera views at one keyframe, as their tokens keep them")
+    cameras.add_argument("--checkpoint", type=Path, required=True, help="a .pth file or last_checkpoint")
+    cameras.add_argument("--config", default="configs/tokenizers/camera_twin.py", help="that it was trained with")
+    cameras.set_defaults(future=0)
+    for command in (data, forecast, cameras):
         command.add_argument("--index", type=Path, required=True, help="index of a data set (tools/create_index.py)")
         command.add_argument("--split", default="val")
         command.add_argument("--clip", type=int, default=0, help="number of the clip within the split")
-        command.add_argument("--future", type=int, default=6, help="keyframes after t0")
         command.add_argument("--out", type=Path, required=True, help="folder of the pictures")
+    for command in (data, forecast):
+        command.add_argument("--future", type=int, default=6, help="keyframes after t0")
     thoughts = commands.add_parser("thoughts", help="a planner's candidates, imagined scenes and plan, in the town")
     thoughts.add_argument("--planner", required=True, metavar="CONFIG.py:CHECKPOINT", help="one that imagines")
     thoughts.add_argument("--families", nargs="+", default=["nominal"], choices=FAMILIES, metavar="NAME")
@@ -63,7 +69,10 @@ def draw(args: argparse.Namespace) -> dict[str, Path]:
         return draw_clip(read_clip(args, args.history, load_points=True), args.out)
     model = load_model(args.config, args.checkpoint)
     data = load_config(args.config).test_dataloader.dataset
-    clip = read_clip(args, data.num_history, data.get("load_points", False))
+    if args.command == "cameras":
+        views = {name: data[name] for name in ("load_images", "cameras", "image_size")}
+        return draw_views(model, read_clip(args, data.num_history, load_occupancy=False, **views), args.out)
+    clip = read_clip(args, data.num_history, load_points=data.get("load_points", False))
     return draw_model_forecast(model, clip, args.out, args.seed, args.points_as)
 
 
@@ -82,8 +91,8 @@ def think(args: argparse.Namespace) -> dict[str, Path]:
     return files
 
 
-def read_clip(args: argparse.Namespace, num_history: int, load_points: bool = False):
-    clips = DriveClips(args.index, args.split, num_history, args.future, load_points=load_points)
+def read_clip(args: argparse.Namespace, num_history: int, **parts):
+    clips = DriveClips(args.index, args.split, num_history, args.future, **parts)
     if not 0 <= args.clip < len(clips):
         raise ValueError(f"--clip must be 0 .. {len(clips) - 1} in split {args.split}, got {args.clip}")
     return clips[args.clip]["clip"]

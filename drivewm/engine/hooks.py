@@ -63,7 +63,7 @@ class SaveCheckpointHook(Hook):
 
 
 class DataCheckHook(Hook):
-    """Stops a run whose data set does not fit its model: other voxels, no points loaded, another one's tokens."""
+    """Stops a run whose data set does not fit its model: other voxels or views, no points, another one's tokens."""
 
     def before_train(self, runner: Runner) -> None:
         """Compare with the training set."""
@@ -83,6 +83,15 @@ class DataCheckHook(Hook):
             )
         if "lidar" in reads and not dataset.load_points:
             raise ValueError("the config's model reads points: its data sets need load_points=True")
+        if "camera" in reads and not dataset.load_images:
+            raise ValueError("the config's model reads images: its data sets need load_images=True")
+        if hasattr(model, "image_size"):
+            found, expected = (len(dataset.cameras), *dataset.image_size), (model.views, *model.image_size)
+            if found != expected:
+                raise ValueError(
+                    "the dataset {} gives {} views of {} x {}, ".format(dataset.index.folder, *found)
+                    + "but the config's model is made for {} of {} x {}".format(*expected)
+                )
         cache = getattr(dataset, "tokens", None)
         if cache is None:
             return

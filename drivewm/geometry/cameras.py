@@ -81,7 +81,7 @@ def pixel_rays(K: Tensor, T_ego_cam: Tensor, size: tuple[int, int], stride: int 
         v, u = torch.meshgrid(v, u, indexing="ij")
         pixels = torch.stack([u, v, torch.ones_like(u)]).flatten(1)
         rays = T_ego_cam[..., :3, :3].float() @ torch.linalg.inv(K.float()) @ pixels
-        rays = rays / rays.norm(dim=-2, keepdim=True)
+        rays = rays * rays.square().sum(-2, keepdim=True).rsqrt()
     return T_ego_cam[..., :3, 3].float(), rays.unflatten(-1, (height // stride, width // stride))
 
 

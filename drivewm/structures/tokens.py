@@ -15,7 +15,7 @@ class TokenSpec:
 
     Attributes:
         modality: "occupancy", "lidar" or "camera".
-        shape: tokens per frame along each spatial axis; bird's-eye-view streams use (x, y).
+        shape: tokens per frame along each axis; bird's-eye-view streams use (x, y), cameras (view, row, column).
         vocab_size: number of codes. Indices run from 0 to vocab_size - 1.
     """
 

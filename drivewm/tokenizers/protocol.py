@@ -48,5 +48,8 @@ def size_name(spec: TokenSpec) -> str:
 
 
 def code_use(tokens: tuple[TokenGrid, ...], clip: int) -> dict[str, Tensor]:
-    """How often a clip of a batch uses each code `(V,)`, by the size of the token grid."""
-    return {size_name(g.spec): g.indices[clip].flatten().bincount(minlength=g.spec.vocab_size) for g in tokens}
+    """How often a clip of a batch uses each code `(V,)`, by the size of the token grid; the mask's id is no code."""
+    return {
+        size_name(g.spec): g.indices[clip].flatten().bincount(minlength=g.spec.mask_id)[: g.spec.mask_id]
+        for g in tokens
+    }

@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
 
 from drivewm.geometry import OCC3D_GRID, VoxelGrid, se2
 from drivewm.geometry.boxes import bev_corners
-from drivewm.simulation import CameraImage, Cameras, Scenario, Town, TownSimulator, nuscenes_rig
+from drivewm.simulation import Cameras, Scenario, Town, TownSimulator, nuscenes_rig
 from drivewm.simulation.simulator import DT_S
 from drivewm.structures import OCC3D
-from drivewm.visualization.canvas import INK, ROUTE, BevCanvas, font
-from drivewm.visualization.panels import PAPER, arrange, classes_in, legend
+from drivewm.visualization.canvas import INK, ROUTE, BevCanvas
+from drivewm.visualization.mosaic import mosaic
+from drivewm.visualization.panels import arrange, classes_in, legend
 from drivewm.visualization.points import draw_points
 from drivewm.visualization.voxels import draw_voxels
 
-# As nuScenes arranges its cameras: each row from the left of the ego to its right.
-_CAMERAS = (("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT"), ("CAM_BACK_LEFT", "CAM_BACK", "CAM_BACK_RIGHT"))
 _COLUMNS = ("cameras", "map: route as a line, ego in black", "LiDAR from above, by class", "occupancy labels")
-_GAP = 4
 _PAINT, _EDGE, _CROWN = (250, 250, 250), (150, 152, 170), (*OCC3D.colors[OCC3D.index("vegetation")], 150)
 
 
@@ -77,7 +74,7 @@ def _instant(
     simulator: TownSimulator, labels: np.ndarray, grid: VoxelGrid, rng: np.random.Generator
 ) -> list[np.ndarray]:
     """The pictures of one row, all of one height."""
-    cameras = _mosaic(simulator.images())
+    cameras = mosaic({name: image.rgb for name, image in simulator.images().items()})
     height, reach = cameras.shape[0], float(grid.range_m[3])
     sweep = simulator.lidar(rng)
     colors = OCC3D.palette[sweep.point_class]
@@ -87,23 +84,6 @@ def _instant(
         draw_points(sweep.points_ego(), colors=colors, range_m=reach, size_px=height),
         draw_voxels(labels, grid, size=(round(1.3 * height), height)),
     ]
-
-
-def _mosaic(images: dict[str, CameraImage]) -> np.ndarray:
-    """Six camera pictures, each with its name, as one."""
-    height, width = images["CAM_FRONT"].rgb.shape[:2]
-    size = (3 * width + 2 * _GAP, 2 * height + _GAP)
-    picture = Image.new("RGB", size, PAPER)
-    draw = ImageDraw.Draw(picture, "RGBA")
-    for r, names in enumerate(_CAMERAS):
-        for c, name in enumerate(names):
-            corner = (c * (width + _GAP), r * (height + _GAP))
-            picture.paste(Image.fromarray(images[name].rgb), corner)
-            at, text = (corner[0] + 8, corner[1] + 6), name.removeprefix("CAM_").replace("_", " ").lower()
-            box = draw.textbbox(at, text, font=font(12))
-            draw.rounded_rectangle((box[0] - 4, box[1] - 3, box[2] + 4, box[3] + 3), 3, fill=(255, 255, 255, 200))
-            draw.text(at, text, font=font(12), fill=INK)
-    return np.array(picture)
 
 
 def _map(simulator: TownSimulator, reach_m: float, size_px: int) -> np.ndarray:

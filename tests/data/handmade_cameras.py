@@ -15,12 +15,22 @@ from tests.data.handmade import GRID, STEP_US, T_EGO_LIDAR, VERSION
 SIZE = (160, 90)
 K = np.array([[80.0, 0.0, 81.6], [0.0, 81.0, 49.1], [0.0, 0.0, 1.0]])
 _FORWARD = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
-YAW = {"CAM_FRONT": 0.0, "CAM_FRONT_LEFT": 0.9, "CAM_FRONT_RIGHT": -0.9}
+YAW = {
+    "CAM_FRONT": 0.0,
+    "CAM_FRONT_LEFT": 0.9,
+    "CAM_FRONT_RIGHT": -0.9,
+    "CAM_BACK_LEFT": 1.9,
+    "CAM_BACK": 3.1,
+    "CAM_BACK_RIGHT": -1.9,
+}
+_THREE = ("CAM_FRONT", "CAM_FRONT_LEFT", "CAM_FRONT_RIGHT")
 SCENES = {
-    "scene-3001": ("train", 4, tuple(YAW)),
-    "scene-3002": ("train", 2, tuple(YAW)),
+    "scene-3001": ("train", 4, _THREE),
+    "scene-3002": ("train", 2, _THREE),
     "scene-3003": ("val", 3, ("CAM_FRONT",)),
 }
+"""Split, keyframes and cameras of each."""
+SIX = {"scene-3001": ("train", 3, tuple(YAW)), "scene-3002": ("val", 2, tuple(YAW))}
 EARLY_US = 40_000
 """Cameras fire so much before the LiDAR's stamp."""
 GREY = 60
@@ -52,11 +62,11 @@ def image(channel: str, k: int) -> np.ndarray:
     return np.repeat(np.round(GREY + 180 * blob)[..., None], 3, axis=-1).astype(np.uint8)
 
 
-def write(out: Path) -> Path:
+def write(out: Path, scenes: dict[str, tuple[str, int, tuple[str, ...]]] = SCENES) -> Path:
     """Writes the data set."""
     description = {"schema_version": 1, "grid": {"range_m": list(GRID.range_m), "voxel_m": GRID.voxel_m}}
     writer = NuScenesWriter(out, description, VERSION, key="cameras")
-    for scene, (split, count, channels) in SCENES.items():
+    for scene, (split, count, channels) in scenes.items():
         base = 100_000_000 * int(scene[-4:])
         sweeps, views = [], {channel: [] for channel in channels}
         for k in range(count):
@@ -72,5 +82,5 @@ def write(out: Path) -> Path:
         frames = [FrameRecord(base + STEP_US * k, []) for k in range(count)]
         writer.finish_scene(SceneRecord(scene, "boston-seaport", split, "handmade", sensors, frames, []))
     write_mask(writer.folder / "maps" / "boston-seaport.png", np.ones((20, 30), bool))
-    writer.finish(list(SCENES), {"boston-seaport": "maps/boston-seaport.png"})
+    writer.finish(list(scenes), {"boston-seaport": "maps/boston-seaport.png"})
     return out

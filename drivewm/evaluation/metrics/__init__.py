@@ -1,11 +1,13 @@
 """mmengine metrics: one small record a sample, scores from their sum."""
 
+from drivewm.evaluation.metrics.camera import CameraReconstructionMetric
 from drivewm.evaluation.metrics.generation import LidarGenerationMetric
 from drivewm.evaluation.metrics.lidar import LidarForecastMetric, LidarReconstructionMetric
 from drivewm.evaluation.metrics.occupancy import OccupancyForecastMetric, ReconstructionMetric
 from drivewm.evaluation.metrics.planning import OpenLoopPlanningMetric
 
 __all__ = [
+    "CameraReconstructionMetric",
     "LidarForecastMetric",
     "LidarGenerationMetric",
     "LidarReconstructionMetric",

@@ -28,10 +28,24 @@ def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     return (q * q.shape[-1] ** -0.5 @ k.transpose(-1, -2)).softmax(-1) @ v
 
 
-class TemporalAttention(nn.Module):
-    """Each cell looks at the same place in earlier frames, which were warped into this one.
+class CrossAttention(nn.Module):
+    """Multi-head attention of some tokens to others, whose keys and values come from outside."""
 
-    Keys and values come from outside: they are the same for all layers and all denoising steps.
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q, self.out = nn.Linear(dim, dim), nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """`(B, N, C)`, keys and values `(B, M, C)` -> `(B, N, C)`."""
+        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (self.q(x), keys, values))
+        return self.out(_attend(q, k, v).transpose(1, 2).flatten(2))
+
+
+class LocalAttention(nn.Module):
+    """Each cell looks at a few entries of its own, such as the same place in earlier frames, warped into this one.
+
+    Keys and values come from outside: those of the past are the same for all layers and all denoising steps.
     """
 
     def __init__(self, dim: int, heads: int) -> None:
@@ -57,7 +71,7 @@ class Block(nn.Module):
 
     def __init__(self, dim: int, heads: int, condition_dim: int, expansion: int = 2) -> None:
         super().__init__()
-        self.spatial, self.temporal = SpatialAttention(dim, heads), TemporalAttention(dim, heads)
+        self.spatial, self.temporal = SpatialAttention(dim, heads), LocalAttention(dim, heads)
         self.mlp = nn.Sequential(nn.Linear(dim, expansion * dim), nn.GELU(), nn.Linear(expansion * dim, dim))
         self.norm = nn.LayerNorm(dim, elementwise_affine=False)
         self.modulation = nn.Linear(condition_dim, 9 * dim)
@@ -67,7 +81,7 @@ class Block(nn.Module):
             self.modulation.bias.view(3, 3, dim)[:, 2] = 0.5
 
     def forward(self, x: Tensor, condition: Tensor, keys: Tensor, values: Tensor, visible: Tensor) -> Tensor:
-        """Tokens `(B, N, C)`, condition `(B, D)`, warped memory as in `TemporalAttention` -> `(B, N, C)`."""
+        """Tokens `(B, N, C)`, condition `(B, D)`, warped memory as in `LocalAttention` -> `(B, N, C)`."""
         layers = (self.spatial, lambda h: self.temporal(h, keys, values, visible), self.mlp)
         for layer, part in zip(layers, self.modulation(condition).unflatten(-1, (3, 1, 3, -1)).unbind(1), strict=True):
             shift, scale, gate = part.unbind(2)

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from drivewm.layers.attention import Block, SpatialAttention, TemporalAttention
+from drivewm.layers.attention import Block, CrossAttention, LocalAttention, SpatialAttention
 from drivewm.layers.codes import CodePredictor
 from drivewm.layers.conv import ResBlock, downsample, upsample
 from drivewm.layers.position import fourier_features
@@ -13,9 +13,9 @@ def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_temporal_attention_equals_a_loop_over_cells():
+def test_local_attention_equals_a_loop_over_cells():
     torch.manual_seed(0)
-    layer = TemporalAttention(8, 2)
+    layer = LocalAttention(8, 2)
     x = torch.randn(2, 3, 8, generator=rng())
     keys, values = torch.randn(2, 2, 3, 4, 8, generator=rng(1))
     visible = torch.rand(2, 3, 4, generator=rng(2)) < 0.5
@@ -26,6 +26,20 @@ def test_temporal_attention_equals_a_loop_over_cells():
             k, v, q = keys[b, n][visible[b, n]], values[b, n][visible[b, n]], layer.q(x[b, n])
             heads = [(k[:, h] @ q[h] / 2).softmax(0) @ v[:, h] for h in (slice(0, 4), slice(4, 8))]
             assert torch.allclose(out[b, n], layer.out(torch.cat(heads)), atol=1e-5)
+
+
+def test_cross_attention_equals_a_loop_over_tokens():
+    torch.manual_seed(0)
+    layer = CrossAttention(8, 2)
+    x, keys, values = (torch.randn(2, n, 8, generator=rng(n)) for n in (3, 5, 5))
+    for grad in (True, False):  # on a CPU the two are computed in different ways
+        with torch.set_grad_enabled(grad):
+            out = layer(x, keys, values)
+        for b in range(2):
+            for n in range(3):
+                q = layer.q(x[b, n])
+                heads = [(keys[b, :, h] @ q[h] / 2).softmax(0) @ values[b, :, h] for h in (slice(0, 4), slice(4, 8))]
+                assert torch.allclose(out[b, n], layer.out(torch.cat(heads)), atol=1e-5)
 
 
 def test_what_is_not_visible_does_not_matter():

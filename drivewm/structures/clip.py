@@ -239,6 +239,14 @@ class SceneClip(_Frames):
         seen = self._map(lambda tensor: tensor[:, : self.num_history], command=self.command)
         return History(**{f.name: getattr(seen, f.name) for f in fields(History)})
 
+    def with_future(self, frames: int) -> SceneClip:
+        """The clip without what comes after its first `frames` future frames."""
+        if not 0 <= frames <= self.num_future:
+            raise ValueError(f"frames must lie in 0..{self.num_future} (the clip's future), got {frames}")
+        if frames == self.num_future:
+            return self
+        return self._map(lambda tensor: tensor[:, : self.num_history + frames], command=self.command)
+
     def future_poses(self) -> Tensor:
         """`T_t0_ego (B, F, 4, 4)` float32: where the ego goes, seen from t0. Forecasts are asked for this motion."""
         t0 = self.num_history - 1

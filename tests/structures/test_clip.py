@@ -129,6 +129,18 @@ def test_future_poses_lead_back_to_the_global_ones():
     torch.testing.assert_close(clip.history().poses_in_t0()[:, -1], torch.eye(4)[None])
 
 
+def test_a_shorter_future_is_its_beginning():
+    clip = make_clip()
+    shorter = clip.with_future(1)
+    assert shorter.num_frames == 3 and shorter.num_history == 2
+    assert torch.equal(shorter.points, clip.points[:, :3]) and torch.equal(
+        shorter.future_poses(), clip.future_poses()[:, :1]
+    )
+    assert clip.with_future(3) is clip
+    with pytest.raises(ValueError, match=r"0\.\.3 .*got 4"):
+        clip.with_future(4)
+
+
 def test_motion_is_that_of_a_circle():
     """Constant speed on a circle: finite differences give the chord, which is near the arc."""
     speed, yaw_rate, times = 5.0, 0.2, np.arange(4) * 0.5

@@ -46,7 +46,7 @@ def mosaic(views: Mapping[str, np.ndarray], captions: Mapping[str, str] | None =
             picture.paste(Image.fromarray(views[name]), corner)
             text = name.removeprefix("CAM_").replace("_", " ").lower()
             if captions:
-                text = f"{text}  {captions[name]}"
+                text = f"{text}  {captions[name]}".rstrip()
             at = (corner[0] + 8, corner[1] + 6)
             box = draw.textbbox(at, text, font=font(12))
             draw.rounded_rectangle((box[0] - 4, box[1] - 3, box[2] + 4, box[3] + 3), 3, fill=(255, 255, 255, 200))

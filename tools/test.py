@@ -29,6 +29,8 @@ def main() -> None:
     parser.add_argument("checkpoint", nargs="?", help="a .pth file, or the last_checkpoint file of a work dir")
     parser.add_argument("--predictions", type=Path, help="score the forecasts in this folder instead of a checkpoint")
     parser.add_argument("--ego-pose", choices=["given", "planner"], help="forecast under whose ego motion")
+    parser.add_argument("--inputs", nargs="+", metavar="STREAM", help="show the model the history of these alone")
+    parser.add_argument("--outputs", nargs="+", metavar="STREAM", help="forecast and score these alone")
     parser.add_argument("--out", type=Path, help="write all figures to this JSON file")
     parser.add_argument("--dump", type=Path, help="write the forecasts to this folder, for --predictions")
     parser.add_argument("--dump-probabilities", action="store_true", help="and how likely each class is (large)")
@@ -40,8 +42,11 @@ def main() -> None:
     args = parser.parse_args()
     if (args.checkpoint is None) == (args.predictions is None):
         parser.error("give a checkpoint or --predictions DIR, one of them")
-    if args.predictions and (args.ego_pose or args.dump or args.launcher != "none"):
-        parser.error("--ego-pose, --dump and --launcher are for checkpoints; predictions say whose ego pose they have")
+    if args.predictions and (args.ego_pose or args.inputs or args.outputs or args.dump or args.launcher != "none"):
+        parser.error(
+            "--ego-pose, --inputs, --outputs, --dump and --launcher are for checkpoints; predictions say whose ego "
+            "pose they have"
+        )
     try:
         evaluate(args)
     except (ValueError, FileNotFoundError) as error:
@@ -54,6 +59,8 @@ def evaluate(args: argparse.Namespace) -> None:
         read_from_files(config, args.predictions)
     if args.ego_pose:
         set_ego_pose(config, args.ego_pose)
+    if args.inputs or args.outputs:
+        set_streams(config, args.inputs, args.outputs)
     work_dir = args.work_dir or Path("work_dirs") / Path(args.config).stem
     runner = build_runner(config, work_dir, launcher=args.launcher)
     if args.checkpoint:
@@ -87,6 +94,17 @@ def read_from_files(config: Config, folder: Path) -> None:
         raise ValueError(f"{config.filename}: test_evaluator has no {metric.__name__} to score predictions with")
 
 
+def set_streams(config: Config, inputs: list[str] | None, outputs: list[str] | None) -> None:
+    """Show a model of several streams the history of some, and score its forecasts of some, by their metrics alone."""
+    options = config.model.get("world_model", config.model)
+    if not options.get("streams"):
+        raise ValueError(f"--inputs and --outputs are for models of several streams; that of {config.filename} has one")
+    options.inputs, options.outputs = inputs, outputs
+    others = [METRICS[name] for name in set(METRICS) - set(outputs or METRICS)]
+    evaluators = config.test_evaluator if isinstance(config.test_evaluator, list) else [config.test_evaluator]
+    config.test_evaluator = [e for e in evaluators if not any(e["type"] in metrics for metrics in others)]
+
+
 def set_ego_pose(config: Config, ego_pose: str) -> None:
     """Forecast under the driven ego motion ("given") or the model's own plan ("planner")."""
     has_planner = hasattr(config.model.type, "plan")
@@ -105,6 +123,11 @@ def run_test(runner: Runner) -> dict[str, float]:
     return runner.test()
 
 
+METRICS = {
+    "occupancy": (OccupancyForecastMetric,),
+    "lidar": (LidarForecastMetric, LidarGenerationMetric),
+}
+"""Of each modality."""
 REPORTS = {
     OccupancyForecastMetric: ("forecasts", "Occupancy forecasts"),
     LidarForecastMetric: ("lidar_forecasts", "LiDAR forecasts"),

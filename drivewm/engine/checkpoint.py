@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 
@@ -11,18 +13,29 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from drivewm.engine.config import load_config
+from drivewm.geometry import VoxelGrid
 from drivewm.world_model import WorldModel
 
 
 def describe_model(model: nn.Module) -> dict:
-    """What a checkpoint says about its model, in plain types: class, voxel grid (None: it sees none), token specs."""
-    grid = model.grid
+    """What a checkpoint says about its model, in plain types: class, voxel grid (None: it sees none), token specs.
+
+    Of a world model of several streams also the grid of each.
+    """
+
+    def plain(grid: VoxelGrid | None) -> dict | None:
+        return None if grid is None else {"range_m": list(grid.range_m), "voxel_m": grid.voxel_m}
+
     specs = model.specs if hasattr(model, "specs") else (model.spec,)
-    return {
+    described = {
         "model": type(model).__name__,
-        "grid": None if grid is None else {"range_m": list(grid.range_m), "voxel_m": grid.voxel_m},
+        "grid": plain(model.grid),
         "tokens": [{"modality": s.modality, "shape": list(s.shape), "vocab_size": s.vocab_size} for s in specs],
     }
+    streams = getattr(model, "streams", {})
+    if len(streams) > 1:
+        described["grids"] = {name: plain(stream.grid) for name, stream in streams.items()}
+    return described
 
 
 def weights_digest(state_dict: dict[str, Tensor]) -> str:
@@ -73,11 +86,21 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> None:
     _load(model.load_state_dict, content["state_dict"], path)
 
 
-def load_tokenizer(model: WorldModel, path: str | Path) -> None:
-    """Hand a trained tokenizer over to a world model. Raises as `load_checkpoint` does."""
-    content = read_checkpoint(path)
-    _compare(path, content["meta"]["drivewm"], describe_model(model.tokenizer))
-    _load(model.adopt_tokenizer, content["state_dict"], path)
+def load_tokenizer(model: WorldModel, paths: str | Path | Mapping[str, str | Path]) -> None:
+    """Hand trained tokenizers over to a world model: that of its only stream, or by the streams' names.
+
+    Raises as `load_checkpoint` does, and ValueError if the names are not those of the model's streams.
+    """
+    if not isinstance(paths, Mapping):
+        paths = {name: paths for name in list(model.streams)[:1]}
+    if set(paths) != set(model.streams):
+        raise ValueError(
+            f"tokenizer checkpoints are of {', '.join(paths)}, but the model's streams are {', '.join(model.streams)}"
+        )
+    for name, path in paths.items():
+        content = read_checkpoint(path)
+        _compare(path, content["meta"]["drivewm"], describe_model(model.streams[name].tokenizer))
+        _load(partial(model.adopt_tokenizer, name=name), content["state_dict"], path)
 
 
 def load_model(config: str | Path, checkpoint: str | Path) -> nn.Module:

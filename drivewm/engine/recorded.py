@@ -156,6 +156,8 @@ class DumpPredictionsHook(Hook):
             if not {"forecasts", "lidar"} & set(sample):
                 raise ValueError(f"there are no forecasts to dump: the model's predictions hold {', '.join(sample)}")
             lidar = "lidar" in sample
+            if lidar and "forecasts" in sample:
+                raise ValueError("predictions are of one modality: ask the model for one output, by --outputs")
             sample = sample["lidar"] if lidar else sample
             # The model's stands first; an imagined future beside it is not its forecast.
             name = next(name for name in sample["clouds" if lidar else "forecasts"] if name not in _TAKEN)

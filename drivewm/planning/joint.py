@@ -22,6 +22,8 @@ class DrivingModel(WorldModel):
     """A world model whose action-free future a head turns into proposals; their gradient reaches the trunk.
 
     Args:
+        tokenizer, world_model: as for `WorldModel`, and its other arguments. Of several streams, one of them
+            occupancy, `tokenizer` is None.
         head: keyword arguments of `ProposalHead`.
         moments_s: of the future that the head reads [s after t0].
         future: false lets the head read the present alone, to measure what the expected future brings.
@@ -34,12 +36,11 @@ class DrivingModel(WorldModel):
             recorded path; 0 does not dream.
         head_only: train the head alone, on states that are computed once: after the joint training, whose batches are
             small, this shows the head many more examples in little time.
-        (the others as for `WorldModel`)
     """
 
     def __init__(
         self,
-        tokenizer: dict,
+        tokenizer: dict | None,
         world_model: dict,
         head: dict | None = None,
         moments_s: tuple[float, ...] = (1.0, 2.0, 3.0, 4.0),

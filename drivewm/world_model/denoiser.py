@@ -1,4 +1,4 @@
-"""The denoiser: corrupted tokens of a frame, the warped memory and the ego's motion -> logits of the clean tokens."""
+"""The denoiser of one stream: corrupted tokens of a frame, its warped past and the ego's motion -> clean tokens."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from drivewm.geometry import VoxelGrid
 from drivewm.layers.attention import Block
 from drivewm.layers.codes import CodePredictor
 from drivewm.layers.position import fourier_features
+from drivewm.world_model.exchange import Cells
 from drivewm.world_model.memory import FrameMemory, Memory
 from drivewm.world_model.scales import Scales
 
@@ -36,6 +37,8 @@ class Motion:
 
 class Denoiser(nn.Module):
     """A transformer over the tokens of one frame; blocks attend within the frame and to its warped past.
+
+    `Trunk` runs its blocks, in step with those of other streams.
 
     The scales of a frame are summed at the resolution of the finest, whose cells are the transformer's positions.
 
@@ -63,7 +66,7 @@ class Denoiser(nn.Module):
         height, width = scales.shape
         if height % patch or width % patch:
             raise ValueError(f"patch must divide the {height} x {width} tokens of the finest scale, got {patch}")
-        self.scales, self.dim, self.patch = scales, dim, patch
+        self.scales, self.dim, self.heads, self.patch = scales, dim, heads, patch
         self.shape = (height // patch, width // patch)
         """Positions along x and y."""
         cell_dim = dim if patch == 1 else max(dim // patch, code_dim)
@@ -95,18 +98,22 @@ class Denoiser(nn.Module):
         told = torch.where(motion.given[:, None], told, self.null_motion.to(told.dtype))
         return told + self.time(fourier_features(motion.time_s[:, None], _BANDS, _LATEST_S))
 
-    def hidden(self, tokens: Tensor, memory: Memory, motion: Motion) -> Tensor:
-        """Corrupted tokens `(J, N)` -> last hidden state `(J, P, C)` of the P positions."""
+    def places(self, memory: Memory) -> Cells:
+        """Where the P positions are."""
+        return Cells(self.memory.grid, self.shape)
+
+    def embed(self, tokens: Tensor, memory: Memory) -> Tensor:
+        """Corrupted tokens `(J, N)` -> features `(J, P, C)` of the P positions."""
         cells = [
             table(known) + covered * table.look(table.standardize(view)) + (1 - covered) * self.null_view
             for table, known, view, covered in self._by_scale(tokens, memory)
         ]
         x = self.fold(F.pixel_unshuffle(self.scales.spread(tuple(cells)), self.patch))
-        x = x.flatten(2).transpose(1, 2) + self.position
-        condition = self.condition(motion)
-        for block in self.blocks:
-            x = block(x, condition, memory.keys, memory.values, memory.visible)
-        return self.norm(x)
+        return x.flatten(2).transpose(1, 2) + self.position
+
+    def attend(self, depth: int, x: Tensor, condition: Tensor, memory: Memory) -> Tensor:
+        """One block: features `(J, P, C)` look at each other and at the memory of their own past."""
+        return self.blocks[depth](x, condition, memory.keys, memory.values, memory.visible)
 
     def logits(self, hidden: Tensor, tokens: Tensor, memory: Memory) -> Tensor:
         """Hidden state `(J, P, C)` -> logits `(J, N, V)` of clean tokens; a first guess is what is known or seen."""
@@ -118,10 +125,6 @@ class Denoiser(nn.Module):
             masked = (known == table.mask_id)[..., None]
             logits.append(table.logits(feature, torch.where(masked, seen, table.codes[known])))
         return self.scales.join(tuple(logits))
-
-    def forward(self, tokens: Tensor, memory: Memory, motion: Motion) -> Tensor:
-        """Corrupted tokens `(J, N)` -> logits `(J, N, V)` of the clean ones."""
-        return self.logits(self.hidden(tokens, memory, motion), tokens, memory)
 
     def _by_scale(self, tokens: Tensor, memory: Memory) -> Iterator[tuple[CodePredictor, Tensor, Tensor, Tensor]]:
         """Of each scale: its table, tokens `(J, h, w)`, view `(J, h, w, D)` and coverage `(J, h, w, 1)`."""

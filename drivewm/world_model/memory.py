@@ -109,14 +109,18 @@ class FrameMemory(nn.Module):
         self.null = nn.Parameter(torch.randn(2, dim) * 0.02)
 
     def encode(self, indices: Tensor) -> Tensor:
-        """Tokens `(..., N)` -> fine features `(..., fine_dim, upscale * H, upscale * W)`, in the same frame."""
+        """Tokens `(B, M, N)` -> fine features `(B, M, fine_dim, upscale * H, upscale * W)`, in the same frames."""
         maps = self.scales.split(indices.flatten(0, -2))
         embedded = self.scales.spread(tuple(table(m) for table, m in zip(self.embeddings, maps, strict=True)))
         return self.trunk(embedded.contiguous()).unflatten(0, indices.shape[:-1])
 
     def gather(self, features: Tensor, sources: Sources) -> Memory:
-        """Fine features `(J, M, ...)` of the sources, warped into the J targets."""
+        """Fine features `(J, M, ...)` of the sources, warped into the J targets. M may be 0."""
         lead = features.shape[:2]
+        if not lead[1]:
+            positions = features.shape[-2] * features.shape[-1] // self.fine**2
+            nothing = features.new_zeros(lead[0], positions, 0, self.null.shape[1])
+            return self._with_null(nothing, nothing, nothing.new_zeros(nothing.shape[:-1], dtype=torch.bool), sources)
         flat = features.flatten(0, 1)
         if self.warp:
             moved, covered = warp_bev(flat, sources.T_target_source.flatten(0, 1), self.grid)
@@ -128,11 +132,15 @@ class FrameMemory(nn.Module):
         visible = F.avg_pool2d(covered, self.fine).flatten(1) > 0.05
         visible = visible & sources.known.flatten()[:, None]
         keys, values = self.keys_values(entries).unflatten(0, lead).transpose(1, 2).chunk(2, dim=-1)
+        return self._with_null(keys, values, visible.unflatten(0, lead).transpose(1, 2), sources)
+
+    def _with_null(self, keys: Tensor, values: Tensor, visible: Tensor, sources: Sources) -> Memory:
+        """The memory of these entries, the null entry behind them."""
         null_key, null_value = self.null.to(keys.dtype)[:, None, None, None].expand(-1, *keys.shape[:2], 1, -1)
         return Memory(
             torch.cat([keys, null_key], dim=2),
             torch.cat([values, null_value], dim=2),
-            F.pad(visible.unflatten(0, lead).transpose(1, 2), (0, 1), value=True),
+            F.pad(visible, (0, 1), value=True),
             sources.view,
             sources.covered,
         )

@@ -14,7 +14,7 @@ from drivewm.evaluation.functional.manoeuvres import MANOEUVRES, STEP_S, STEPS, 
 from drivewm.evaluation.obedience import CONTINUED, RECORDED, SHUFFLED, ObedienceSample
 from drivewm.geometry import se2
 from drivewm.geometry.warp import warp_newest
-from drivewm.structures import OCC3D, History, OccupancyForecast, SceneClip
+from drivewm.structures import OCC3D, History, SceneClip
 from drivewm.world_model.baselines import copy_last, ego_warped_copy, newly_seen, warp_history
 from drivewm.world_model.rollout import roll_out
 
@@ -120,14 +120,12 @@ def recorded_world(clip: SceneClip, T_t0_ego: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _predict(model: WorldModel, history: History, T_t0_ego: Tensor, times_s: Tensor, at_once: int) -> Tensor:
+    if "occupancy" not in model.streams:
+        raise ValueError(f"obedience is measured in occupancy, but the model forecasts {', '.join(model.streams)}")
     parts = []
     for rows in torch.arange(len(history), device=times_s.device).split(at_once):
-        forecasts = roll_out(model, history.select(rows), T_t0_ego[rows], times_s[rows])
-        if not isinstance(forecasts[0], OccupancyForecast):
-            raise ValueError(
-                f"obedience is measured in occupancy, but the model forecasts {type(forecasts[0]).__name__}"
-            )
-        parts.append(torch.cat([forecast.labels for forecast in forecasts], dim=1))
+        stretches = roll_out(model, history.select(rows), T_t0_ego[rows], times_s[rows], ("occupancy",))
+        parts.append(torch.cat([stretch["occupancy"].labels for stretch in stretches], dim=1))
     return torch.cat(parts)
 
 

@@ -1,16 +1,18 @@
-"""What is predicted for a clip, beside baselines and truth: what the metric of a test run takes."""
+"""What is predicted for a clip, beside baselines and truth: what the metrics of a test run take."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from drivewm.evaluation.forecast.record import BASELINES, CEILING
-from drivewm.structures import SceneClip
+from drivewm.evaluation.forecast.record import BASELINES
+from drivewm.structures import History, SceneClip
 from drivewm.world_model.baselines import copy_last, ego_warped_copy, newly_seen, warp_history
+from drivewm.world_model.observation import see
 from drivewm.world_model.rollout import roll_out
 
 if TYPE_CHECKING:
@@ -20,33 +22,56 @@ SEED = 0
 """Of the imagined future that is scored."""
 
 
-def predict(model: WorldModel, clip: SceneClip) -> list[dict]:
-    """A model's predictions, one dict a clip, as `OccupancyForecastMetric` takes it.
+@dataclass
+class Answer:
+    """What a model said of one stream when it was asked for the future of a clip.
 
-    Beside the forecast stand the baselines and the ceiling: the true future frames, encoded, and decoded as the
-    forecast's tokens are. No forecast in these tokens can be expected to do better. Probabilities are there where one
-    forecast reaches far enough; further frames are rolled out.
+    Attributes:
+        clip: with as many future frames as were asked for.
+        history: what the model was shown of it; streams may be absent.
+        T_t0_ego: `(B, F, 4, 4)` float32, the ego motion that the forecast was made under.
+        ego_pose: whose that is.
+        forecasts: one for each stretch of a rollout.
+        seen: what the stream had observed, in the F frames; see `Stream.see`.
+        imagined: one imagined future, or None where none was asked for.
+        seconds: that the forecast of all streams took, a clip.
     """
-    history, times_s = clip.history(), clip.future_times_s()[:, : model.predicted_frames]
-    T_t0_ego = model.ego_motion(clip)[:, : model.predicted_frames]
-    forecast = None
+
+    clip: SceneClip
+    history: History
+    T_t0_ego: Tensor
+    ego_pose: str
+    forecasts: list[Any]
+    seen: Any
+    imagined: Tensor | None
+    seconds: float
+
+
+def predict(model: WorldModel, clip: SceneClip) -> list[dict]:
+    """A model's predictions of all streams that it is asked for, one dict a clip, as their metrics take them.
+
+    Baselines stand beside the forecasts. They see the clip's whole history, also that of streams which `model.inputs`
+    hides from the model.
+    """
+    future = clip.num_future if model.predicted_frames is None else min(model.predicted_frames, clip.num_future)
+    clip = clip.with_future(future)
+    history, times_s, T_t0_ego = clip.history(), clip.future_times_s(), model.ego_motion(clip)[:, :future]
+    for name in set(model.streams) - set(model.inputs):
+        history = model.streams[name].without(history)
     start = now_s(T_t0_ego.device)
-    if T_t0_ego.shape[1] <= model.horizon:
-        forecast = model.forecast(history, T_t0_ego, times_s)
-        labels = forecast.labels
-    else:
-        labels = torch.cat([f.labels for f in roll_out(model, history, T_t0_ego, times_s)], dim=1)
+    stretches = roll_out(model, history, T_t0_ego, times_s, model.outputs)
     seconds = (now_s(T_t0_ego.device) - start) / len(clip)
-    forecasts = {"model": labels, CEILING: model.stream.decode_true(clip, T_t0_ego, times_s)}
+    imagined = {}
     if model.score_imagined:
         generator = torch.Generator(T_t0_ego.device).manual_seed(SEED)
-        forecasts["imagined"] = model.imagine(history, T_t0_ego, times_s, generator)
-    samples = beside_baselines(clip, forecasts, T_t0_ego)
-    probabilities = None if forecast is None else forecast.probabilities()
-    for b, sample in enumerate(samples):
-        sample.update(ego_pose=model.ego_pose, seconds=seconds)
-        if probabilities is not None:
-            sample["probabilities"] = {"model": probabilities[b]}
+        imagined = model.imagined(history, T_t0_ego, times_s, generator, model.outputs)
+    samples: list[dict] = [{} for _ in range(len(clip))]
+    for name in model.outputs:
+        stream, forecasts = model.streams[name], [stretch[name] for stretch in stretches]
+        seen = see(stream, history, T_t0_ego, times_s)
+        answer = Answer(clip, history, T_t0_ego, model.ego_pose, forecasts, seen, imagined.get(name), seconds)
+        for sample, own in zip(samples, stream.samples(answer), strict=True):
+            sample.update(own)
     return samples
 
 

@@ -14,48 +14,50 @@ METHODS = ("copilot4d", "maskgit")
 
 
 def sample(
-    tokens_to_logits: Callable[[Tensor], Tensor],
-    spec: TokenSpec,
+    tokens_to_logits: Callable[[dict[str, Tensor]], dict[str, Tensor]],
+    specs: dict[str, TokenSpec],
     batch: int,
     steps: int,
     generator: torch.Generator,
     temperature: float = 1.0,
     method: str = "copilot4d",
-) -> Tensor:
-    """Draw one frame of tokens, starting from all masks.
+) -> dict[str, Tensor]:
+    """Draw one frame of tokens of one or more streams together, starting from all masks.
 
-    In each step k = K - 1 ... 0 all tokens are drawn anew; the `ceil(cos(k pi / 2K) N)` with the best score
-    `log p + Gumbel * k / K` are kept, tokens that were already unmasked always; the others return to the mask.
+    In each step k = K - 1 ... 0 all tokens are drawn anew; of the N of each stream the `ceil(cos(k pi / 2K) N)` with
+    the best score `log p + Gumbel * k / K` are kept, tokens that were already unmasked always; the others return to the
+    mask. Streams see each other's tokens as they come.
 
     "copilot4d" (Zhang et al., 2024, algorithm 2) keeps the freshly drawn values, so that earlier choices are revised;
     "maskgit" (Chang et al., 2022) leaves tokens as they were when first kept.
 
     Args:
-        tokens_to_logits: `(B, N)` int64 with masks -> logits `(B, N, V)`, N = `spec.num_tokens`.
-        spec: shape and vocabulary.
+        tokens_to_logits: of each stream `(B, N)` int64 with masks -> logits `(B, N, V)`, N = `spec.num_tokens`.
+        specs: shape and vocabulary of the streams to draw, by name.
         batch: B.
         steps: K.
         generator: source of all randomness, on the device of the logits.
         temperature: divides the logits; 0 takes the most likely token.
 
     Returns:
-        `(B, *spec.shape)` int64 without masks.
+        of each stream `(B, *spec.shape)` int64 without masks.
     """
     if method not in METHODS:
         raise ValueError(f"sampling method {method!r} is not one of {', '.join(METHODS)}")
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
-    tokens = torch.full((batch, spec.num_tokens), spec.mask_id, dtype=torch.int64, device=generator.device)
+    device = generator.device
+    tokens = {
+        name: torch.full((batch, spec.num_tokens), spec.mask_id, dtype=torch.int64, device=device)
+        for name, spec in specs.items()
+    }
     for k in reversed(range(steps)):
-        drawn, log_p = _draw(tokens_to_logits(tokens), temperature, generator)
-        known = tokens != spec.mask_id
-        score = log_p + _gumbel(log_p.shape, generator) * k / steps
-        score = score.masked_fill(known, torch.inf)
-        kept = score.argsort(dim=1, descending=True, stable=True).argsort(1) < keep_count(k, steps, spec.num_tokens)
-        if method == "maskgit":
-            drawn = torch.where(known, tokens, drawn)
-        tokens = torch.where(kept, drawn, spec.mask_id)
-    return tokens.view(batch, *spec.shape)
+        logits = tokens_to_logits(tokens)
+        tokens = {
+            name: _step(tokens[name], logits[name], spec, k, steps, generator, temperature, method)
+            for name, spec in specs.items()
+        }
+    return {name: tokens[name].view(batch, *spec.shape) for name, spec in specs.items()}
 
 
 def guide(conditional: Tensor, unconditional: Tensor, weight: float) -> Tensor:
@@ -71,6 +73,27 @@ def unsmoothed(logits: Tensor, smoothing: float) -> Tensor:
     """
     floor = smoothing / logits.shape[-1]
     return (logits.float().softmax(-1) - floor).clamp_min(1e-2 * floor).log() if smoothing else logits
+
+
+def _step(
+    tokens: Tensor,
+    logits: Tensor,
+    spec: TokenSpec,
+    k: int,
+    steps: int,
+    generator: torch.Generator,
+    temperature: float,
+    method: str,
+) -> Tensor:
+    """Tokens `(B, N)` of one stream after step k."""
+    drawn, log_p = _draw(logits, temperature, generator)
+    known = tokens != spec.mask_id
+    score = log_p + _gumbel(log_p.shape, generator) * k / steps
+    score = score.masked_fill(known, torch.inf)
+    kept = score.argsort(dim=1, descending=True, stable=True).argsort(1) < keep_count(k, steps, spec.num_tokens)
+    if method == "maskgit":
+        drawn = torch.where(known, tokens, drawn)
+    return torch.where(kept, drawn, spec.mask_id)
 
 
 def _draw(logits: Tensor, temperature: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -35,6 +35,7 @@ class TaskMix:
         self_generated: share of these recent frames that the model draws itself, as it must when it imagines.
         own_history: share of batches whose history is the model's own forecast, as it is in long rollouts.
         elsewhere: share of clips whose targets are seen from where the ego did not go (`viewpoints.py`); of occupancy.
+        absent: of several streams, the chance of each to be absent from a clip's history; one is always there.
         eta: largest share of random codes among the tokens left unmasked.
     """
 
@@ -44,6 +45,7 @@ class TaskMix:
     self_generated: float = 0.25
     own_history: float = 0.0
     elsewhere: float = 0.0
+    absent: float = 0.3
     eta: float = 0.2
 
 
@@ -87,6 +89,33 @@ def draw_tasks(clip: SceneClip, horizon: int, targets: int, mix: TaskMix, unifor
     has_recent = (uniform(order.shape[1]) < mix.recent) & (order > 0) & ~forecast
     from_masks = (uniform(order.shape[1]) < _ALL_MASKED) | forecast
     return Tasks(target, has_recent, from_masks, alone, noisy_past)
+
+
+def draw_present(streams: tuple[str, ...], mix: TaskMix, tasks: Tasks, uniform: Uniform) -> dict[str, Tensor]:
+    """Which streams' history each clip is shown: `(B,)` bool of each, of every clip at least one.
+
+    Modality dropout (Neverova et al., 2016): any subset of the streams may be all that there is.
+    """
+    if len(streams) == 1:
+        return {streams[0]: torch.ones_like(tasks.alone)}
+    chance = uniform(len(streams))
+    present = (chance >= mix.absent) | (chance == chance.amax(1, keepdim=True))
+    return dict(zip(streams, present.unbind(1), strict=True))
+
+
+def draw_from_masks(streams: tuple[str, ...], tasks: Tasks, uniform: Uniform) -> dict[str, Tensor]:
+    """Of which targets `(B, J)` no token of a stream is given.
+
+    Each stream is masked by itself, so that one may be all there while another is to be predicted from it (UniDiffuser;
+    Bao et al., 2023); forecasts ask for all of them from nothing but masks.
+    """
+    first, *others = streams
+    from_masks = {first: tasks.from_masks}
+    for name in others:
+        asked = torch.zeros_like(tasks.from_masks)
+        asked[:, 0] = tasks.forecast
+        from_masks[name] = (uniform(asked.shape[1]) < _ALL_MASKED) | asked
+    return from_masks
 
 
 def sources_of(

@@ -25,9 +25,13 @@ def on_small_data(path, index) -> dict:
     options |= {f"{name}_dataloader.num_workers": 0 for name in ("train", "test")}
     options |= {"train_dataloader.batch_size": 2, "train_dataloader.dataset.split": "train"}
     options |= {"test_dataloader.dataset.split": "val"}
-    owner = config.model.get("tokenizer", config.model)
-    if "grid" in owner:
-        prefix = "model.tokenizer" if "tokenizer" in config.model else "model"
+    streams = config.model.get("streams", {})
+    owners = {f"model.streams.{name}.tokenizer": stream.tokenizer for name, stream in streams.items()}
+    if not owners:
+        owners = {"model.tokenizer": config.model.tokenizer} if "tokenizer" in config.model else {"model": config.model}
+    for prefix, owner in owners.items():
+        if "grid" not in owner:
+            continue
         options |= {f"{prefix}.grid.range_m": index.grid.range_m, f"{prefix}.grid.voxel_m": index.grid.voxel_m}
         small = {"channels": (32,) * len(owner.channels), "vocab_size": 32}
         options |= {f"{prefix}.{name}": value for name, value in small.items() if name in owner}
@@ -46,6 +50,8 @@ def on_small_data(path, index) -> dict:
         options |= {f"{network}.{name}": value for name, value in {"dim": 16, "depth": 1, "heads": 2}.items()}
     if "points_per_frame" in config.model:
         options["model.points_per_frame"] = 512
+    if "lidar" in streams:
+        options["model.streams.lidar.points_per_frame"] = 512
     return options
 
 

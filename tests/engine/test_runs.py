@@ -93,7 +93,7 @@ def test_checkpoints_of_something_else_are_refused(tmp_path, tokenizer_run, town
         ValueError, match="iter_4.pth: model is OccupancyTokenizer, but the config's model has DrivingModel"
     ):
         load_checkpoint(driving, path)
-    driving.tokenizer.specs = (type(driving.spec)("occupancy", (8, 8), 64),)
+    driving.tokenizer.specs = (type(driving.specs[0])("occupancy", (8, 8), 64),)
     with pytest.raises(ValueError, match="tokens is .*32.*64"):
         load_tokenizer(driving, path)
     options = {"model.channels": (16, 32)}

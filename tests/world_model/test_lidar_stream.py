@@ -11,6 +11,7 @@ from drivewm.structures import Rays
 from drivewm.tokenizers import LidarTokenizer
 from drivewm.world_model import WorldModel
 from drivewm.world_model.objective import world_model_losses
+from drivewm.world_model.observation import observe
 from drivewm.world_model.rollout import roll_out
 from tests.tokenizers import test_lidar
 from tests.world_model import tiny
@@ -96,12 +97,11 @@ def test_the_unconditional_branch_sees_no_points():
     blind = []
     for points in (clip.points, clip.points.flip(3)):
         other = replace(clip, points=points).history()
-        seen = model.stream.see(other, model.stream.displacement(other), poses, times)
-        memory, motion = model._observe(other, poses, times, seen)
-        twin = memory.with_blind_twin()
-        logits = model.denoiser(
-            model.all_masks(2 * len(motion.time_s)),
-            twin,
+        found = observe(model, other, poses, times, ("lidar",))
+        motion = found.motion
+        logits = model.trunk(
+            {"lidar": model.all_masks(2 * len(motion.time_s), "lidar")},
+            {"lidar": found.memory["lidar"].with_blind_twin()},
             replace(
                 motion,
                 pose=motion.pose.repeat(2, 1),
@@ -109,13 +109,13 @@ def test_the_unconditional_branch_sees_no_points():
                 given=motion.given.repeat(2),
             ),
         )
-        blind.append(logits.chunk(2)[1])
+        blind.append(logits["lidar"].chunk(2)[1])
     assert torch.equal(*blind)
 
 
 def test_long_rollouts_feed_on_rendered_sweeps():
     model, clip = make_model(horizon=2), make_clip(future=3)
-    first, second = roll_out(model, *ask(clip))
+    first, second = (stretch["lidar"] for stretch in roll_out(model, *ask(clip)))
     assert first.volume.shape[1] == 2 and second.volume.shape[1] == 1 and second.volume.isfinite().all()
 
 

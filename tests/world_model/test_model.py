@@ -10,6 +10,7 @@ from drivewm.structures import OCC3D
 from drivewm.world_model import WorldModel
 from drivewm.world_model.denoiser import Motion
 from drivewm.world_model.objective import world_model_losses
+from drivewm.world_model.observation import observe
 from tests.world_model.tiny import GRID, make_clip, make_model
 
 
@@ -17,9 +18,15 @@ def ask(clip):
     return clip.history(), clip.future_poses(), clip.future_times_s()
 
 
-def observe(model, clip):
-    history, poses, times_s = ask(clip)
-    return model._observe(*ask(clip), model.stream.see(history, model.stream.displacement(history), poses, times_s))
+def observed(model, clip):
+    found = observe(model, *ask(clip), ("occupancy",))
+    return found.memory["occupancy"], found.motion
+
+
+def logits_of(model, memory, motion):
+    """From nothing but masks."""
+    masks = {"occupancy": model.all_masks(len(motion.time_s), "occupancy")}
+    return model.trunk(masks, {"occupancy": memory}, motion)["occupancy"]
 
 
 def rng(seed=0):
@@ -58,24 +65,23 @@ def test_the_unconditional_branch_does_not_see_the_history(model):
         clip = make_clip(seed=seed)
         if seed:
             clip.T_global_ego[:, :2, 0, 3] += 1.0
-        memory, motion = observe(model, clip)
+        memory, motion = observed(model, clip)
         both = Motion(motion.pose.repeat(2, 1), motion.time_s.repeat(2), motion.given.repeat(2))
-        masks = model.all_masks(2 * len(motion.time_s))
-        logits.append(model.denoiser(masks, memory.with_blind_twin(), both).chunk(2))
+        logits.append(logits_of(model, memory.with_blind_twin(), both).chunk(2))
     (seen_a, blind_a), (seen_b, blind_b) = logits
     assert torch.equal(blind_a, blind_b)
     assert not torch.allclose(seen_a, seen_b)
 
 
 def test_one_pass_of_guidance_equals_two(model, clip):
-    memory, motion = observe(model, clip)
+    memory, motion = observed(model, clip)
     twin = memory.with_blind_twin()
     number = len(motion.time_s)
     both = Motion(motion.pose.repeat(2, 1), motion.time_s.repeat(2), motion.given.repeat(2))
-    joint = model.denoiser(model.all_masks(2 * number), twin, both)
+    joint = logits_of(model, twin, both)
     parts = (twin.keys, twin.values, twin.visible, twin.view, twin.covered)
     blind = type(twin)(*(part[number:] for part in parts))
-    apart = torch.cat([model.denoiser(model.all_masks(number), m, motion) for m in (memory, blind)])
+    apart = torch.cat([logits_of(model, m, motion) for m in (memory, blind)])
     assert torch.allclose(joint, apart, atol=1e-5)
 
 

@@ -2,6 +2,7 @@
 
 import torch
 
+from drivewm.world_model.imagination import draw_frame
 from drivewm.world_model.objective import world_model_losses
 from drivewm.world_model.predictions import predict
 from drivewm.world_model.rollout import extended, roll_out
@@ -26,14 +27,16 @@ def imagine_without_cache(model, clip, generator):
     stamps = torch.cat([history.times_s() - history.times_s()[:, -1:], times_s], dim=1)
     drawn, frames = [], [history.occupancy[:, -1:]]
     for f in range(T_t0_ego.shape[1]):
-        tokens = torch.cat([model.scales.row_of(model.tokenizer.encode(history.occupancy)), *drawn[-1:]], dim=1)
+        tokens = torch.cat([model.stream.scales.row_of(model.tokenizer.encode(history.occupancy)), *drawn[-1:]], dim=1)
         features = model.denoiser.memory.encode(tokens)
         source = torch.tensor([*range(observed), *([observed + f - 1] if f else [])]).expand(len(clip), 1, -1)
         seen = model.stream.see(history, model.stream.displacement(history), T_t0_ego, times_s)[:, f]
         target, known = torch.full((len(clip), 1), observed + f), torch.ones_like(source, dtype=torch.bool)
         sources = sources_of(T_t0_frame.double(), stamps, target, source, known, *model.stream.view(seen))
         memory = model.denoiser.memory.gather(features, sources)
-        drawn.append(model._sample(memory, motion_of(T_t0_ego[:, f], times_s[:, f]), generator)[:, None])
+        motion = motion_of(T_t0_ego[:, f], times_s[:, f])
+        frame = draw_frame(model, {"occupancy": memory}, motion, generator, ("occupancy",))
+        drawn.append(frame["occupancy"][:, None])
         T_ego_previous = torch.linalg.inv(T_t0_frame[:, observed + f]) @ T_t0_frame[:, observed + f - 1]
         frames.append(model.stream.decode_drawn(drawn[-1][:, 0], frames[-1], T_ego_previous, seen[:, None]))
     return torch.cat(frames[1:], dim=1)
@@ -47,13 +50,13 @@ def test_a_short_rollout_is_a_forecast(model, clip, monkeypatch):
     expected = model.forecast(*ask(clip)).logits
     monkeypatch.setattr(model.stream, "as_history", None)  # nothing comes after it
     (only,) = roll_out(model, *ask(clip))
-    assert torch.equal(only.logits, expected)
+    assert torch.equal(only["occupancy"].logits, expected)
 
 
 def test_a_long_rollout_feeds_on_its_own_frames():
     model, clip = make_model(horizon=2), make_clip(future=5)
     history, poses, times = ask(clip)
-    whole = torch.cat([forecast.labels for forecast in roll_out(model, history, poses, times)], dim=1)
+    whole = torch.cat([stretch["occupancy"].labels for stretch in roll_out(model, history, poses, times)], dim=1)
     first = model.forecast(history, poses[:, :2], times[:, :2]).labels
     then = extended(history, {"occupancy": first}, poses[:, :2], times[:, :2])
     T_2_ego = torch.linalg.inv(poses[:, 1:2]) @ poses[:, 2:4]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,15 +19,10 @@ from drivewm.tokenizers.lidar_volume import field_of, returns_towards, silent_ce
 from drivewm.tokenizers.point_cloud import PointCloud
 from drivewm.tokenizers.rendering import Depths, render_depths
 from drivewm.world_model.lidar_predictions import add_silence, lidar_beside_baselines
-from drivewm.world_model.predictions import SEED, now_s
-from drivewm.world_model.rollout import roll_out
+from drivewm.world_model.predictions import Answer
 from drivewm.world_model.scales import Scales
 from drivewm.world_model.thing_motion import moving_things
 from drivewm.world_model.token_memo import TokenMemo
-
-if TYPE_CHECKING:
-    from drivewm.world_model.model import WorldModel
-
 
 _LOOKED_AT = 4
 """Newest sweeps in which things are looked for."""
@@ -86,6 +80,14 @@ class LidarStream(nn.Module):
         self.ego_aligned, self.decoder_context = ego_aligned, decoder_context
         self.points_per_frame, self.things_move = points_per_frame, things_move
         self.memo = TokenMemo()
+
+    def is_in(self, frames: SceneClip | History) -> bool:
+        """See `Stream`."""
+        return frames.points is not None
+
+    def without(self, history: History) -> History:
+        """See `Stream`; where the sensor was stays known."""
+        return replace(history, points=None, points_valid=None, points_time_s=None)
 
     def check(self, frames: SceneClip | History) -> None:
         """ValueError for frames without points or without the sensor's pose."""
@@ -148,6 +150,15 @@ class LidarStream(nn.Module):
             moved.append(by_then.moved(T_ego_t0[:, f, None].expand(-1, history.num_frames, -1, -1), age_s, every))
         return PointCloud.stack(moved)
 
+    def unseen(self, batch: int, frames: int, device: torch.device) -> PointCloud:
+        """Frames without points."""
+        empty = PointCloud.empty(batch * frames, device)
+        return PointCloud(*(part.unflatten(0, (batch, frames)) for part in (empty.points, empty.valid)))
+
+    def hide(self, seen: PointCloud, hidden: Tensor) -> PointCloud:
+        """See `Stream`."""
+        return replace(seen, valid=seen.valid & ~hidden[:, None, None])
+
     def _in_t0(self, history: History) -> Tensor:
         """Points `(B, T, N, 3)` float32 [m] in the ego frame at t0."""
         T_t0_source = history.poses_in_t0()
@@ -186,7 +197,12 @@ class LidarStream(nn.Module):
         return LidarForecast(content, self.grid)
 
     def as_history(self, forecast: LidarForecast, history: History, T_t0_ego: Tensor) -> dict[str, Tensor]:
-        """What the sensor would see: the rays that came back last, cast into the forecast from where it will be."""
+        """What the sensor would see: the rays that came back last, cast into the forecast from where it will be.
+
+        Nothing where none ever came back: an absent stream stays absent.
+        """
+        if not self.is_in(history):
+            return {}
         frames = forecast.volume.shape[1]
         T_ego_lidar = history.T_ego_lidar[:, -1:].expand(-1, frames, -1, -1)
         last, valid = (part[:, -1].repeat_interleave(frames, 0) for part in (history.points, history.points_valid))
@@ -222,33 +238,28 @@ class LidarStream(nn.Module):
         losses = objective.losses(volume, frames, clip.T_ego_lidar[chosen, target[chosen]], drawn[chosen])
         return {name: len(chosen) / len(clip) * value for name, value in losses.items()}
 
-    def predictions(self, model: WorldModel, clip: SceneClip) -> list[dict]:
+    def samples(self, answer: Answer) -> list[dict]:
         """As `LidarForecastMetric` takes them: clouds of the model beside baselines, along the true rays.
 
         In "model" each ray is at its median depth, the best guess of that ray; in "model_drawn" the rays spread over
         where they may end, which makes the better cloud. The ceiling is what the true future frames give that went
-        through the tokens. Beside them, where imagined futures are asked for, clouds as
+        through the tokens. Beside them, where imagined futures are asked for and the history has sweeps, clouds as
         `LidarGenerationMetric` takes them, along the rays of the last sweep.
         """
-        history, times_s, T_t0_ego = clip.history(), clip.future_times_s(), model.ego_motion(clip)
-        start = now_s(T_t0_ego.device)
-        forecasts = roll_out(model, history, T_t0_ego, times_s)
-        seconds = (now_s(T_t0_ego.device) - start) / len(clip)
-        forecast = LidarForecast(torch.cat([f.volume for f in forecasts], dim=1), self.grid)
+        clip, T_t0_ego = answer.clip, answer.T_t0_ego
+        forecast = LidarForecast(torch.cat([f.volume for f in answer.forecasts], dim=1), self.grid)
         clouds = {name: self._along_true_rays(forecast, clip, drawn) for name, drawn in ENDS.items()}
-        clouds[CEILING] = self._along_true_rays(self.forecast(self._true_volumes(clip, T_t0_ego, times_s)), clip)
+        clouds[CEILING] = self._along_true_rays(self.forecast(self._true_volumes(clip, answer.seen)), clip)
         samples = lidar_beside_baselines(clip, clouds)
         if self.tokenizer.raster is not None:
             T_ego_lidar = clip.T_ego_lidar[:, clip.num_history :].flatten(0, 1)
             silent = forecast.silent_cells(self.tokenizer.raster, T_ego_lidar).unflatten(0, T_t0_ego.shape[:2])
             add_silence(samples, {"model": silent}, self.tokenizer.raster)
         for sample in samples:
-            sample["lidar"]["seconds"] = seconds
-        if model.score_imagined:
-            generator = torch.Generator(T_t0_ego.device).manual_seed(SEED)
-            imagined = LidarForecast(model.imagine(history, T_t0_ego, times_s, generator), self.grid)
-            generated = {"imagined": imagined, "model": forecast}
-            generated = {name: self._along_last_rays(f, history, T_t0_ego) for name, f in generated.items()}
+            sample["lidar"]["seconds"] = answer.seconds
+        if answer.imagined is not None and self.is_in(answer.history):
+            generated = {"imagined": LidarForecast(answer.imagined, self.grid), "model": forecast}
+            generated = {name: self._along_last_rays(f, answer.history, T_t0_ego) for name, f in generated.items()}
             for b, sample in enumerate(samples):
                 sample["lidar"]["generated"] = {name: frames[b] for name, frames in generated.items()}
         return samples
@@ -268,9 +279,8 @@ class LidarStream(nn.Module):
         return [flat[b * clip.num_future : (b + 1) * clip.num_future] for b in range(len(clip))]
 
     @torch.no_grad()
-    def _true_volumes(self, clip: SceneClip, T_t0_ego: Tensor, times_s: Tensor) -> Tensor:
-        """Volumes `(B, F, 3, X, Y, Z)` of the true future frames that went through the tokens."""
-        seen = self.see(clip.history(), self.displacement(clip.history()), T_t0_ego, times_s).flatten()
+    def _true_volumes(self, clip: SceneClip, seen: PointCloud) -> Tensor:
+        """Volumes `(B, F, 3, X, Y, Z)` of the true future frames that went through the tokens, beside what was seen."""
         grids = self.tokenizer.encode(PointCloud.of(clip)[:, clip.num_history :])
         codes = self.tokenizer.quantizer.lookup(tuple(grid.indices.flatten(0, 1) for grid in grids))
-        return self._decode(self.tokenizer.quantizer.decode(codes), seen).unflatten(0, T_t0_ego.shape[:2])
+        return self._decode(self.tokenizer.quantizer.decode(codes), seen.flatten()).unflatten(0, seen.lead)

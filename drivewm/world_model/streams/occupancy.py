@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from drivewm.evaluation.forecast.record import CEILING
 from drivewm.structures import OCC3D, History, OccupancyForecast, SceneClip, most_likely
 from drivewm.tokenizers import DecoderContext, OccupancyTokenizer
 from drivewm.world_model.baselines import newly_seen, warp_history
 from drivewm.world_model.motion_field import MotionField
 from drivewm.world_model.moved_history import moved_history
-from drivewm.world_model.predictions import predict
+from drivewm.world_model.predictions import Answer, beside_baselines
 from drivewm.world_model.scales import Scales
 from drivewm.world_model.things import as_wholes
 from drivewm.world_model.token_memo import TokenMemo
@@ -38,6 +40,14 @@ class OccupancyStream(nn.Module):
         self.log_temperature = nn.Parameter(torch.zeros(()))
         self.ego_aligned, self.decoder_context = ego_aligned, decoder_context
         self.memo = TokenMemo()
+
+    def is_in(self, frames: SceneClip | History) -> bool:
+        """See `Stream`."""
+        return frames.occupancy is not None
+
+    def without(self, history: History) -> History:
+        """See `Stream`; what is visible goes with the labels."""
+        return replace(history, occupancy=None, visible=None)
 
     def check(self, frames: SceneClip | History) -> None:
         """ValueError for frames without occupancy or on another grid."""
@@ -91,6 +101,14 @@ class OccupancyStream(nn.Module):
         field = self.motion_field
         return moved_history(history, T_t0_ego, field.at(displacement, times_s), field.moves(displacement))
 
+    def unseen(self, batch: int, frames: int, device: torch.device) -> Tensor:
+        """No voxel is covered."""
+        return torch.full((batch, frames, *self.grid.shape), OCC3D.num_classes, dtype=torch.uint8, device=device)
+
+    def hide(self, seen: Tensor, hidden: Tensor) -> Tensor:
+        """See `Stream`."""
+        return seen.masked_fill(hidden[:, None, None, None, None], OCC3D.num_classes)
+
     @torch.no_grad()
     def view(self, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Of a moved history `(J, X, Y, Z)`.
@@ -117,6 +135,8 @@ class OccupancyStream(nn.Module):
 
     def first_frame(self, history: History) -> Tensor:
         """The frame at t0, `(B, 1, X, Y, Z)`."""
+        if not self.is_in(history):
+            return self.unseen(len(history), 1, history.timestamp_us.device)
         return history.occupancy[:, -1:]
 
     def decode_drawn(self, tokens: Tensor, previous: Tensor, T_ego_previous: Tensor, seen: Tensor) -> Tensor:
@@ -128,14 +148,13 @@ class OccupancyStream(nn.Module):
         return most_likely(self.tokenizer.decode(self.scales.grids(tokens[:, None]), context), 2)
 
     @torch.no_grad()
-    def decode_true(self, clip: SceneClip, T_t0_ego: Tensor, times_s: Tensor) -> Tensor:
-        """Classes `(B, F, X, Y, Z)` uint8 of F true future frames that went through the tokens."""
-        history, future = clip.history(), slice(clip.num_history, clip.num_history + T_t0_ego.shape[1])
-        seen = self.see(history, self.displacement(history), T_t0_ego, times_s).flatten(0, 1)
-        grids = self.tokenizer.encode(clip.occupancy[:, future])
+    def decode_true(self, clip: SceneClip, seen: Tensor) -> Tensor:
+        """Classes `(B, F, X, Y, Z)` uint8 of the true future frames that went through the tokens, beside what was
+        seen `(B, F, X, Y, Z)` in the first F of them."""
+        grids = self.tokenizer.encode(clip.occupancy[:, clip.num_history :][:, : seen.shape[1]])
         codes = self.tokenizer.quantizer.lookup(tuple(grid.indices.flatten(0, 1) for grid in grids))
-        voxels = self._decode(self.tokenizer.quantizer.decode(codes), seen)
-        return most_likely(voxels, 1).unflatten(0, T_t0_ego.shape[:2])
+        voxels = self._decode(self.tokenizer.quantizer.decode(codes), seen.flatten(0, 1))
+        return most_likely(voxels, 1).unflatten(0, seen.shape[:2])
 
     def losses(
         self,
@@ -160,9 +179,24 @@ class OccupancyStream(nn.Module):
         share = len(chosen) / len(clip)
         return {"loss_decode": share * decode, "loss_temperature": share * temperature}
 
-    def predictions(self, model, clip: SceneClip) -> list[dict]:
-        """As `OccupancyForecastMetric` takes them."""
-        return predict(model, clip)
+    def samples(self, answer: Answer) -> list[dict]:
+        """As `OccupancyForecastMetric` takes them.
+
+        Beside the forecast stand the baselines and the ceiling: the true future frames, encoded, and decoded as the
+        forecast's tokens are. No forecast in these tokens can be expected to do better. Probabilities are there where
+        one forecast reaches far enough; further frames are rolled out.
+        """
+        labels = torch.cat([forecast.labels for forecast in answer.forecasts], dim=1)
+        forecasts = {"model": labels, CEILING: self.decode_true(answer.clip, answer.seen)}
+        if answer.imagined is not None:
+            forecasts["imagined"] = answer.imagined
+        samples = beside_baselines(answer.clip, forecasts, answer.T_t0_ego)
+        probabilities = answer.forecasts[0].probabilities() if len(answer.forecasts) == 1 else None
+        for b, sample in enumerate(samples):
+            sample.update(ego_pose=answer.ego_pose, seconds=answer.seconds)
+            if probabilities is not None:
+                sample["probabilities"] = {"model": probabilities[b]}
+        return samples
 
     def _decode(self, latents: Tensor, seen: Tensor) -> Tensor:
         """Latents `(J, D, H, W)` and what was seen `(J, X, Y, Z)` -> voxel logits `(J, C, X, Y, Z)`."""

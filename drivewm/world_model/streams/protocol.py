@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from drivewm.structures import History, SceneClip
+from drivewm.world_model.predictions import Answer
+from drivewm.world_model.scales import Scales
 
 
 class Stream(Protocol):
@@ -18,11 +20,19 @@ class Stream(Protocol):
 
     Attributes:
         tokenizer: frozen.
-        soft_decoder: a copy of its decoder that learns to read averages of codes.
+        scales: how the tokens of a frame lie in a row.
+        soft_decoder: a copy of the tokenizer's decoder that learns to read averages of codes.
     """
 
     tokenizer: torch.nn.Module
+    scales: Scales
     soft_decoder: torch.nn.Module
+
+    def is_in(self, frames: SceneClip | History) -> bool:
+        """Do the frames have the modality at all? A history that lacks it is one of an absent stream."""
+
+    def without(self, history: History) -> History:
+        """The history of one who does not have this sensor."""
 
     def check(self, frames: SceneClip | History) -> None:
         """ValueError if the frames lack what the stream needs."""
@@ -39,6 +49,12 @@ class Stream(Protocol):
     def see(self, history: History, displacement: Tensor | None, T_t0_ego: Tensor, times_s: Tensor) -> Any:
         """What was observed, in the ego frames `T_t0_ego (B, F, 4, 4)` at `times_s (B, F)` after t0."""
 
+    def unseen(self, batch: int, frames: int, device: torch.device) -> Any:
+        """What `see` would give had nothing been observed."""
+
+    def hide(self, seen: Any, hidden: Tensor) -> Any:
+        """What was seen, and nothing in the clips `hidden (B,)` bool."""
+
     def view(self, seen: Any) -> tuple[Tensor, Tensor]:
         """What the tokenizer makes of what was seen in J frames: see `Sources.view` and `covered`."""
 
@@ -52,7 +68,7 @@ class Stream(Protocol):
         """A forecast as fields of a `History` of the forecast's frames, `(B, F, ...)`, to be predicted from."""
 
     def first_frame(self, history: History) -> Tensor | None:
-        """What precedes the first imagined frame: `decode_drawn` takes it as `previous`."""
+        """What precedes the first imagined frame: `decode_drawn` takes it as `previous`. Also of an absent stream."""
 
     def decode_drawn(self, tokens: Tensor, previous: Tensor | None, T_ego_previous: Tensor, seen: Any) -> Tensor:
         """Drawn tokens `(B, N)` -> the imagined frame `(B, 1, ...)`.
@@ -76,5 +92,5 @@ class Stream(Protocol):
             generator: of what is drawn, equally often in every process.
         """
 
-    def predictions(self, model, clip: SceneClip) -> list[dict]:
-        """What a test run scores, one dict a clip."""
+    def samples(self, answer: Answer) -> list[dict]:
+        """What a test run scores of the stream's forecast, one dict a clip."""

@@ -1,0 +1,10 @@
+"""Exchanges: how the streams of one frame learn of each other, at a cost that is linear in their tokens."""
+
+from drivewm.world_model.exchange.geometric import GeometricExchange
+from drivewm.world_model.exchange.latents import LatentExchange
+from drivewm.world_model.exchange.places import Cells, Links, Places, links_between
+
+EXCHANGES = {"geometric": GeometricExchange, "latents": LatentExchange}
+"""By the word that a config chooses with."""
+
+__all__ = ["EXCHANGES", "Cells", "GeometricExchange", "LatentExchange", "Links", "Places", "links_between"]

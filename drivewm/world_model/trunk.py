@@ -1,0 +1,72 @@
+"""Trunk: the denoisers of all streams in step, and what they learn of each other in between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from drivewm.world_model.denoiser import Denoiser, Motion
+from drivewm.world_model.exchange import EXCHANGES, links_between
+from drivewm.world_model.memory import Memory
+
+
+class Trunk(nn.Module):
+    """At each depth, attention within every stream at full cost, then an exchange across streams at a bounded one.
+
+    Each stream keeps weights of its own, as in MM-DiT (Esser et al., 2024); exchanges start as the identity, so that
+    the streams begin as models of their own. A stream that does not take part costs nothing; one alone exchanges
+    nothing.
+
+    Args:
+        denoisers: of the streams, by name.
+        exchange: keyword arguments of an exchange, `type` its name in `EXCHANGES`.
+
+    Raises:
+        ValueError: there is no such exchange, or the denoisers differ in width or depth.
+    """
+
+    def __init__(self, denoisers: dict[str, Denoiser], exchange: dict) -> None:
+        super().__init__()
+        options = dict(exchange)
+        if (kind := options.pop("type", None)) not in EXCHANGES:
+            raise ValueError(f"exchange.type must be one of {', '.join(EXCHANGES)}, got {kind!r}")
+        sizes = {name: (denoiser.dim, denoiser.heads, len(denoiser.blocks)) for name, denoiser in denoisers.items()}
+        if len(set(sizes.values())) != 1:
+            raise ValueError(f"streams must agree in width, heads and depth, got {sizes}")
+        dim, heads, self.depth = next(iter(sizes.values()))
+        self.denoisers = nn.ModuleDict(denoisers)
+        exchanges = self.depth if len(denoisers) > 1 else 0
+        self.exchanges = nn.ModuleList(EXCHANGES[kind](denoisers, dim, heads, **options) for _ in range(exchanges))
+        self.geometric = EXCHANGES[kind].geometric
+
+    def hidden(self, tokens: dict[str, Tensor], memory: dict[str, Memory], motion: Motion) -> dict[str, Tensor]:
+        """Corrupted tokens `(J, N)` of the streams that take part -> their last hidden state `(J, P, C)`."""
+        taking_part = {name: self.denoisers[name] for name in tokens}
+        x = {name: d.embed(tokens[name], memory[name]) for name, d in taking_part.items()}
+        condition = {name: d.condition(motion) for name, d in taking_part.items()}
+        exchanging, links = len(x) > 1, None
+        if exchanging and self.geometric:
+            places = {name: d.places(memory[name]) for name, d in taking_part.items()}
+            with torch.no_grad():
+                links = links_between(places, motion.pose.device)
+        for depth in range(self.depth):
+            x = {name: d.attend(depth, x[name], condition[name], memory[name]) for name, d in taking_part.items()}
+            if exchanging:
+                x = self.exchanges[depth](x, links)
+        return {name: d.norm(x[name]) for name, d in taking_part.items()}
+
+    def forward(
+        self,
+        tokens: dict[str, Tensor],
+        memory: dict[str, Memory],
+        motion: Motion,
+        outputs: Sequence[str] | None = None,
+    ) -> dict[str, Tensor]:
+        """Corrupted tokens `(J, N)` -> logits `(J, N, V)` of the clean ones, of the streams `outputs`; None: of all."""
+        hidden = self.hidden(tokens, memory, motion)
+        return {
+            name: self.denoisers[name].logits(hidden[name], tokens[name], memory[name])
+            for name in (tokens if outputs is None else outputs)
+        }

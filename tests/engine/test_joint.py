@@ -1,0 +1,58 @@
+"""Joint models in runs: tokenizers by stream, checkpoints that fit, and streams chosen from the command line."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from drivewm.engine import load_checkpoint, load_tokenizer
+from drivewm.engine.checkpoint import describe_model
+from drivewm.evaluation.metrics import LidarForecastMetric, OccupancyForecastMetric
+from drivewm.world_model import WorldModel
+from tests.tokenizers import test_lidar
+from tests.world_model.tiny_joint import LIDAR, SIZE, STREAMS, make_model
+
+
+def save(model, path):
+    torch.save({"state_dict": model.state_dict(), "meta": {"drivewm": describe_model(model)}}, path)
+    return path
+
+
+def test_each_stream_takes_over_its_own_tokenizer(tmp_path):
+    trained, model = make_model(), WorldModel(streams=STREAMS, **SIZE)
+    paths = {name: save(stream.tokenizer, tmp_path / f"{name}.pth") for name, stream in trained.streams.items()}
+    load_tokenizer(model, paths)
+    for name, stream in model.streams.items():
+        codebook = trained.streams[name].tokenizer.quantizer.scales[0].codebook
+        assert torch.equal(stream.tokenizer.quantizer.scales[0].codebook, codebook)
+        assert model.trunk.denoisers[name].embeddings[0].codes[:-1].abs().sum() > 0
+    with pytest.raises(ValueError, match="are of occupancy, but the model's streams are occupancy, lidar"):
+        load_tokenizer(model, {"occupancy": paths["occupancy"]})
+    with pytest.raises(ValueError, match="model is LidarTokenizer, but the config's model has OccupancyTokenizer"):
+        load_tokenizer(model, {"occupancy": paths["lidar"], "lidar": paths["lidar"]})
+
+
+def test_a_checkpoint_says_which_grid_each_stream_has(tmp_path):
+    model, path = make_model(), tmp_path / "joint.pth"
+    save(model, path)
+    load_checkpoint(model, path)
+    farther = LIDAR | dict(grid=dict(range_m=(-16.0, -16.0, -1.0, 16.0, 16.0, 7.0), voxel_m=2.0))
+    assert test_lidar.RANGE["voxel_m"] == 1.0
+    other = WorldModel(streams=STREAMS | dict(lidar=dict(tokenizer=farther)), **SIZE)
+    with pytest.raises(ValueError, match=r"grids is .*'lidar'.*1\.0.*, but the config's model has .*2\.0"):
+        load_checkpoint(other, path)
+
+
+def test_streams_are_chosen_from_the_command_line():
+    spec = importlib.util.spec_from_file_location("test_tool", Path("tools/test.py"))
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    metrics = [dict(type=OccupancyForecastMetric), dict(type=LidarForecastMetric)]
+    config = Config(dict(model=dict(streams=dict(occupancy=dict(), lidar=dict())), test_evaluator=metrics))
+    tool.set_streams(config, ["lidar"], ["occupancy"])
+    assert (config.model.inputs, config.model.outputs) == (["lidar"], ["occupancy"])
+    assert [evaluator["type"] for evaluator in config.test_evaluator] == [OccupancyForecastMetric]
+    with pytest.raises(ValueError, match="models of several streams"):
+        tool.set_streams(Config(dict(model=dict(tokenizer=dict()))), ["lidar"], None)

@@ -1,0 +1,372 @@
+"""One world model of several streams: what each may see, any to any, and that one stream alone is as it was."""
+
+import copy
+from collections import OrderedDict
+from dataclasses import replace
+
+import pytest
+import torch
+
+from drivewm.evaluation.metrics import LidarForecastMetric, OccupancyForecastMetric
+from drivewm.planning.state import planner_state
+from drivewm.world_model import WorldModel, objective
+from drivewm.world_model.corruption import corrupt
+from drivewm.world_model.denoiser import Motion
+from drivewm.world_model.exchange import EXCHANGES
+from drivewm.world_model.objective import world_model_losses
+from drivewm.world_model.observation import observe
+from drivewm.world_model.rollout import extended, roll_out
+from drivewm.world_model.tasks import TaskMix, Tasks, draw_present, draw_tasks, motion_of, sources_of
+from tests.world_model import tiny
+from tests.world_model.tiny_joint import INPUTS, LIDAR, SIZE, STREAMS, ask, content, make_clip, make_model, shown
+
+BOTH = ("occupancy", "lidar")
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module", params=EXCHANGES)
+def model(request):
+    return make_model(request.param)
+
+
+@pytest.fixture(scope="module")
+def joint():
+    return make_model()
+
+
+@pytest.fixture
+def clip():
+    return make_clip()
+
+
+def total(losses):
+    return sum(value for name, value in losses.items() if "loss" in name)
+
+
+def test_one_stream_is_the_same_listed_or_not():
+    clip, found = tiny.make_clip(), []
+    for options in (
+        dict(tokenizer=tiny.TOKENIZER, patch=2),
+        dict(streams=dict(occupancy=dict(tokenizer=tiny.TOKENIZER, patch=2))),
+    ):
+        torch.manual_seed(0)
+        model = WorldModel(**options, **SIZE)
+        found.append((model.state_dict(), world_model_losses(model, clip, rng())))
+    (weights, losses), (same_weights, same_losses) = found
+    assert weights.keys() == same_weights.keys()
+    assert all(torch.equal(weights[name], same_weights[name]) for name in weights)
+    assert losses == same_losses
+
+
+def losses_of_one_stream(model, clip, generator):
+    """The objective written out for one stream, knowing nothing of others. No frame is the model's own draw."""
+    stream, denoiser, mix = model.stream, model.denoiser, model.mix
+    spec, observed = stream.scales.row, clip.num_history
+
+    def uniform(*shape):
+        return torch.rand(len(clip), *shape, generator=generator)
+
+    def corrupted(tokens, u, noise):
+        draws = [torch.rand(len(clip), *tokens.shape[1:], generator=generator) for _ in range(2)]
+        flat = tokens.flatten(0, 1)
+        noisy = corrupt(flat, spec, u.flatten(), noise.flatten(), mix.eta, lambda n: draws.pop(0).flatten(0, 1))
+        return noisy.view_as(tokens)
+
+    losses, displacement = stream.motion_losses(clip)
+    tokens, tasks = stream.tokens(clip), draw_tasks(clip, model.horizon, model.targets_per_clip, mix, uniform)
+    rows, future = torch.arange(len(clip))[:, None], tasks.target - observed
+    where, when = clip.future_poses()[rows, future], clip.future_times_s()[rows, future]
+    seen = stream.see(clip.history(), displacement, where, when)
+    uniform(2), uniform(2, spec.num_tokens)  # which frames would be own draws, and these
+    past = torch.cat([tokens[:, :observed], tokens[rows, tasks.target - 1]], dim=1)
+    u, noise = uniform(2, past.shape[1]).unbind(1)
+    past = torch.where(tasks.noisy_past[:, None, None], corrupted(past, 0.5 + 0.5 * u, noise), past)
+    frame = torch.cat([torch.arange(observed).expand(len(clip), 2, -1), tasks.target[..., None] - 1], dim=2)
+    slot = torch.cat([frame[..., :-1], observed + torch.arange(2).expand(len(clip), -1)[..., None]], dim=2)
+    known = torch.cat([torch.ones_like(frame[..., :-1]).bool(), tasks.has_recent[..., None]], dim=2)
+    view, covered = stream.view(seen.flatten(0, 1))
+    covered = covered * tasks.forecast.repeat_interleave(2)[:, None, None]
+    known = known & ~tasks.alone[:, None, None]
+    sources = sources_of(clip.T_global_ego, clip.times_s(), tasks.target, frame, known, view, covered)
+    features = denoiser.memory.encode(past)[rows[..., None], slot]
+    memory = denoiser.memory.gather(features.flatten(0, 1), sources)
+    clean = tokens[rows, tasks.target]
+    u, noise = uniform(2, 2).unbind(1)
+    noisy = corrupted(clean, u.masked_fill(tasks.from_masks, 0.0), noise).flatten(0, 1)
+    x = denoiser.embed(noisy, memory)
+    condition = denoiser.condition(motion_of(where.flatten(0, 1), when.flatten()))
+    for block in denoiser.blocks:
+        x = block(x, condition, memory.keys, memory.values, memory.visible)
+    logits = denoiser.logits(denoiser.norm(x), noisy, memory)
+    losses["loss_tokens"] = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), clean.flatten(), label_smoothing=model.label_smoothing
+    )
+    first = logits.unflatten(0, (len(clip), 2))[:, 0]
+    return losses | stream.losses(first, seen[:, 0], clip, tasks.target[:, 0], tasks.forecast, generator)
+
+
+def test_one_stream_computes_what_it_would_without_the_others_in_mind():
+    mix = dict(predict=0.5, denoise=0.3, recent=0.8, self_generated=0.0)
+    model, clip = tiny.make_model(mix=mix).train(), tiny.make_clip(history=2)
+    for seed in range(4):
+        found, expected = world_model_losses(model, clip, rng(seed)), losses_of_one_stream(model, clip, rng(seed))
+        assert found.keys() - {"token_accuracy"} == expected.keys()
+        assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
+def test_checkpoints_from_before_streams_had_names_are_read():
+    model, other = tiny.make_model(), tiny.make_model()
+    new = {"trunk.denoisers.occupancy.": "denoiser.", "streams.occupancy.": "stream."}
+    old = OrderedDict()
+    for key, value in model.state_dict().items():
+        prefix = next(prefix for prefix in new if key.startswith(prefix))
+        old[new[prefix] + key.removeprefix(prefix)] = value
+    for parameter in other.parameters():
+        parameter.data.zero_()
+    other.load_state_dict(old)
+    assert all(torch.equal(value, other.state_dict()[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_streams_begin_as_models_of_their_own(exchange, clip):
+    """Before anything is learned, the joint forecast of a stream is that of a model of it alone, to the bit."""
+    torch.manual_seed(0)
+    joint = WorldModel(streams=STREAMS, exchange=dict(type=exchange), **SIZE).eval()
+    forecasts = joint.forecasts(*ask(clip))
+    for name, options in STREAMS.items():
+        alone = WorldModel(**options, **SIZE).eval()
+        alone.streams.load_state_dict({k: v for k, v in joint.streams.state_dict().items() if k.startswith(name)})
+        alone.denoiser.load_state_dict(joint.trunk.denoisers[name].state_dict())
+        assert torch.equal(content(alone.forecast(*ask(clip))), content(forecasts[name]))
+
+
+@pytest.mark.parametrize("inputs", INPUTS, ids="+".join)
+@pytest.mark.parametrize("outputs", INPUTS, ids="+".join)
+def test_any_streams_in_any_streams_out(model, clip, inputs, outputs):
+    history, poses, times_s = ask(clip)
+    asked = (shown(model, history, inputs), poses, times_s)
+    forecasts, frames = model.forecasts(*asked, outputs), model.imagined(*asked, rng(), outputs)
+    assert set(forecasts) == set(frames) == set(outputs)
+    for name in outputs:
+        assert content(forecasts[name]).isfinite().all()
+        assert frames[name].shape[:2] == (2, 2)
+
+
+def test_streams_inform_each_other(model, clip):
+    """Another LiDAR past, another occupancy forecast, and the other way round."""
+    usual = model.forecasts(*ask(clip))
+    for name, other in (
+        ("occupancy", replace(clip, points=clip.points.flip(3))),
+        ("lidar", replace(clip, occupancy=17 - clip.occupancy)),
+    ):
+        assert not torch.allclose(content(model.forecasts(*ask(other))[name]), content(usual[name]))
+
+
+def test_the_future_is_not_used(model, clip):
+    points, occupancy = clip.points.clone(), clip.occupancy.clone()
+    points[:, 3:, :, :2] += 1.0
+    occupancy[:, 3:] = 0
+    usual = model.forecasts(*ask(clip))
+    other = model.forecasts(*ask(replace(clip, points=points, occupancy=occupancy)))
+    assert all(torch.equal(content(usual[name]), content(other[name])) for name in BOTH)
+
+
+def test_what_is_not_asked_for_costs_nothing(clip, monkeypatch):
+    model = make_model()
+    history, poses, times_s = ask(clip)
+    monkeypatch.setattr(model.streams["lidar"], "decode_soft", None)
+    monkeypatch.setattr(model.streams["lidar"], "decode_drawn", None)
+    monkeypatch.setattr(model.trunk.denoisers["lidar"], "logits", None)
+    model.forecasts(history, poses, times_s, ("occupancy",))
+    model.imagined(history, poses, times_s, rng(), ("occupancy",))
+    # Neither observed nor asked for: it does not take part at all.
+    monkeypatch.setattr(model.trunk.denoisers["lidar"], "embed", None)
+    model.forecast(shown(model, history, ("occupancy",)), poses, times_s)
+
+
+def test_the_unconditional_branch_sees_no_stream(model, clip):
+    """Other points, other voxels, another path: the blind twins' logits stay the same to the bit."""
+    other = replace(clip, points=clip.points.flip(3), occupancy=17 - clip.occupancy)
+    other.T_global_ego[:, :2, 0, 3] += 1.0
+    logits = []
+    for seen in (clip, other):
+        found = observe(model, *ask(seen), BOTH)
+        motion = found.motion
+        both = Motion(motion.pose.repeat(2, 1), motion.time_s.repeat(2), motion.given.repeat(2))
+        masks = {name: model.all_masks(2 * len(motion.time_s), name) for name in BOTH}
+        logits.append(model.trunk(masks, {n: m.with_blind_twin() for n, m in found.memory.items()}, both))
+    for name in BOTH:
+        (seen_a, blind_a), (seen_b, blind_b) = (own[name].chunk(2) for own in logits)
+        assert torch.equal(blind_a, blind_b) and not torch.allclose(seen_a, seen_b)
+
+
+@pytest.mark.parametrize("absent", BOTH)
+def test_in_training_an_absent_stream_is_not_seen(absent, clip, monkeypatch):
+    """Its past may be any: no loss of any stream changes. That of what moves is apart, and does look at it."""
+
+    def hide(streams, mix, tasks, uniform):
+        return {name: torch.full_like(tasks.alone, name != absent) for name in streams}
+
+    model = make_model(mix=dict(predict=0.7, denoise=0.2, recent=0.9, self_generated=0.5)).train()
+    points, occupancy = clip.points.clone(), clip.occupancy.clone()
+    points[:, :3] = points[:, :3].flip(3)
+    occupancy[:, :3] = 17 - occupancy[:, :3]
+    other = replace(clip, points=points) if absent == "lidar" else replace(clip, occupancy=occupancy)
+    monkeypatch.setattr(objective, "draw_present", hide)
+    for seed in range(2):
+        usual, found = (world_model_losses(model, c, rng(seed)) for c in (clip, other))
+        assert all(usual[name] == value for name, value in found.items())
+    monkeypatch.setattr(objective, "draw_present", lambda s, m, tasks, u: {n: torch.ones_like(tasks.alone) for n in s})
+    usual, found = (world_model_losses(model, c, rng()) for c in (clip, other))
+    assert any(usual[name] != value for name, value in found.items())
+
+
+def test_each_clip_is_shown_some_stream_and_any_subset_comes_up():
+    alone = torch.zeros(4000, dtype=torch.bool)
+    tasks = Tasks(alone, alone, alone, alone, alone)
+    generator = rng()
+    found = draw_present(BOTH, TaskMix(absent=0.3), tasks, lambda *n: torch.rand(4000, *n, generator=generator))
+    occupancy, lidar = found.values()
+    assert (occupancy | lidar).all()
+    assert (occupancy & lidar).float().mean() == pytest.approx(0.49, abs=0.03)
+    assert (occupancy & ~lidar).float().mean() == pytest.approx(0.255, abs=0.03)
+
+
+def test_clips_of_one_batch_do_not_mix(model, clip):
+    other = replace(clip, points=clip.points.clone(), occupancy=clip.occupancy.clone())
+    other.points[1, ..., 0] += 1.0
+    other.occupancy[1] = 3
+    usual, found = model.forecasts(*ask(clip)), model.forecasts(*ask(other))
+    assert all(torch.equal(content(usual[name])[0], content(found[name])[0]) for name in BOTH)
+
+
+def test_the_same_seed_imagines_the_same_future(joint, clip):
+    a, b, c = (joint.imagined(*ask(clip), rng(seed)) for seed in (0, 0, 1))
+    assert all(torch.equal(a[name], b[name]) for name in BOTH)
+    assert not all(torch.equal(a[name], c[name]) for name in BOTH)
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES)
+def test_the_losses_of_all_streams_fall_and_reach_the_exchange(exchange, clip):
+    torch.manual_seed(0)
+    model = WorldModel(streams=STREAMS, exchange=dict(type=exchange), **SIZE).train()
+    frozen = copy.deepcopy({name: stream.tokenizer.state_dict() for name, stream in model.streams.items()})
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
+    found = []
+    for _ in range(6):
+        losses = world_model_losses(model, clip, rng())
+        optimizer.zero_grad()
+        total(losses).backward()
+        optimizer.step()
+        found.append({name: losses[f"{name}/loss_tokens"].item() for name in BOTH})
+    assert all(found[-1][name] < found[0][name] for name in BOTH)
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.trunk.exchanges.parameters())
+    for name, stream in model.streams.items():
+        assert all(torch.equal(value, frozen[name][key]) for key, value in stream.tokenizer.state_dict().items())
+
+
+def test_a_stream_counts_by_its_weight(clip):
+    losses = []
+    for weight in (1.0, 0.25):
+        torch.manual_seed(0)
+        streams = STREAMS | dict(lidar=dict(tokenizer=LIDAR, weight=weight))
+        losses.append(world_model_losses(WorldModel(streams=streams, **SIZE).train(), clip, rng()))
+    for name, value in losses[0].items():
+        factor = 0.25 if name.startswith("lidar/loss") else 1.0
+        torch.testing.assert_close(losses[1][name], factor * value)
+
+
+@pytest.mark.parametrize("inputs", INPUTS, ids="+".join)
+def test_one_test_run_scores_every_stream(inputs, clip):
+    model = make_model(inputs=inputs, score_imagined=True)
+    samples = model(clip, "predict")
+    assert len(samples) == 2 and all({"forecasts", "lidar"} <= set(sample) for sample in samples)
+    for metric in (OccupancyForecastMetric(horizons_s=(0.5, 1.0)), LidarForecastMetric(horizons_s=(0.5, 1.0))):
+        metric.process(None, samples)
+        assert metric.compute_metrics(metric.results)
+    assert ("generated" in samples[0]["lidar"]) == ("lidar" in inputs)
+    (alone, _) = make_model(inputs=inputs, outputs=("occupancy",))(clip, "predict")
+    assert "lidar" not in alone
+    assert torch.equal(alone["forecasts"]["model"], samples[0]["forecasts"]["model"])
+
+
+def test_long_rollouts_feed_on_what_was_predicted(joint):
+    clip = make_clip(future=5)
+    history, poses, times_s = ask(clip)
+    stretches = roll_out(joint, history, poses, times_s, ("occupancy",))
+    assert [len(stretch["occupancy"].labels[0]) for stretch in stretches] == [2, 2, 1]
+    first = joint.forecasts(history, poses[:, :2], times_s[:, :2])
+    fields = {}
+    for name, forecast in first.items():
+        fields |= joint.streams[name].as_history(forecast, history, poses[:, :2])
+    then = extended(history, fields, poses[:, :2], times_s[:, :2])
+    T_2_ego = torch.linalg.inv(poses[:, 1:2]) @ poses[:, 2:4]
+    second = joint.forecast(then, T_2_ego, times_s[:, 2:4] - times_s[:, 1:2])
+    assert torch.equal(second.logits, stretches[1]["occupancy"].logits)
+
+
+def test_a_stream_that_was_never_observed_is_rolled_out_too():
+    """From points alone: occupancy becomes history once as many frames of it are predicted as are looked at."""
+    clip = make_clip(history=2, future=5)
+    model = make_model()
+    history, poses, times_s = ask(clip)
+    history = shown(model, history, ("lidar",))
+    labels = torch.cat([s["occupancy"].labels for s in roll_out(model, history, poses, times_s)], dim=1)
+    assert labels.shape[:2] == (2, 5)
+    frames = dict(occupancy=labels[:, :1])
+    assert extended(history, frames, poses[:, :1], times_s[:, :1]).occupancy is None
+    frames = dict(occupancy=labels[:, :2])
+    assert torch.equal(extended(history, frames, poses[:, :2], times_s[:, :2]).occupancy, labels[:, :2])
+
+
+def test_it_trains_on_its_own_history(clip):
+    clip, model = make_clip(history=2, future=4), make_model(mix=dict(own_history=1.0)).train()
+    assert all(value.isfinite() for value in world_model_losses(model, clip, rng()).values())
+
+
+def test_planners_read_the_occupancy_of_the_joint_state(joint, clip):
+    state = planner_state(joint, clip.history(), (1.0, 2.0))
+    assert state.hidden.shape == (2, 2, 16, *joint.trunk.denoisers["occupancy"].shape)
+    state.hidden.square().sum().backward()
+    assert all(d.blocks[0].spatial.qkv.weight.grad.abs().sum() > 0 for d in joint.trunk.denoisers.values())
+    joint.zero_grad()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(), "either a tokenizer, of its only stream, or streams"),
+        (dict(tokenizer=tiny.TOKENIZER, streams=STREAMS), "either a tokenizer, of its only stream, or streams"),
+        (
+            dict(streams=dict(lidar=dict(tokenizer=tiny.TOKENIZER))),
+            "'lidar' has a tokenizer of the modality 'occupancy'",
+        ),
+        (dict(streams=dict(lidar=dict())), "the stream 'lidar' needs a tokenizer"),
+        (dict(streams=dict(lidar=dict(tokenizer=LIDAR, wieght=2))), "the stream 'lidar' has no option wieght"),
+        (dict(streams=STREAMS, exchange=dict(type="telepathy")), "one of geometric, latents, got 'telepathy'"),
+        (dict(streams=STREAMS, outputs=("radar",)), "some of occupancy, lidar, got .'radar'"),
+        (dict(streams=STREAMS, inputs=()), "some of occupancy, lidar, got"),
+        (dict(streams=STREAMS, mix=dict(elsewhere=0.5)), "mix.elsewhere is of occupancy, got 0.5 for a LidarTokenizer"),
+    ],
+)
+def test_models_that_cannot_be_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        WorldModel(**options, **SIZE)
+
+
+def test_histories_that_cannot_be_asked_from_are_refused(joint, clip):
+    history, poses, times_s = ask(clip)
+    nothing = replace(history, occupancy=None, points=None)
+    with pytest.raises(ValueError, match="one or more of occupancy, lidar, but the history of scene a has none"):
+        joint.forecasts(nothing, poses, times_s)
+    with pytest.raises(ValueError, match="one or more of occupancy, lidar"):
+        joint.imagined(nothing, poses, times_s, rng())
+    with pytest.raises(ValueError, match="needs T_ego_lidar"):
+        joint.forecasts(replace(history, T_ego_lidar=None), poses, times_s)
+    with pytest.raises(ValueError, match="some of occupancy, lidar, got"):
+        joint.forecasts(history, poses, times_s, ("camera",))
+    with pytest.raises(ValueError, match="needs points, but the clip of scene a has none"):
+        joint(replace(clip, points=None), "loss")

@@ -13,6 +13,7 @@ from drivewm.structures import OCC3D, OccupancyForecast
 
 _HEIGHT_M = (-0.2, 2.4)
 """Voxels whose centres lie between are in a vehicle's way; above it are bridges and the crowns of trees."""
+_DOUBT, _DOUBT_GROWS = 0.8, 2  # of its neighbourhood, from so many moments on
 _DRIVEABLE = OCC3D.index("driveable_surface")
 _HARMLESS = (*OCC3D.ground, OCC3D.free)
 
@@ -67,6 +68,21 @@ class SceneMaps:
         # grid_sample wants (along Y, along X)
         found = F.grid_sample(maps, where.float().flatten(0, 1).flip(-1)[:, :, None], align_corners=False)
         return tuple(found[..., 0].unflatten(0, points.shape[:2]).unbind(2))
+
+    def doubted(self, now: SceneMaps) -> SceneMaps:
+        """These maps, in which what is next to something that moved there since `now` is likely to be blocked, too.
+
+        Where things will be is known to about a voxel, and the decoder draws each in one place: who passes a step before
+        somebody, or behind, would seem to be safe. What stays where it is may be passed closely.
+
+        Args:
+            now: the present, one moment in the same frame.
+        """
+        moved = (self.blocked.float() - now.blocked.float()).relu()
+        number = torch.arange(1, moved.shape[1] + 1, device=moved.device)
+        doubt = _DOUBT * (number / _DOUBT_GROWS).clamp_max(1)[:, None, None]
+        blocked = torch.maximum(self.blocked.float(), doubt * F.max_pool2d(moved, 3, 1, 1))
+        return SceneMaps(blocked, self.drivable, self.pose, self.grid)
 
     def moments(self, chosen: Tensor | slice | list[int]) -> SceneMaps:
         """Some of the F moments."""

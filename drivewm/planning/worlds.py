@@ -45,8 +45,8 @@ class ActionFreeWorld:
     depends_on_plan = False
 
     def maps(self, history: History, foreseen: PlannerState, poses: Tensor) -> SceneMaps:
-        """In the ego frame at t0; see `World`."""
-        return foreseen.coming
+        """In the ego frame at t0, with what comes near; see `World`."""
+        return foreseen.coming.doubted(foreseen.maps.moments([0]))
 
 
 class ConditionedWorld:

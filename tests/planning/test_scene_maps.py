@@ -38,6 +38,20 @@ def test_unseen_voxels_neither_block_nor_carry():
     assert maps.blocked[:, :, :4].max() == 0 and maps.drivable[:, :, :4].max() == 0
 
 
+def test_what_moved_is_doubted_by_a_voxel_and_what_stays_is_not():
+    now = maps_of(labels())
+    coming = maps_of(labels().repeat(1, 2, 1, 1, 1))  # four moments
+    coming.blocked[:, 1:, 4, 3] = torch.tensor([1.0, 0.5, 0.5])  # somebody arrives at the second
+    doubted = coming.doubted(now.moments([0])).blocked
+    assert torch.equal(doubted[:, 0], coming.blocked[:, 0])
+    around = torch.zeros_like(doubted, dtype=torch.bool)
+    around[:, 1:, 3:6, 2:5] = True
+    around[:, :, 4, 3] = False
+    for moment, sure in ((1, 1.0), (2, 0.5), (3, 0.5)):
+        torch.testing.assert_close(doubted[0, moment][around[0, moment]], torch.full((8,), 0.8 * sure))
+    assert torch.equal(doubted[~around], coming.blocked[~around])
+
+
 def test_a_sure_forecast_gives_the_maps_of_its_labels():
     scene = labels()
     logits = 40.0 * torch.nn.functional.one_hot(scene.long(), OCC3D.num_classes).permute(0, 1, 5, 2, 3, 4).float()

@@ -72,8 +72,8 @@ class SceneMaps:
     def doubted(self, now: SceneMaps) -> SceneMaps:
         """These maps, in which what is next to something that moved there since `now` is likely to be blocked, too.
 
-        Where things will be is known to about a voxel, and the decoder draws each in one place: who passes a step before
-        somebody, or behind, would seem to be safe. What stays where it is may be passed closely.
+        Where things will be is known to about a voxel, and the decoder draws each in one place: who passes a step
+        before somebody, or behind, would seem to be safe. What stays where it is may be passed closely.
 
         Args:
             now: the present, one moment in the same frame.

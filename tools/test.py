@@ -18,7 +18,12 @@ from mmengine.runner import Runner
 
 from drivewm.data.predictions import PredictionSet
 from drivewm.engine import DumpPredictionsHook, bare_model, build_runner, load_checkpoint, load_config
-from drivewm.evaluation.metrics import LidarForecastMetric, LidarGenerationMetric, OccupancyForecastMetric
+from drivewm.evaluation.metrics import (
+    CameraForecastMetric,
+    LidarForecastMetric,
+    LidarGenerationMetric,
+    OccupancyForecastMetric,
+)
 from drivewm.evaluation.tables import figure_table
 from drivewm.host import write_json
 
@@ -126,6 +131,7 @@ def run_test(runner: Runner) -> dict[str, float]:
 METRICS = {
     "occupancy": (OccupancyForecastMetric,),
     "lidar": (LidarForecastMetric, LidarGenerationMetric),
+    "camera": (CameraForecastMetric,),
 }
 """Of each modality."""
 REPORTS = {

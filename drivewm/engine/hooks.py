@@ -85,8 +85,10 @@ class DataCheckHook(Hook):
             raise ValueError("the config's model reads points: its data sets need load_points=True")
         if "camera" in reads and not dataset.load_images:
             raise ValueError("the config's model reads images: its data sets need load_images=True")
-        if hasattr(model, "image_size"):
-            found, expected = (len(dataset.cameras), *dataset.image_size), (model.views, *model.image_size)
+        streams = getattr(model, "streams", {})
+        eyes = streams["camera"].tokenizer if "camera" in streams else model
+        if hasattr(eyes, "image_size"):
+            found, expected = (len(dataset.cameras), *dataset.image_size), (eyes.views, *eyes.image_size)
             if found != expected:
                 raise ValueError(
                     "the dataset {} gives {} views of {} x {}, ".format(dataset.index.folder, *found)

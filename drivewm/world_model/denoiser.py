@@ -13,7 +13,7 @@ from drivewm.geometry import VoxelGrid
 from drivewm.layers.attention import Block
 from drivewm.layers.codes import CodePredictor
 from drivewm.layers.position import fourier_features
-from drivewm.world_model.exchange import Cells
+from drivewm.world_model.exchange import Cells, Places
 from drivewm.world_model.memory import FrameMemory, Memory
 from drivewm.world_model.scales import Scales
 
@@ -36,46 +36,22 @@ class Motion:
 
 
 class Denoiser(nn.Module):
-    """A transformer over the tokens of one frame; blocks attend within the frame and to its warped past.
+    """A transformer over the tokens of one frame of one stream, whose blocks also look at what is remembered.
 
     `Trunk` runs its blocks, in step with those of other streams.
 
-    The scales of a frame are summed at the resolution of the finest, whose cells are the transformer's positions.
-
-    Args:
-        scales: tokens.
-        code_dim: length of their code vectors.
-        grid: range that they cover.
-        dim, depth, heads: size of the transformer.
-        patch: cells of the finest scale that share a position, per axis: attention costs the fourth power less.
-        memory: keyword arguments of `FrameMemory`.
+    Attributes:
+        flat: its positions are columns, which have no height; see `Places`.
+        memory: of its past.
+        embeddings: a table of codes for each scale.
     """
 
-    def __init__(
-        self,
-        scales: Scales,
-        code_dim: int,
-        grid: VoxelGrid,
-        dim: int,
-        depth: int,
-        heads: int,
-        patch: int = 1,
-        memory: dict | None = None,
-    ) -> None:
-        super().__init__()
-        height, width = scales.shape
-        if height % patch or width % patch:
-            raise ValueError(f"patch must divide the {height} x {width} tokens of the finest scale, got {patch}")
-        self.scales, self.dim, self.heads, self.patch = scales, dim, heads, patch
-        self.shape = (height // patch, width // patch)
-        """Positions along x and y."""
-        cell_dim = dim if patch == 1 else max(dim // patch, code_dim)
-        self.memory = FrameMemory(scales, code_dim, grid, dim, patch, **(memory or {}))
-        self.embeddings = nn.ModuleList(CodePredictor(s.vocab_size, code_dim, cell_dim) for s in scales.specs)
-        self.fold = nn.Identity() if patch == 1 else nn.Conv2d(cell_dim * patch**2, dim, 1)
-        self.unfold = nn.Identity() if patch == 1 else nn.Conv2d(dim, cell_dim * patch**2, 1)
-        self.null_view = nn.Parameter(torch.zeros(cell_dim))
-        self.position = nn.Parameter(torch.randn(self.shape[0] * self.shape[1], dim) * 0.02)
+    flat: bool
+    memory: nn.Module
+    embeddings: nn.ModuleList
+
+    def _add_blocks(self, dim: int, depth: int, heads: int) -> None:
+        self.dim, self.heads = dim, heads
         self.motion = nn.Sequential(nn.Linear(8 * _BANDS + 2, dim), nn.SiLU(), nn.Linear(dim, dim))
         self.null_motion = nn.Parameter(torch.zeros(dim))
         self.time = nn.Linear(2 * _BANDS, dim)
@@ -98,6 +74,66 @@ class Denoiser(nn.Module):
         told = torch.where(motion.given[:, None], told, self.null_motion.to(told.dtype))
         return told + self.time(fourier_features(motion.time_s[:, None], _BANDS, _LATEST_S))
 
+    def places(self, memory: Memory) -> Places:
+        """Where the P positions are."""
+        raise NotImplementedError
+
+    def embed(self, tokens: Tensor, memory: Memory) -> Tensor:
+        """Corrupted tokens `(J, N)` -> features `(J, P, C)` of the P positions."""
+        raise NotImplementedError
+
+    def attend(self, depth: int, x: Tensor, condition: Tensor, memory: Memory) -> Tensor:
+        """One block: features `(J, P, C)` look at each other and at the memory of their own past."""
+        return self.blocks[depth](x, condition, memory.keys, memory.values, memory.visible)
+
+    def logits(self, hidden: Tensor, tokens: Tensor, memory: Memory) -> Tensor:
+        """Hidden state `(J, P, C)` -> logits `(J, N, V)` of clean tokens."""
+        raise NotImplementedError
+
+
+class CellDenoiser(Denoiser):
+    """Of a bird's-eye view: the past is warped into the frame, and all cells attend to each other.
+
+    The scales of a frame are summed at the resolution of the finest, whose cells are the transformer's positions.
+
+    Args:
+        scales: tokens.
+        code_dim: length of their code vectors.
+        grid: range that they cover.
+        dim, depth, heads: size of the transformer.
+        patch: cells of the finest scale that share a position, per axis: attention costs the fourth power less.
+        memory: keyword arguments of `FrameMemory`.
+    """
+
+    flat = True
+
+    def __init__(
+        self,
+        scales: Scales,
+        code_dim: int,
+        grid: VoxelGrid,
+        dim: int,
+        depth: int,
+        heads: int,
+        patch: int = 1,
+        memory: dict | None = None,
+    ) -> None:
+        super().__init__()
+        height, width = scales.shape
+        if height % patch or width % patch:
+            raise ValueError(f"patch must divide the {height} x {width} tokens of the finest scale, got {patch}")
+        self.scales, self.patch = scales, patch
+        self.shape = (height // patch, width // patch)
+        """Positions along x and y."""
+        cell_dim = dim if patch == 1 else max(dim // patch, code_dim)
+        self.memory = FrameMemory(scales, code_dim, grid, dim, patch, **(memory or {}))
+        self.embeddings = nn.ModuleList(CodePredictor(s.vocab_size, code_dim, cell_dim) for s in scales.specs)
+        self.fold = nn.Identity() if patch == 1 else nn.Conv2d(cell_dim * patch**2, dim, 1)
+        self.unfold = nn.Identity() if patch == 1 else nn.Conv2d(dim, cell_dim * patch**2, 1)
+        self.null_view = nn.Parameter(torch.zeros(cell_dim))
+        self.position = nn.Parameter(torch.randn(self.shape[0] * self.shape[1], dim) * 0.02)
+        self._add_blocks(dim, depth, heads)
+
     def places(self, memory: Memory) -> Cells:
         """Where the P positions are."""
         return Cells(self.memory.grid, self.shape)
@@ -110,10 +146,6 @@ class Denoiser(nn.Module):
         ]
         x = self.fold(F.pixel_unshuffle(self.scales.spread(tuple(cells)), self.patch))
         return x.flatten(2).transpose(1, 2) + self.position
-
-    def attend(self, depth: int, x: Tensor, condition: Tensor, memory: Memory) -> Tensor:
-        """One block: features `(J, P, C)` look at each other and at the memory of their own past."""
-        return self.blocks[depth](x, condition, memory.keys, memory.values, memory.visible)
 
     def logits(self, hidden: Tensor, tokens: Tensor, memory: Memory) -> Tensor:
         """Hidden state `(J, P, C)` -> logits `(J, N, V)` of clean tokens; a first guess is what is known or seen."""

@@ -13,6 +13,7 @@ from drivewm.geometry.warp import warp_bev
 from drivewm.layers.codes import CodeTable
 from drivewm.layers.conv import ResBlock
 from drivewm.layers.position import fourier_features
+from drivewm.tokenizers.camera_views import CameraViews
 from drivewm.world_model.scales import Scales
 
 _TIME_BANDS, _LONGEST_S = 6, 8.0
@@ -29,6 +30,7 @@ class Sources:
         view: `(J, N, D)` what the tokenizer would quantize at each of the N tokens, were what was observed, moved into
             the target frame before it is encoded, all there is.
         covered: `(J, N, 1)` in [0, 1], the share of each token's cell that was observed; 0 hides the view.
+        rig: of cameras, where they are in the targets `(J, V)`.
     """
 
     T_target_source: Tensor
@@ -36,6 +38,7 @@ class Sources:
     known: Tensor
     view: Tensor
     covered: Tensor
+    rig: CameraViews | None = None
 
 
 @dataclass
@@ -46,7 +49,7 @@ class Memory:
         keys, values: `(J, P, M + 1, C)` for P positions and M earlier frames. The last entry is a learned null: what
             is left where nothing was observed.
         visible: `(J, P, M + 1)` bool; the null entry always is.
-        view, covered: `(J, N, D)` and `(J, N, 1)`, see `Sources`.
+        view, covered, rig: see `Sources`.
     """
 
     keys: Tensor
@@ -54,6 +57,7 @@ class Memory:
     visible: Tensor
     view: Tensor
     covered: Tensor
+    rig: CameraViews | None = None
 
     def with_blind_twin(self) -> Memory:
         """The memory and behind it, in the batch, a twin that sees the null entry only: the unconditional branch."""
@@ -65,6 +69,7 @@ class Memory:
             torch.cat([self.visible, blind]),
             self.view.repeat(2, 1, 1),
             torch.cat([self.covered, torch.zeros_like(self.covered)]),
+            None if self.rig is None else self.rig[torch.arange(len(blind), device=blind.device).repeat(2)],
         )
 
 

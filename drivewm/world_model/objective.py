@@ -100,12 +100,12 @@ def world_model_losses(
         noisy[name] = corrupt(clean[name], spec, u, noise, model.mix.eta, draws)
     for name, logits in model.trunk(noisy, memory, motion).items():
         logits, truth = logits.float(), clean[name]
-        found = F.cross_entropy(logits.flatten(0, 1), truth.flatten(), label_smoothing=model.label_smoothing)
-        losses[name]["loss_tokens"] = found
+        losses[name]["loss_tokens"] = _token_loss(logits, truth, model.streams[name].scales.row.mask_id, model)
         first, seen = logits.unflatten(0, tasks.target.shape)[:, 0], pasts[name].seen[:, 0]
         decoded = model.streams[name].losses(first, seen, clip, tasks.target[:, 0], tasks.forecast, generator)
         losses[name] |= {key: model.decode_weight * loss for key, loss in decoded.items()}
-        losses[name]["token_accuracy"] = (logits.argmax(-1) == truth).float().mean()
+        there = truth != model.streams[name].scales.row.mask_id
+        losses[name]["token_accuracy"] = (logits.argmax(-1) == truth)[there].float().mean()
     if len(losses) == 1:
         return losses.popitem()[1]
     return {
@@ -113,6 +113,14 @@ def world_model_losses(
         for name, own in losses.items()
         for key, value in own.items()
     }
+
+
+def _token_loss(logits: Tensor, truth: Tensor, mask_id: int, model: WorldModel) -> Tensor:
+    """Cross-entropy of logits `(J, N, V)`; there is nothing to say of tokens of absent views, which are masks."""
+    if (truth == mask_id).all():
+        return logits.sum() * 0
+    options = dict(ignore_index=mask_id, label_smoothing=model.label_smoothing)
+    return F.cross_entropy(logits.flatten(0, 1), truth.flatten(), **options)
 
 
 def _seen_from(
@@ -172,9 +180,9 @@ def _remember_one(
     known = torch.cat([own.present[:, None, None].expand(slot_observed.shape), tasks.has_recent[..., None]], dim=2)
     known = known & ~tasks.alone[:, None, None]
     # The view is clean: a corrupted past is only a task without it.
-    view, covered = stream.view(own.seen.flatten(0, 1))
+    view, covered, *rig = stream.view(own.seen.flatten(0, 1))
     covered = covered * tasks.forecast.repeat_interleave(targets)[:, None, None]
-    sources = sources_of(clip.T_global_ego, clip.times_s(), tasks.target, frame, known, view, covered)
+    sources = sources_of(clip.T_global_ego, clip.times_s(), tasks.target, frame, known, view, covered, *rig)
     return remember.gather(features.flatten(0, 1), sources)
 
 

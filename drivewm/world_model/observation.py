@@ -53,13 +53,13 @@ def present_streams(model: WorldModel, history: History) -> tuple[str, ...]:
 def see(stream: Stream, history: History, T_t0_ego: Tensor, times_s: Tensor) -> Any:
     """What a stream, present or absent, observed, in the frames `T_t0_ego (B, F, 4, 4)` at `times_s (B, F)`."""
     if not stream.is_in(history):
-        return stream.unseen(*T_t0_ego.shape[:2], T_t0_ego.device)
+        return stream.unseen(history, T_t0_ego.shape[1])
     return stream.see(history, stream.displacement(history), T_t0_ego, times_s)
 
 
-def view(stream: Stream, history: History, seen: Any, frames: int) -> tuple[Tensor, Tensor]:
-    """`Stream.view` of what was seen in J = `frames` frames; of an absent stream nothing, and nothing is encoded."""
-    if stream.is_in(history):
+def view(stream: Stream, history: History, seen: Any, frames: int) -> tuple:
+    """`Stream.view` of what was seen in J = `frames` frames; of an absent bird's-eye view nothing is encoded."""
+    if stream.is_in(history) or stream.grid is None:
         return stream.view(seen)
     shape = (frames, stream.scales.row.num_tokens)
     device = history.timestamp_us.device
@@ -98,7 +98,8 @@ def observe(
     for name in streams:
         stream, remember = model.streams[name], model.trunk.denoisers[name].memory
         seen[name] = see(stream, history, where, times_s)
-        features = remember.encode(tokens_of(model, name, history))[:, None].expand(-1, future, *(-1,) * 4)
+        features = remember.encode(tokens_of(model, name, history))
+        features = features[:, None].expand(-1, future, *(-1,) * (features.ndim - 1))
         source = torch.arange(features.shape[2], device=where.device).expand(batch, future, -1)
         known = torch.ones_like(source, dtype=torch.bool)
         shown = view(stream, history, seen[name].flatten(0, 1), batch * future)

@@ -73,6 +73,7 @@ def extended(history: History, frames: dict[str, Tensor], T_t0_ego: Tensor, time
         scene=history.scene,
         sample_token=history.sample_token,
         grid=history.grid,
+        cameras=history.cameras if "images" in seen else None,
         **seen,
     )
 

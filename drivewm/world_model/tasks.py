@@ -15,6 +15,7 @@ from torch import Tensor
 
 from drivewm.geometry import se2
 from drivewm.structures import SceneClip
+from drivewm.tokenizers.camera_views import CameraViews
 from drivewm.world_model.denoiser import Motion
 from drivewm.world_model.memory import Sources
 
@@ -119,7 +120,14 @@ def draw_from_masks(streams: tuple[str, ...], tasks: Tasks, uniform: Uniform) ->
 
 
 def sources_of(
-    T_world_ego: Tensor, times_s: Tensor, target: Tensor, source: Tensor, known: Tensor, view: Tensor, covered: Tensor
+    T_world_ego: Tensor,
+    times_s: Tensor,
+    target: Tensor,
+    source: Tensor,
+    known: Tensor,
+    view: Tensor,
+    covered: Tensor,
+    rig: CameraViews | None = None,
 ) -> Sources:
     """Motions and ages between the targets `(B, J)` and their sources `(B, J, M)`, flattened to B * J targets.
 
@@ -128,14 +136,14 @@ def sources_of(
         times_s: `(B, T)` [s].
         target, source: indices of frames.
         known: `(B, J, M)` bool.
-        view, covered: `(B * J, N, D)` and `(B * J, N, 1)`, see `Sources`.
+        view, covered, rig: `(B * J, N, D)`, `(B * J, N, 1)` and `(B * J, V)`, see `Sources`.
     """
     rows = torch.arange(len(target), device=target.device)[:, None]
     T_target_world = torch.linalg.inv(T_world_ego[rows, target])
     T_target_source = T_target_world[:, :, None] @ T_world_ego[rows[..., None], source]
     age_s = times_s[rows, target][..., None] - times_s[rows[..., None], source]
     motion, age_s = T_target_source.float().flatten(0, 1), age_s.float().flatten(0, 1)
-    return Sources(motion, age_s, known.flatten(0, 1), view, covered)
+    return Sources(motion, age_s, known.flatten(0, 1), view, covered, rig)
 
 
 def motion_of(T_t0_ego: Tensor, time_s: Tensor, told: Tensor | None = None) -> Motion:

@@ -37,8 +37,9 @@ class Trunk(nn.Module):
             raise ValueError(f"streams must agree in width, heads and depth, got {sizes}")
         dim, heads, self.depth = next(iter(sizes.values()))
         self.denoisers = nn.ModuleDict(denoisers)
+        flat = {name: denoiser.flat for name, denoiser in denoisers.items()}
         exchanges = self.depth if len(denoisers) > 1 else 0
-        self.exchanges = nn.ModuleList(EXCHANGES[kind](denoisers, dim, heads, **options) for _ in range(exchanges))
+        self.exchanges = nn.ModuleList(EXCHANGES[kind](flat, dim, heads, **options) for _ in range(exchanges))
         self.geometric = EXCHANGES[kind].geometric
 
     def hidden(self, tokens: dict[str, Tensor], memory: dict[str, Memory], motion: Motion) -> dict[str, Tensor]:

@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS
 
-from drivewm.engine import load_checkpoint, load_tokenizer
+from drivewm.engine import load_checkpoint, load_config, load_tokenizer
 from drivewm.engine.checkpoint import describe_model
 from drivewm.evaluation.metrics import LidarForecastMetric, OccupancyForecastMetric
 from drivewm.world_model import WorldModel
 from tests.tokenizers import test_lidar
+from tests.world_model import test_camera_stream, tiny
 from tests.world_model.tiny_joint import LIDAR, SIZE, STREAMS, make_model
 
 
@@ -56,3 +58,22 @@ def test_streams_are_chosen_from_the_command_line():
     assert [evaluator["type"] for evaluator in config.test_evaluator] == [OccupancyForecastMetric]
     with pytest.raises(ValueError, match="models of several streams"):
         tool.set_streams(Config(dict(model=dict(tokenizer=dict()))), ["lidar"], None)
+
+
+def test_the_config_with_cameras_makes_a_model_that_learns_from_all_three_and_predicts_them():
+    tokenizer = "model.streams.{}.tokenizer.{}".format
+    options = {tokenizer(n, "vocab_size"): 32 for n in ("occupancy", "lidar", "camera")}
+    options |= {tokenizer("occupancy", "grid"): tiny.TOKENIZER["grid"], tokenizer("occupancy", "channels"): (16, 16)}
+    options |= {tokenizer("lidar", "grid"): test_lidar.RANGE, tokenizer("lidar", "channels"): (16, 16)}
+    options |= {
+        tokenizer("camera", name): test_camera_stream.CAMERA[name] for name in ("image_size", "views", "channels")
+    }
+    options |= {"model.dim": 16, "model.depth": 1, "model.horizon": 2}
+    options |= {tokenizer("camera", "backbone"): "test_convnext", "model.streams.lidar.points_per_frame": 64}
+    model = MODELS.build(load_config("configs/world_models/joint_cameras_twin.py", options).model).train()
+    clip = test_camera_stream.make_clip()
+    losses = model(clip, "loss")
+    assert all(f"{name}/loss_tokens" in losses for name in ("occupancy", "lidar", "camera"))
+    sum(value for name, value in losses.items() if "loss" in name).backward()
+    with torch.no_grad():
+        assert {"forecasts", "lidar", "camera"} <= set(model.eval()(clip, "predict")[0])

@@ -21,7 +21,7 @@ def features(seed=0):
 def make(kind):
     """With random weights, also where it starts at zero."""
     torch.manual_seed(0)
-    exchange = EXCHANGES[kind](("near", "far"), 8, 2)
+    exchange = EXCHANGES[kind](dict(near=True, far=True), 8, 2)
     for parameter in exchange.parameters():
         parameter.data.add_(0.3 * torch.randn(parameter.shape))
     return exchange
@@ -101,7 +101,7 @@ def test_the_latent_exchange_equals_a_loop_over_positions():
 def test_it_starts_as_the_identity(kind):
     torch.manual_seed(0)
     x = features()
-    out = EXCHANGES[kind](("near", "far"), 8, 2)(x, links_between({"near": NEAR, "far": FAR}, CPU))
+    out = EXCHANGES[kind](dict(near=True, far=True), 8, 2)(x, links_between({"near": NEAR, "far": FAR}, CPU))
     assert all(torch.equal(out[name], x[name]) for name in x)
 
 
@@ -124,7 +124,7 @@ def test_streams_that_do_not_take_part_are_no_trouble():
     torch.manual_seed(0)
     places = {"near": NEAR, "far": FAR, "too": NEAR}
     x = features() | {"too": torch.randn(2, 16, 8)}
-    for exchange in (GeometricExchange(places, 8, 2), LatentExchange(places, 8, 2)):
+    for exchange in (GeometricExchange(dict.fromkeys(places, True), 8, 2), LatentExchange(places, 8, 2)):
         some = {name: x[name] for name in ("near", "too")}
         out = exchange(some, links_between({name: places[name] for name in some}, CPU))
         assert out.keys() == some.keys()

@@ -3,8 +3,18 @@
 from drivewm.world_model.exchange.geometric import GeometricExchange
 from drivewm.world_model.exchange.latents import LatentExchange
 from drivewm.world_model.exchange.places import Cells, Links, Places, links_between
+from drivewm.world_model.exchange.sightlines import Sightlines
 
 EXCHANGES = {"geometric": GeometricExchange, "latents": LatentExchange}
 """By the word that a config chooses with."""
 
-__all__ = ["EXCHANGES", "Cells", "GeometricExchange", "LatentExchange", "Links", "Places", "links_between"]
+__all__ = [
+    "EXCHANGES",
+    "Cells",
+    "GeometricExchange",
+    "LatentExchange",
+    "Links",
+    "Places",
+    "Sightlines",
+    "links_between",
+]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drivewm.layers.attention import LocalAttention
-from drivewm.world_model.exchange.places import NEIGHBOURS, Links
+from drivewm.world_model.exchange.places import HEIGHTS_M, NEIGHBOURS, Links
+from drivewm.world_model.exchange.sightlines import DISTANCES_M
 
 
 class GeometricExchange(nn.Module):
@@ -19,23 +18,22 @@ class GeometricExchange(nn.Module):
     times places looked at. It starts as the identity.
 
     Args:
-        streams: names of those that may take part.
+        streams: those that may take part, by name: are their places flat?
         dim, heads: of their features.
     """
 
     geometric = True
 
-    def __init__(self, streams: Iterable[str], dim: int, heads: int) -> None:
+    def __init__(self, streams: dict[str, bool], dim: int, heads: int) -> None:
         super().__init__()
-        streams = tuple(streams)
         self.tell = nn.ModuleDict({name: nn.Linear(dim, 2 * dim) for name in streams})
         self.listen = nn.ModuleDict({name: LocalAttention(dim, heads) for name in streams})
         # Which of the places it is that an entry comes from.
         self.place = nn.ParameterDict(
             {
-                f"{reader}_of_{source}": nn.Parameter(torch.randn(NEIGHBOURS**2, dim) * 0.02)
-                for reader in streams
-                for source in streams
+                f"{reader}_of_{source}": nn.Parameter(torch.randn(_looks(flat, flat_source), dim) * 0.02)
+                for reader, flat in streams.items()
+                for source, flat_source in streams.items()
                 if source != reader
             }
         )
@@ -63,6 +61,13 @@ class GeometricExchange(nn.Module):
             values.append(value)
             visible.append(there)
         return self.listen[reader](x, torch.cat(keys, dim=2), torch.cat(values, dim=2), torch.cat(visible, dim=2))
+
+
+def _looks(flat: bool, flat_source: bool) -> int:
+    """At how many places a position looks."""
+    if not flat:
+        return len(DISTANCES_M)
+    return NEIGHBOURS**2 if flat_source else len(HEIGHTS_M)
 
 
 def _rows(features: Tensor, index: Tensor) -> Tensor:

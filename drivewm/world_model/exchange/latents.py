@@ -16,7 +16,7 @@ class LatentExchange(nn.Module):
     Cost: tokens times latents. It starts as the identity.
 
     Args:
-        streams: names of those that may take part.
+        streams: those that may take part, by name; what they are does not matter.
         dim, heads: of their features.
         latents: how many.
     """

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from drivewm.geometry import VoxelGrid
 
+HEIGHTS_M = (0.2, 0.8, 1.6, 3.0)
+"""Above the ground, at which a cell looks for cameras."""
 NEIGHBOURS = 3
 """Cells along each axis, around the own one, at which a cell looks for another bird's-eye view."""
 
@@ -49,13 +51,16 @@ class Cells:
     flat = True
 
     def points(self, flat: bool, device: torch.device) -> Tensor:
-        """Of a flat source, the own centre and those of the cells around: `(1, P, K, 3)`."""
-        if not flat:
-            raise NotImplementedError("a bird's-eye view is told nothing of sources with a height")
+        """Of a flat source, the own centre and those of the cells around; else points above the own: `(1, P, K, 3)`."""
         low, size = self._box(device)
         steps = torch.arange(NEIGHBOURS, device=device) - NEIGHBOURS // 2
         rows, columns = (torch.arange(n, device=device) for n in self.shape)
         own = torch.cartesian_prod(rows, columns)[:, None] + torch.cartesian_prod(steps, steps)
+        if not flat:
+            middle = low + (own[:, len(steps) ** 2 // 2] + 0.5) * size
+            heights = torch.tensor(HEIGHTS_M, device=device)
+            xy = middle[:, None].expand(-1, len(heights), -1)
+            return torch.cat([xy, heights.expand(len(xy), -1)[..., None]], dim=-1)[None]
         xy = low + (own + 0.5) * size
         return torch.cat([xy, torch.zeros_like(xy[..., :1])], dim=-1)[None]
 

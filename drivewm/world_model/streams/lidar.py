@@ -150,10 +150,10 @@ class LidarStream(nn.Module):
             moved.append(by_then.moved(T_ego_t0[:, f, None].expand(-1, history.num_frames, -1, -1), age_s, every))
         return PointCloud.stack(moved)
 
-    def unseen(self, batch: int, frames: int, device: torch.device) -> PointCloud:
+    def unseen(self, history: History, frames: int) -> PointCloud:
         """Frames without points."""
-        empty = PointCloud.empty(batch * frames, device)
-        return PointCloud(*(part.unflatten(0, (batch, frames)) for part in (empty.points, empty.valid)))
+        empty = PointCloud.empty(len(history) * frames, history.timestamp_us.device)
+        return PointCloud(*(part.unflatten(0, (len(history), frames)) for part in (empty.points, empty.valid)))
 
     def hide(self, seen: PointCloud, hidden: Tensor) -> PointCloud:
         """See `Stream`."""

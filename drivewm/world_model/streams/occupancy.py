@@ -101,9 +101,10 @@ class OccupancyStream(nn.Module):
         field = self.motion_field
         return moved_history(history, T_t0_ego, field.at(displacement, times_s), field.moves(displacement))
 
-    def unseen(self, batch: int, frames: int, device: torch.device) -> Tensor:
+    def unseen(self, history: History, frames: int) -> Tensor:
         """No voxel is covered."""
-        return torch.full((batch, frames, *self.grid.shape), OCC3D.num_classes, dtype=torch.uint8, device=device)
+        shape, device = (len(history), frames, *self.grid.shape), history.timestamp_us.device
+        return torch.full(shape, OCC3D.num_classes, dtype=torch.uint8, device=device)
 
     def hide(self, seen: Tensor, hidden: Tensor) -> Tensor:
         """See `Stream`."""
@@ -136,7 +137,7 @@ class OccupancyStream(nn.Module):
     def first_frame(self, history: History) -> Tensor:
         """The frame at t0, `(B, 1, X, Y, Z)`."""
         if not self.is_in(history):
-            return self.unseen(len(history), 1, history.timestamp_us.device)
+            return self.unseen(history, 1)
         return history.occupancy[:, -1:]
 
     def decode_drawn(self, tokens: Tensor, previous: Tensor, T_ego_previous: Tensor, seen: Tensor) -> Tensor:

@@ -6,9 +6,11 @@ from dataclasses import dataclass, fields
 
 from torch import nn
 
-from drivewm.tokenizers import LidarTokenizer, OccupancyTokenizer
-from drivewm.world_model.denoiser import Denoiser
+from drivewm.tokenizers import CameraTokenizer, LidarTokenizer, OccupancyTokenizer
+from drivewm.world_model.camera_denoiser import CameraDenoiser
+from drivewm.world_model.denoiser import CellDenoiser, Denoiser
 from drivewm.world_model.scales import Scales
+from drivewm.world_model.streams.camera import CameraStream
 from drivewm.world_model.streams.lidar import LidarStream
 from drivewm.world_model.streams.occupancy import OccupancyStream
 from drivewm.world_model.streams.protocol import Stream
@@ -21,7 +23,8 @@ class StreamOptions:
     Attributes:
         tokenizer: keyword arguments of the tokenizer, `type` its class (`OccupancyTokenizer` where there is none). Its
             weights are frozen and come from its own training.
-        patch, memory: of its denoiser; see `Denoiser`.
+        patch, memory: of a bird's-eye view's denoiser; see `CellDenoiser`.
+        camera_memory: of cameras, keyword arguments of `CameraMemory`.
         ego_aligned: false leaves what was observed where it was in its own frame, to measure what aligning brings.
         decoder_context: false keeps the decoder from seeing what was observed, to measure what that brings.
         motion: of occupancy, keyword arguments of `MotionField`; None for a world in which only the ego moves.
@@ -33,6 +36,7 @@ class StreamOptions:
     tokenizer: dict
     patch: int = 1
     memory: dict | None = None
+    camera_memory: dict | None = None
     ego_aligned: bool = True
     decoder_context: bool = True
     motion: dict | None = None
@@ -56,14 +60,20 @@ class StreamOptions:
 
     def build_denoiser(self, tokenizer: nn.Module, dim: int, depth: int, heads: int) -> Denoiser:
         """The stream's part of the trunk."""
-        scales = Scales(tokenizer.specs)
+        scales, code_dim = Scales(tokenizer.specs), tokenizer.quantizer.dim
+        if isinstance(tokenizer, CameraTokenizer):
+            return CameraDenoiser(scales, code_dim, tokenizer.image_size, dim, depth, heads, self.camera_memory)
         size = (dim, depth, heads, self.patch, self.memory)
-        denoiser = Denoiser(scales, tokenizer.quantizer.dim, tokenizer.grid, *size)
+        denoiser = CellDenoiser(scales, code_dim, tokenizer.grid, *size)
         denoiser.memory.warp = self.ego_aligned
         return denoiser
 
     def build_stream(self, tokenizer: nn.Module) -> Stream:
         """The stream of the tokenizer's modality. ValueError for an option that the modality does not have."""
+        if isinstance(tokenizer, CameraTokenizer):
+            if self.motion is not None or self.points_per_frame is not None:
+                raise ValueError("a stream of cameras has no motion field and carries no points")
+            return CameraStream(tokenizer)
         if isinstance(tokenizer, LidarTokenizer):
             if self.motion is not None:
                 raise ValueError("motion is learned from occupancy and boxes; a LiDAR stream has no motion field")

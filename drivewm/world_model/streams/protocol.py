@@ -49,14 +49,14 @@ class Stream(Protocol):
     def see(self, history: History, displacement: Tensor | None, T_t0_ego: Tensor, times_s: Tensor) -> Any:
         """What was observed, in the ego frames `T_t0_ego (B, F, 4, 4)` at `times_s (B, F)` after t0."""
 
-    def unseen(self, batch: int, frames: int, device: torch.device) -> Any:
-        """What `see` would give had nothing been observed."""
+    def unseen(self, history: History, frames: int) -> Any:
+        """What `see` would give of a history that lacks the stream, for so many frames."""
 
     def hide(self, seen: Any, hidden: Tensor) -> Any:
         """What was seen, and nothing in the clips `hidden (B,)` bool."""
 
-    def view(self, seen: Any) -> tuple[Tensor, Tensor]:
-        """What the tokenizer makes of what was seen in J frames: see `Sources.view` and `covered`."""
+    def view(self, seen: Any) -> tuple:
+        """What the tokenizer makes of what was seen in J frames: `Sources.view`, `covered` and, of cameras, `rig`."""
 
     def decode_soft(self, logits: Tensor, seen: Any) -> Tensor:
         """Token logits `(J, N, V)` and what was seen -> content of J frames."""

@@ -6,7 +6,7 @@ with read_base():
     from ..world_models.driving_drives import *
 
 tokenizer_checkpoint = None  # the checkpoint of the joint training holds it
-start_checkpoint = "work_dirs/driving_drives/last_checkpoint"
+start_checkpoint = "work_dirs/motion_drives/last_checkpoint"
 model.merge(dict(head_only=True, data_preprocessor=dict(mirrored=0.0)))  # a state is remembered by its clip
 train_dataloader.merge(dict(batch_size=32, dataset=dict(stride=3)))
 

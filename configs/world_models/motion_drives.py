@@ -8,8 +8,8 @@ with read_base():
 tokenizer_checkpoint = None  # the checkpoint of the joint training holds it
 start_checkpoint = "work_dirs/driving_drives/last_checkpoint"
 model.merge(dict(world_model=dict(motion_only=True)))
-train_dataloader.merge(dict(batch_size=32))
+train_dataloader.merge(dict(batch_size=16))
 
-max_iters = 500
+max_iters = 1000
 param_scheduler[1].merge(dict(end=max_iters))
 train_cfg.merge(dict(max_iters=max_iters))

@@ -23,7 +23,7 @@ def draw_model_forecast(
     and `points_as` is the format of its points. Files and errors as for `draw_forecast` and `draw_point_forecast`.
     """
     if isinstance(model.stream, LidarStream):
-        (sample,) = model.stream.predictions(model, clip)
+        (sample,) = model.predictions(clip)
         clouds = sample["lidar"]["clouds"]
         shown = {name: clouds[name] for name in ("model", "model_drawn", "raycast_history")}
         return draw_point_forecast(clip, shown, out_dir, points_as=points_as)

@@ -58,9 +58,9 @@ def test_two_processes_get_the_weights_and_scores_of_one(tmp_path, town_index):
     checkpoint = tmp_path / "tokenizer" / "one" / "last_checkpoint"
     one, start = same_in_two_processes(tmp_path / "world_model", town_index, checkpoint)
     for name in (
-        "denoiser.blocks.0.mlp.0.weight",
-        "stream.motion_field.leave.2.weight",
-        "stream.soft_decoder.head.2.weight",
+        "trunk.denoisers.occupancy.blocks.0.mlp.0.weight",
+        "streams.occupancy.motion_field.leave.2.weight",
+        "streams.occupancy.soft_decoder.head.2.weight",
     ):
         assert not torch.equal(one[name], start[name]), name
 

@@ -125,6 +125,6 @@ def test_trained_alone_nothing_else_moves():
     assert set(losses) == {"loss_motion"}
     losses["loss_motion"].backward()
     moved = {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
-    assert moved and all(name.startswith("stream.motion_field.") for name in moved)
+    assert moved and all(name.startswith("streams.occupancy.motion_field.") for name in moved)
     with pytest.raises(ValueError, match="motion is None"):
         WorldModel(TOKENIZER, motion=None, motion_only=True)

@@ -256,7 +256,7 @@ def test_who_keeps_the_road_in_sight_is_not_lost(world, scenarios):
 
 def test_a_model_that_gives_nan_is_found_out(world, scenarios):
     dream = dream_environment(scenarios[0], SEES, world)
-    decoder = next(p for name, p in dream.dreamer.model.named_parameters() if name.startswith("streams.occupancy.soft_decoder"))
+    decoder = next(dream.dreamer.model.stream.soft_decoder.parameters())
     whole = decoder.data.clone()
     decoder.data[:] = torch.nan
     try:

@@ -89,6 +89,10 @@ def _opened() -> tuple[list[dict], dict]:
     return ours, devkit
 
 
+def _intrinsics(modality: str) -> list[list[float]]:
+    return [[1266.0, 0.0, 800.0], [0.0, 1266.0, 450.0], [0.0, 0.0, 1.0]] if modality == "camera" else []
+
+
 def _run(imports: str, call: str, frames: str, boxes: str, root: Path) -> dict:
     script = _MEASURE.format(imports=imports, call=call, frames=frames, boxes=boxes)
     done = subprocess.run([sys.executable, "-c", script, str(root)], check=True, capture_output=True, text=True)
@@ -112,9 +116,9 @@ def write_tables(root: Path, scenes: int = SCENES, samples: int = SAMPLES) -> No
         ),
         "calibrated_sensor": (
             f'{{"token": "{_token("calibrated_sensor", s * len(SWEEPS) + c)}", '
-            f'"sensor_token": "{_token("sensor", c)}", {poses[c]}, "camera_intrinsic": []}}'
+            f'"sensor_token": "{_token("sensor", c)}", {poses[c]}, "camera_intrinsic": {_intrinsics(modality)}}}'
             for s in range(scenes)
-            for c in range(len(SWEEPS))
+            for c, (modality, _) in enumerate(SWEEPS.values())
         ),
         "scene": (
             _row(

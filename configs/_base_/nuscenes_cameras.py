@@ -3,17 +3,10 @@
 from mmengine.config import read_base
 
 with read_base():
+    from .cameras import *
     from .nuscenes import *
 
-cameras = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_LEFT", "CAM_BACK", "CAM_BACK_RIGHT")
 image_size = (800, 448)
-clips = dict(
-    load_images=True,
-    cameras=cameras,
-    image_size=image_size,
-    load_occupancy=False,
-    load_visible=False,
-    load_boxes=False,
-)
+clips = dict(**views, image_size=image_size)
 train_dataloader.merge(dict(dataset=clips))
 test_dataloader.merge(dict(dataset=clips))

@@ -7,19 +7,11 @@ python tools/make_town.py --out data/twin_cameras --scenes 100 --families all --
 from mmengine.config import read_base
 
 with read_base():
+    from .cameras import *
     from .twin import *
 
 index = "data/twin_cameras/index"
-cameras = ("CAM_FRONT_LEFT", "CAM_FRONT", "CAM_FRONT_RIGHT", "CAM_BACK_LEFT", "CAM_BACK", "CAM_BACK_RIGHT")
 image_size = (400, 224)
-clips = dict(
-    index=index,
-    load_images=True,
-    cameras=cameras,
-    image_size=image_size,
-    load_occupancy=False,
-    load_visible=False,
-    load_boxes=False,
-)
+clips = dict(**views, index=index, image_size=image_size)
 train_dataloader.merge(dict(batch_size=1, dataset=clips))
 test_dataloader.merge(dict(batch_size=1, dataset=clips))

@@ -2,7 +2,7 @@
 
 python tools/train.py configs/world_models/joint_twin.py
 python tools/test.py configs/world_models/joint_twin.py work_dirs/joint_twin/last_checkpoint \
-    --cfg-options model.inputs="('lidar',)" model.outputs="('occupancy',)"
+    --inputs lidar --outputs occupancy
 """
 
 from mmengine.config import read_base

@@ -7,6 +7,7 @@ from mmengine.model import BaseModel
 from torch import Tensor
 
 from drivewm.evaluation.functional.codes import perplexity
+from drivewm.evaluation.functional.images import to_uint8, to_unit
 from drivewm.layers.draws import rows_of_global_batch
 from drivewm.structures import SceneClip, TokenGrid, TokenSpec
 from drivewm.tokenizers.camera_network import CameraDecoder, CameraEncoder
@@ -94,9 +95,8 @@ class CameraTokenizer(BaseModel):
         """Losses of J frames, and the use of the codebook."""
         quantized = self.quantizer(self._latents(frames), generator)
         views = frames.flatten()
-        pictures, truth = self._pictures(quantized.latents, frames), _unit(views.images)
-        losses = picture_losses(pictures, truth, views.valid)
-        losses["loss_ssim"] = self.ssim_weight * losses["loss_ssim"]
+        pictures, truth = self._pictures(quantized.latents, frames), to_unit(views.images)
+        losses = picture_losses(pictures, truth, views.valid, self.ssim_weight)
         if self.perceptual is not None:
             losses["loss_perceptual"] = self.perceptual(pictures, truth, views.valid)
         losses["loss_commitment"] = self.commitment_weight * quantized.commitment
@@ -106,7 +106,7 @@ class CameraTokenizer(BaseModel):
 
     def _latents(self, frames: CameraViews) -> Tensor:
         """Of J frames, their views one below the other: `(J, D, V * h, w)`."""
-        latents = self.encoder(_unit(frames.flatten().images)).unflatten(0, frames.valid.shape)
+        latents = self.encoder(to_unit(frames.flatten().images)).unflatten(0, frames.valid.shape)
         return latents.transpose(1, 2).flatten(2, 3)
 
     def _pictures(self, latents: Tensor, frames: CameraViews) -> Tensor:
@@ -129,7 +129,7 @@ class CameraTokenizer(BaseModel):
         pictures = self.decode(tokens, frames)
         if mode == "tensor":
             return pictures
-        reconstruction = (255 * pictures).round().to(torch.uint8)
+        reconstruction = to_uint8(pictures)
         return [
             {
                 "reconstruction": reconstruction[b],
@@ -155,8 +155,3 @@ class CameraTokenizer(BaseModel):
         if tuple(frames.images.shape[-4:]) != expected:
             found = tuple(frames.images.shape[-4:])
             raise ValueError(f"the tokenizer is made for images (V, 3, H, W) = {expected}, but the clip's are {found}")
-
-
-def _unit(images: Tensor) -> Tensor:
-    """uint8 as float32 0..1."""
-    return images.float() / 255

@@ -11,13 +11,13 @@ from drivewm.evaluation.functional.images import ssim
 from drivewm.tokenizers.backbone import Backbone
 
 
-def picture_losses(pictures: Tensor, truth: Tensor, valid: Tensor) -> dict[str, Tensor]:
-    """Absolute error, and what SSIM lacks to 1, of views `(J, 3, H, W)` with values 0..1.
+def picture_losses(pictures: Tensor, truth: Tensor, valid: Tensor, ssim_weight: float = 1.0) -> dict[str, Tensor]:
+    """Absolute error, and what SSIM lacks to 1 times its weight, of views `(J, 3, H, W)` with values 0..1.
 
     Views that are not `valid (J,)` add nothing; the mean is over all J all the same, since each process has as many.
     """
     l1 = (pictures.float() - truth).abs().mean((1, 2, 3))
-    return {"loss_l1": _mean(l1, valid), "loss_ssim": _mean(1 - ssim(pictures, truth), valid)}
+    return {"loss_l1": _mean(l1, valid), "loss_ssim": ssim_weight * _mean(1 - ssim(pictures, truth), valid)}
 
 
 class PerceptualLoss:

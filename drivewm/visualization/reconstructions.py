@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drivewm.evaluation.functional.images import psnr, through_grid
+from drivewm.evaluation.functional.images import psnr, through_grid, to_uint8, to_unit
 from drivewm.structures import SceneClip
 from drivewm.tokenizers import CameraTokenizer
 from drivewm.visualization.files import write_png
@@ -36,7 +36,7 @@ def draw_views(tokenizer: CameraTokenizer, clip: SceneClip, out_dir: str | Path,
     """
     (sample,) = tokenizer(clip.select(torch.tensor([item])), mode="predict")
     t0 = clip.num_history - 1
-    truth, tokens = (sample[name][t0].float() / 255 for name in ("truth", "reconstruction"))
+    truth, tokens = (to_unit(sample[name][t0]) for name in ("truth", "reconstruction"))
     rows, columns = tokenizer.cells
     named = {
         "true": truth,
@@ -48,12 +48,12 @@ def draw_views(tokenizer: CameraTokenizer, clip: SceneClip, out_dir: str | Path,
         scores = psnr(views, truth)
         said = valid & scores.isfinite()  # nothing of absent views, nor of the true ones themselves
         captions = [f"{score:.1f} dB" if say else "" for score, say in zip(scores.tolist(), said.tolist(), strict=True)]
-        shown = dict(zip(clip.cameras, _to_uint8(views), strict=True))
+        shown = dict(zip(clip.cameras, _as_arrays(views), strict=True))
         pictures.append([mosaic(shown, dict(zip(clip.cameras, captions, strict=True)))])
     sheet = arrange(pictures, title=f"{clip.scene[item]}: the cameras at t0", row_titles=list(named))
     return {"views": write_png(Path(out_dir) / "views.png", sheet)}
 
 
-def _to_uint8(views: Tensor) -> np.ndarray:
+def _as_arrays(views: Tensor) -> np.ndarray:
     """`(V, 3, H, W)` 0..1 as `(V, H, W, 3)` uint8."""
-    return (255 * views).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return to_uint8(views).permute(0, 2, 3, 1).cpu().numpy()

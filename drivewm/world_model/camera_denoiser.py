@@ -56,9 +56,8 @@ class CameraDenoiser(Denoiser):
 
     def embed(self, tokens: Tensor, memory: Memory) -> Tensor:
         """See `Denoiser`."""
-        (table,), covered = self.embeddings, memory.covered
-        x = table(tokens) + covered * table.look(table.standardize(memory.view)) + (1 - covered) * self.null_view
-        return x + self.ray(self._rays(memory))
+        (table,) = self.embeddings
+        return self._enter(table, tokens, memory.view, memory.covered) + self.ray(self._rays(memory))
 
     def attend(self, depth: int, x: Tensor, condition: Tensor, memory: Memory) -> Tensor:
         """See `Denoiser`; each view by itself."""
@@ -73,8 +72,7 @@ class CameraDenoiser(Denoiser):
     def logits(self, hidden: Tensor, tokens: Tensor, memory: Memory) -> Tensor:
         """See `Denoiser`; a first guess is what is known, or was seen last."""
         (table,) = self.embeddings
-        masked, seen = (tokens == table.mask_id)[..., None], memory.covered * table.standardize(memory.view)
-        return table.logits(hidden, torch.where(masked, seen, table.codes[tokens]))
+        return self._leave(table, hidden, tokens, memory.view, memory.covered)
 
     def _rays(self, memory: Memory) -> Tensor:
         """Codes `(J, N, ...)` of the rays of the tokens' centres in the ego frame: where from, and where to."""

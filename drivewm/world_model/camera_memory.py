@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from drivewm.geometry import se2
 from drivewm.layers.codes import CodeTable
 from drivewm.layers.conv import ResBlock
 from drivewm.layers.position import fourier_features
-from drivewm.world_model.memory import Memory, Sources
+from drivewm.world_model.memory import Memory, Sources, with_null
 from drivewm.world_model.scales import Scales
 
 _BANDS, _LONGEST_S, _FARTHEST_M = 6, 8.0, 32.0
@@ -56,12 +55,4 @@ class CameraMemory(nn.Module):
         entries = self.fold(features[..., :-1]) + self.when(fourier_features(when, _BANDS, _FARTHEST_M))[:, :, None]
         visible = (features[..., -1] > 0) & sources.known[..., None]
         keys, values = self.keys_values(entries).transpose(1, 2).chunk(2, dim=-1)
-        null_key, null_value = self.null.to(keys.dtype)[:, None, None, None].expand(-1, len(keys), keys.shape[1], 1, -1)
-        return Memory(
-            torch.cat([keys, null_key], dim=2),
-            torch.cat([values, null_value], dim=2),
-            F.pad(visible.transpose(1, 2), (0, 1), value=True),
-            sources.view,
-            sources.covered,
-            sources.rig,
-        )
+        return with_null(keys, values, visible.transpose(1, 2), self.null, sources)

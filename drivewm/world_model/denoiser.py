@@ -44,11 +44,13 @@ class Denoiser(nn.Module):
         flat: its positions are columns, which have no height; see `Places`.
         memory: of its past.
         embeddings: a table of codes for each scale.
+        null_view: in the place of a view that is not covered.
     """
 
     flat: bool
     memory: nn.Module
     embeddings: nn.ModuleList
+    null_view: nn.Parameter
 
     def _add_blocks(self, dim: int, depth: int, heads: int) -> None:
         self.dim, self.heads = dim, heads
@@ -57,6 +59,17 @@ class Denoiser(nn.Module):
         self.time = nn.Linear(2 * _BANDS, dim)
         self.blocks = nn.ModuleList(Block(dim, heads, dim) for _ in range(depth))
         self.norm = nn.LayerNorm(dim)
+
+    def _enter(self, table: CodePredictor, known: Tensor, view: Tensor, covered: Tensor) -> Tensor:
+        """Features of what is known of tokens `(...)`, and of their view `(..., D)` as far as it is covered."""
+        return table(known) + covered * table.look(table.standardize(view)) + (1 - covered) * self.null_view
+
+    @staticmethod
+    def _leave(table: CodePredictor, feature: Tensor, known: Tensor, view: Tensor, covered: Tensor) -> Tensor:
+        """Logits of clean tokens; a first guess is what is known or was seen."""
+        seen = covered * table.standardize(view)
+        masked = (known == table.mask_id)[..., None]
+        return table.logits(feature, torch.where(masked, seen, table.codes[known]))
 
     def adopt_codebooks(self, codebooks: list[Tensor]) -> None:
         """Let the tables of codes start from the tokenizer's codebooks `(V, code_dim)`, one a scale."""
@@ -140,10 +153,7 @@ class CellDenoiser(Denoiser):
 
     def embed(self, tokens: Tensor, memory: Memory) -> Tensor:
         """Corrupted tokens `(J, N)` -> features `(J, P, C)` of the P positions."""
-        cells = [
-            table(known) + covered * table.look(table.standardize(view)) + (1 - covered) * self.null_view
-            for table, known, view, covered in self._by_scale(tokens, memory)
-        ]
+        cells = [self._enter(*scale) for scale in self._by_scale(tokens, memory)]
         x = self.fold(F.pixel_unshuffle(self.scales.spread(tuple(cells)), self.patch))
         return x.flatten(2).transpose(1, 2) + self.position
 
@@ -151,12 +161,8 @@ class CellDenoiser(Denoiser):
         """Hidden state `(J, P, C)` -> logits `(J, N, V)` of clean tokens; a first guess is what is known or seen."""
         x = hidden.transpose(1, 2).unflatten(2, self.shape)
         features = self.scales.shrink(F.pixel_shuffle(self.unfold(x), self.patch))
-        logits = []
-        for feature, (table, known, view, covered) in zip(features, self._by_scale(tokens, memory), strict=True):
-            seen = covered * table.standardize(view)
-            masked = (known == table.mask_id)[..., None]
-            logits.append(table.logits(feature, torch.where(masked, seen, table.codes[known])))
-        return self.scales.join(tuple(logits))
+        scales = zip(features, self._by_scale(tokens, memory), strict=True)
+        return self.scales.join(tuple(self._leave(table, feature, *rest) for feature, (table, *rest) in scales))
 
     def _by_scale(self, tokens: Tensor, memory: Memory) -> Iterator[tuple[CodePredictor, Tensor, Tensor, Tensor]]:
         """Of each scale: its table, tokens `(J, h, w)`, view `(J, h, w, D)` and coverage `(J, h, w, 1)`."""

@@ -125,7 +125,8 @@ class FrameMemory(nn.Module):
         if not lead[1]:
             positions = features.shape[-2] * features.shape[-1] // self.fine**2
             nothing = features.new_zeros(lead[0], positions, 0, self.null.shape[1])
-            return self._with_null(nothing, nothing, nothing.new_zeros(nothing.shape[:-1], dtype=torch.bool), sources)
+            invisible = nothing.new_zeros(nothing.shape[:-1], dtype=torch.bool)
+            return with_null(nothing, nothing, invisible, self.null, sources)
         flat = features.flatten(0, 1)
         if self.warp:
             moved, covered = warp_bev(flat, sources.T_target_source.flatten(0, 1), self.grid)
@@ -137,15 +138,17 @@ class FrameMemory(nn.Module):
         visible = F.avg_pool2d(covered, self.fine).flatten(1) > 0.05
         visible = visible & sources.known.flatten()[:, None]
         keys, values = self.keys_values(entries).unflatten(0, lead).transpose(1, 2).chunk(2, dim=-1)
-        return self._with_null(keys, values, visible.unflatten(0, lead).transpose(1, 2), sources)
+        return with_null(keys, values, visible.unflatten(0, lead).transpose(1, 2), self.null, sources)
 
-    def _with_null(self, keys: Tensor, values: Tensor, visible: Tensor, sources: Sources) -> Memory:
-        """The memory of these entries, the null entry behind them."""
-        null_key, null_value = self.null.to(keys.dtype)[:, None, None, None].expand(-1, *keys.shape[:2], 1, -1)
-        return Memory(
-            torch.cat([keys, null_key], dim=2),
-            torch.cat([values, null_value], dim=2),
-            F.pad(visible, (0, 1), value=True),
-            sources.view,
-            sources.covered,
-        )
+
+def with_null(keys: Tensor, values: Tensor, visible: Tensor, null: Tensor, sources: Sources) -> Memory:
+    """The memory of M entries `(J, P, M, ...)`, the learned null's key and value `null (2, C)` behind them."""
+    null_key, null_value = null.to(keys.dtype)[:, None, None, None].expand(-1, *keys.shape[:2], 1, -1)
+    return Memory(
+        torch.cat([keys, null_key], dim=2),
+        torch.cat([values, null_value], dim=2),
+        F.pad(visible, (0, 1), value=True),
+        sources.view,
+        sources.covered,
+        sources.rig,
+    )

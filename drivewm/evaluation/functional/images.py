@@ -10,6 +10,16 @@ WINDOW, _SIGMA = 11, 1.5
 _C1, _C2 = 0.01**2, 0.03**2
 
 
+def to_unit(images: Tensor) -> Tensor:
+    """uint8 as float32 0..1."""
+    return images.float() / 255
+
+
+def to_uint8(pictures: Tensor) -> Tensor:
+    """Values 0..1 as uint8, rounded."""
+    return (255 * pictures).round().to(torch.uint8)
+
+
 def psnr(images: Tensor, truth: Tensor) -> Tensor:
     """Peak signal-to-noise ratio `(...)` [dB] of pictures `(..., C, H, W)` with values 0..1; inf for equal ones."""
     return -10 * (images - truth).square().mean((-3, -2, -1)).log10()

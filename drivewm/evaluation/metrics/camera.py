@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
-from torch import Tensor
 
 from drivewm.evaluation.forecast.record import to_numpy
 from drivewm.evaluation.functional.codes import code_figures
-from drivewm.evaluation.functional.images import psnr, ssim, through_grid
+from drivewm.evaluation.functional.images import psnr, ssim, through_grid, to_unit
 
 SCORES = {"psnr": psnr, "ssim": ssim}
 BASELINE = "bicubic"
@@ -42,8 +41,9 @@ class CameraReconstructionMetric(BaseMetric):
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the scores of each image."""
         for sample in data_samples:
-            truth = _unit(sample["truth"])
-            named = {"tokens": _unit(sample["reconstruction"]), BASELINE: through_grid(truth, tuple(sample["cells"]))}
+            truth = to_unit(torch.as_tensor(sample["truth"]))
+            tokens = to_unit(torch.as_tensor(sample["reconstruction"]))
+            named = {"tokens": tokens, BASELINE: through_grid(truth, tuple(sample["cells"]))}
             scores = {
                 f"{score}/{name}": to_numpy(function(pictures, truth))
                 for score, function in SCORES.items()
@@ -67,8 +67,3 @@ class CameraReconstructionMetric(BaseMetric):
             gain = figures[name] - figures[name.replace("tokens", BASELINE)]
             figures[name.replace("psnr/tokens", "psnr_gain/tokens")] = gain
         return figures | code_figures([record["codes"] for record in results])
-
-
-def _unit(images: Tensor | np.ndarray) -> Tensor:
-    """uint8 as float32 0..1."""
-    return torch.as_tensor(images).float() / 255

@@ -11,7 +11,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.registry import METRICS
 
 from drivewm.evaluation.forecast.record import drift_s, step_key, to_numpy
-from drivewm.evaluation.functional.images import psnr, ssim
+from drivewm.evaluation.functional.images import psnr, ssim, to_unit
 
 SCORES = {"psnr": psnr, "ssim": ssim}
 
@@ -48,9 +48,9 @@ class CameraForecastMetric(BaseMetric):
                 if abs(times_s[f] - horizon_s) > drift_s(horizon_s):
                     raise ValueError(f"no frame is {horizon_s} s after t0, they are at {times_s.tolist()}")
                 valid = torch.as_tensor(sample["valid"])[f]
-                truth = torch.as_tensor(sample["truth"])[f][valid].float() / 255
+                truth = to_unit(torch.as_tensor(sample["truth"])[f][valid])
                 for name, frames in sample["forecasts"].items():
-                    pictures = torch.as_tensor(frames)[f][valid].float() / 255
+                    pictures = to_unit(torch.as_tensor(frames)[f][valid])
                     for score, function in SCORES.items():
                         values = function(pictures, truth) if len(truth) else truth.new_zeros(0)
                         record[f"{name}/{score}/{step_key(horizon_s)}"] = (float(values.sum()), len(values))

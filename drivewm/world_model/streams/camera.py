@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from drivewm.evaluation.forecast.record import CEILING
+from drivewm.evaluation.functional.images import to_uint8, to_unit
 from drivewm.structures import History, SceneClip
 from drivewm.tokenizers import CameraTokenizer
 from drivewm.tokenizers.camera_views import CameraViews
@@ -160,7 +161,7 @@ class CameraStream(nn.Module):
 
     def as_history(self, forecast: CameraForecast, history: History, T_t0_ego: Tensor) -> dict[str, Tensor]:
         """What the cameras would see, from where they are at t0."""
-        pictures = (255 * forecast.pictures).round().to(torch.uint8)
+        pictures = to_uint8(forecast.pictures)
         rig = self._seen(history, history.timestamp_us[:, :1], pictures.shape[1]).rig
         return {"images": pictures, "images_valid": rig.valid, "K": rig.K, "T_ego_cam": rig.T_ego_cam}
 
@@ -186,8 +187,8 @@ class CameraStream(nn.Module):
             return {"loss_l1": logits.sum() * 0, "loss_ssim": logits.sum() * 0}
         pictures = self.decode_soft(logits[chosen], seen[chosen]).flatten(0, 1)
         truth, valid = clip.images[chosen, target[chosen]], clip.images_valid[chosen, target[chosen]]
-        losses = picture_losses(pictures, truth.flatten(0, 1).float() / 255, valid.flatten())
-        losses["loss_ssim"] = self.tokenizer.ssim_weight * losses["loss_ssim"]
+        weight = self.tokenizer.ssim_weight
+        losses = picture_losses(pictures, to_unit(truth.flatten(0, 1)), valid.flatten(), weight)
         return {name: len(chosen) / len(clip) * value for name, value in losses.items()}
 
     def samples(self, answer: Answer) -> list[dict]:
@@ -198,12 +199,12 @@ class CameraStream(nn.Module):
         true = CameraViews.of(clip)[:, future]
         forecasts = {
             "model": pictures,
-            "copy_last": (clip.images[:, clip.num_history - 1, None].float() / 255).expand_as(pictures),
+            "copy_last": to_unit(clip.images[:, clip.num_history - 1, None]).expand_as(pictures),
             CEILING: self.tokenizer.decode(self.tokenizer.encode(true), true),
         }
         if answer.imagined is not None:
             forecasts["imagined"] = answer.imagined
-        forecasts = {name: (255 * frames).round().to(torch.uint8) for name, frames in forecasts.items()}
+        forecasts = {name: to_uint8(frames) for name, frames in forecasts.items()}
         return [
             {
                 "camera": {

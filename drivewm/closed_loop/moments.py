@@ -17,7 +17,7 @@ from drivewm.planning.profile import as_plan
 from drivewm.structures.trajectory import Trajectory
 
 HEAD, RANDOM, BEST = "head", "random", "best"
-"""Choosers that imagine nothing: the head's likeliest, the mean over all candidates, the best in hindsight."""
+"""Choosers that imagine nothing: the head's preferred, the mean over all candidates, the best in hindsight."""
 TERMS = ("score", "extended_score", "nc", "dac", "tlc", "ep", "ttc", "comfort", "progress", "progress_m")
 """What is kept of a real score."""
 IMAGINED_TERMS = tuple(f.name for f in fields(ImaginedScore) if f.name != "hit")
@@ -28,7 +28,7 @@ def judge_moment(environment: TownEnvironment, planners: dict[str, ImaginingPlan
 
     Returns:
         "expert": the expert's own next 4 s; its progress is the reference of all others.
-        "logits": of the M proposals.
+        "preference": the head's, of the M proposals.
         "real": for each proposal, `TERMS` of what it is worth.
         "imagined": `{world: {"total" and IMAGINED_TERMS: [M values]}}`.
         "choosers": `{name: {"candidate", "imagined", "forwards", "search_forwards", "real"}}`: which proposal is taken
@@ -45,7 +45,7 @@ def judge_moment(environment: TownEnvironment, planners: dict[str, ImaginingPlan
 
     real = [worth(as_plan(proposals.poses[:, k].float().cpu())) for k in range(number)]
     choosers = {
-        HEAD: _taken(int(proposals.logits[0].argmax()), real),
+        HEAD: _taken(int(proposals.preference[0].argmax()), real),
         RANDOM: _choice(None, None, 0, 0, _mean_terms(real)),
         BEST: _taken(int(np.argmax([terms["score"] for terms in real])), real),
     }
@@ -58,7 +58,7 @@ def judge_moment(environment: TownEnvironment, planners: dict[str, ImaginingPlan
         choosers[name] = _choice(candidate, float(thought.refined.score[0]), forwards, forwards - number, own)
     return {
         "expert": _terms(expert),
-        "logits": _floats(proposals.logits[0]),
+        "preference": _floats(proposals.preference[0]),
         "real": real,
         "imagined": imagined,
         "choosers": choosers,

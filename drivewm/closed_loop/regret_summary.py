@@ -109,7 +109,7 @@ class _Subset:
             values = [kendall_tau_b(np.array(said(m)), self._reals(m)) for m in self.moments]
             return {"tau": self._interval(values), "ranked": int(np.isfinite(values).sum())}
 
-        found = {HEAD: tau(lambda m: m["logits"])}
+        found = {HEAD: tau(lambda m: m["preference"])}
         for world in self.moments[0]["imagined"]:
             found[world] = tau(lambda m, world=world: m["imagined"][world]["total"]) | {"terms": self._terms(world)}
         return found

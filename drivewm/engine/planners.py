@@ -106,4 +106,3 @@ def _trained(config: str, checkpoint: str) -> Planner:
         raise ValueError(f"{config}: its model, {type(model).__name__}, does not plan")
     described = dict(load_config(config).get("planner", {}))
     return described.pop("type")(model, **described) if described else LearnedPlanner(model)
-

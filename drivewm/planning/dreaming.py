@@ -38,7 +38,7 @@ def dream_losses(
 
     Returns:
         "loss_dream_choice": 1 - the expected imagined score under the head's probabilities; "loss_dream_best": 1 - that
-        of the likeliest proposal, differentiated through its controls; "dreamed_score" for the log.
+        of the preferred proposal, differentiated through its controls; "dreamed_score" for the log.
     """
     history, route = clip.history(), clip.route
     choice, best = [], []
@@ -47,7 +47,7 @@ def dream_losses(
         foreseen = _foresee(model, history)
         proposals = model.head(foreseen.at(model.moments_s), route, ego)
         worth = imagined_score(proposals.poses, foreseen.coming, ego, route, reference_progress_m(proposals)).total
-        likely = proposals.logits.float().softmax(1)
+        likely = proposals.preference.softmax(1)
         choice.append(1 - (likely * worth.detach()).sum(1).mean())
         best.append(1 - worth.gather(1, likely.argmax(1, keepdim=True)).mean())
         if step < steps:

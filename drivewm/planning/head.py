@@ -1,9 +1,9 @@
 """The proposal head: several plans along the route, from the world model's state of the past and of the future.
 
 It looks up the state at points along the route and beside it, lets a small transformer compare them with what each
-proposal would do, and says how each is driven and how likely a good driver takes it. Proposals begin as anchors, an
-acceleration and a sideways offset each, which the network refines; their poses lie on the route's own curve. So the
-head has to learn when to go, not how a road bends, and no proposal asks a vehicle for what it cannot do.
+proposal would do, and says how each is driven, how likely a good driver takes it and what it is worth. Proposals begin
+as anchors, an acceleration and a sideways offset each, which the network refines; their poses lie on the route's own
+curve. So the head has to learn when to go, not how a road bends, and no proposal asks a vehicle for what it cannot do.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class ProposalHead(nn.Module):
             hidden, heads, 2 * hidden, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
         self.trunk = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(hidden), enable_nested_tensor=False)
-        self.output = nn.Linear(hidden, KNOTS + 2)  # change of acceleration at each knot, of the offset; score
+        self.output = nn.Linear(hidden, KNOTS + 3)  # change of acceleration at each knot, of the offset; logit; worth
         self.guess_speed = nn.Linear(hidden, 1)
         nn.init.normal_(self.output.weight, std=0.02)
         nn.init.zeros_(self.output.bias)
@@ -116,12 +116,12 @@ class ProposalHead(nn.Module):
         queries = self._queries(state, path, told, stop_m)
         out = self.trunk(torch.cat([queries, self._stations(state, path, stop_m)], dim=1))[:, : queries.shape[1]]
         *_, own = out.split([len(self.anchors), 1], dim=1)
-        change, offset, score = self.output(out[:, :-1]).float().split([KNOTS, 1, 1], dim=-1)
+        change, offset, logit, worth = self.output(out[:, :-1]).float().split([KNOTS, 1, 1, 1], dim=-1)
         if not self.use_ego_state:
             speed = _SPEED_SCALE * F.softplus(self.guess_speed(own)[:, 0, 0].float())
         change = between_knots(_MAX_CHANGE * torch.tanh(change))
         changes = torch.cat([change, self.max_lateral_m * torch.tanh(offset)], dim=-1)
-        return Proposals(PathDriver(path, speed), self._anchor_controls() + changes, score[..., 0])
+        return Proposals(PathDriver(path, speed), self._anchor_controls() + changes, logit[..., 0], worth[..., 0])
 
     def nearest_anchor(self, ego: EgoState, target: Trajectory) -> Tensor:
         """Which anchor `(B,)`, of those that keep to the route, covers the distances of a driven path best."""

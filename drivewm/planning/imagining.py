@@ -131,7 +131,7 @@ class ImaginingPlanner:
 
     def _choose(self, proposals: Proposals, scores: ImaginedScore) -> Refined:
         """The proposal with the best imagined score, the head's own opinion counting `prior`."""
-        likely = proposals.logits.float().softmax(1)
+        likely = proposals.preference.softmax(1)
         worth = scores.total * (1 - self.prior + self.prior * likely / likely.amax(1, keepdim=True))
         chosen, rows = worth.argmax(1), torch.arange(len(worth), device=worth.device)
         return Refined(proposals.controls[rows, chosen], scores.total[rows, chosen], worth.shape[1])

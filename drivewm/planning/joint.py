@@ -9,6 +9,7 @@ from drivewm.geometry import se2
 from drivewm.layers.draws import rows_of_global_batch
 from drivewm.planning.dreaming import dream_losses
 from drivewm.planning.head import ProposalHead
+from drivewm.planning.hindsight import hindsight
 from drivewm.planning.open_loop import driven, open_loop_samples
 from drivewm.planning.proposals import Proposals, proposal_losses
 from drivewm.planning.state import PlannerState, planner_state
@@ -71,8 +72,8 @@ class DrivingModel(WorldModel):
         return self.head(self.state(history), route, EgoState.from_history(history))
 
     def plan(self, history: History, route: Route | None) -> Trajectory:
-        """Where to go: poses `(B, 8, 3)` in the ego frame at t0, the likeliest proposal."""
-        return self.propose(history, route).likeliest()
+        """Where to go: poses `(B, 8, 3)` in the ego frame at t0, the preferred proposal."""
+        return self.propose(history, route).preferred()
 
     def state(self, history: History) -> PlannerState:
         """What the head reads."""
@@ -104,7 +105,9 @@ class DrivingModel(WorldModel):
     def _plan_losses(self, clip: SceneClip, state: PlannerState) -> dict[str, Tensor]:
         ego, target = EgoState.from_history(clip.history()), driven(clip)
         proposals = self.head(state, clip.route, ego)
-        return proposal_losses(proposals, self.head.nearest_anchor(ego, target), target)
+        return proposal_losses(
+            proposals, self.head.nearest_anchor(ego, target), target, hindsight(proposals.poses, clip)
+        )
 
     @torch.no_grad()
     def _remembered_states(self, clip: SceneClip) -> PlannerState:

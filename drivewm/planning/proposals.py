@@ -1,4 +1,4 @@
-"""Proposals: several plans, each with how likely a good driver would take it."""
+"""Proposals: several plans, each with how likely a good driver would take it and what it is expected to be worth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Proposals:
     Attributes:
         driver: carries them out.
         controls: `(B, M, CONTROLS)`, see `PathDriver`.
-        logits: `(B, M)`, unnormalised log-probabilities.
+        logits: `(B, M)`, unnormalised log-probabilities that a good driver takes each.
+        worth: `(B, M)`, the score in [0, 1] that each is expected to earn, as a logit.
         poses: `(B, M, 8, 3)` in the ego frame at t0, made of the controls.
 
     Raises:
@@ -29,26 +30,33 @@ class Proposals:
     driver: PathDriver
     controls: Tensor
     logits: Tensor
+    worth: Tensor
 
     def __post_init__(self) -> None:
-        if self.controls.shape != (*self.logits.shape, CONTROLS):
-            raise ValueError(
-                f"proposals have controls {tuple(self.controls.shape)} and logits {tuple(self.logits.shape)}, "
-                f"expected (B, M, {CONTROLS}) and (B, M)"
-            )
-        if not (self.controls.isfinite().all() and self.logits.isfinite().all()):
-            raise ValueError("proposals hold NaN or infinity, expected finite controls and logits")
+        parts = {"controls": self.controls, "logits": self.logits, "worth": self.worth}
+        number = tuple(self.logits.shape)
+        if self.controls.shape != (*number, CONTROLS) or self.worth.shape != number:
+            shapes = ", ".join(f"{name} {tuple(part.shape)}" for name, part in parts.items())
+            raise ValueError(f"proposals have {shapes}, expected (B, M, {CONTROLS}), (B, M) and (B, M)")
+        if not all(part.isfinite().all() for part in parts.values()):
+            raise ValueError("proposals hold NaN or infinity, expected finite controls, logits and worth")
         self.poses = self.driver.poses(self.controls)
 
     def pick(self, chosen: Tensor) -> Trajectory:
         """The plan number `chosen (B,)` of each ego."""
         return as_plan(self.poses[torch.arange(len(chosen), device=chosen.device), chosen])
 
-    def likeliest(self) -> Trajectory:
-        """The plan that a good driver would most likely take."""
-        return self.pick(self.logits.argmax(1))
+    @property
+    def preference(self) -> Tensor:
+        """`(B, M)` log-probability, unnormalised: what a good driver would take, if it is worth it."""
+        return self.logits.float().log_softmax(1) + _OUTCOME * F.logsigmoid(self.worth.float())
+
+    def preferred(self) -> Trajectory:
+        """The plan that counts most."""
+        return self.pick(self.preference.argmax(1))
 
 
+_OUTCOME = 2.0  # how much what a plan is worth counts beside what drivers do
 # Far from all driven plans nothing is learned from being far.
 _L1_FROM = 0.2  # m, rad
 _POSE_WEIGHT = 0.25  # most of the error in pose is progress again, without the caution
@@ -56,26 +64,32 @@ _SCORE_WEIGHT = 0.5
 
 
 def proposal_losses(
-    proposals: Proposals, nearest: Tensor, target: Trajectory, caution: float = 3.0
+    proposals: Proposals, nearest: Tensor, target: Trajectory, outcome: Tensor, caution: float = 3.0
 ) -> dict[str, Tensor]:
     """What is learned from a driven path: the proposal whose anchor is nearest follows it and gets the probability.
 
     Only one of several proposals is pulled to the truth ("winner takes all"; Chai et al., MultiPath, CoRL 2019): their
-    mean would be a plan that nobody drives. Which one is said by fixed anchors, so that none dies.
+    mean would be a plan that nobody drives. Which one is said by fixed anchors, so that none dies. Of all of them it is
+    learned what they would have led to (Li et al., Hydra-MDP, 2024): drivers show what to do, but seldom why not else.
 
     Args:
         proposals: M for each of B egos.
         nearest: `(B,)` which one's anchor is nearest to the driven path; see `ProposalHead.nearest_anchor`.
         target: the driven path; steps that are not valid do not count, and egos without any teach no score.
+        outcome: `(B, M)` what each would have been worth, in [0, 1]; NaN where nobody knows. See `hindsight`.
         caution: getting too far counts so many times as much as not far enough.
 
     Returns:
-        "loss_plan_pose", "loss_plan_progress" (see `planning_loss`) and "loss_plan_score", the cross-entropy.
+        "loss_plan_pose", "loss_plan_progress" (see `planning_loss`), "loss_plan_score", the cross-entropy of which
+        one is taken, and "loss_plan_worth", that of what each is worth.
     """
     losses = planning_loss(proposals.pick(nearest), target, caution)
     scored = target.valid.any(1)
     score = F.cross_entropy(proposals.logits.float(), nearest, reduction="none")
     losses["loss_plan_score"] = _SCORE_WEIGHT * (score * scored).sum() / scored.sum().clamp_min(1)
+    known = outcome.isfinite()
+    worth = F.binary_cross_entropy_with_logits(proposals.worth.float(), outcome.nan_to_num(0.0), reduction="none")
+    losses["loss_plan_worth"] = (worth * known).sum() / known.sum().clamp_min(1)
     return losses
 
 

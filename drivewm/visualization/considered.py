@@ -49,7 +49,7 @@ class Considered:
         route: `(P, 2)` [m].
         candidates: `(M, 8, 3)` poses.
         scores: `(M,)` imagined, in [0, 1].
-        likeliest: what the head would have taken.
+        preferred: what the head would have taken.
         chosen: what the planner takes.
         scene_grid: of what was imagined; it may reach further than `grid`.
         blocked, drivable, known: `(4, X', Y')` in [0, 1], imagined at `SHOWN_S` under the chosen plan; `known` is 0
@@ -66,7 +66,7 @@ class Considered:
     route: np.ndarray
     candidates: np.ndarray
     scores: np.ndarray
-    likeliest: Judged
+    preferred: Judged
     chosen: Judged
     scene_grid: VoxelGrid
     blocked: np.ndarray
@@ -107,7 +107,7 @@ class Considered:
         if thought.scores is None or thought.maps is None:
             raise ValueError("the planner imagined nothing: there are no scores and no maps to show")
         proposals = thought.proposals
-        likeliest = proposals.logits.argmax(1)
+        preferred = proposals.preference.argmax(1)
         chosen = proposals.driver.poses(thought.refined.controls[:, None])
         maps = _maps_of(chosen, proposals.poses, thought.maps)
         reference_m = reference_progress_m(proposals)
@@ -120,7 +120,7 @@ class Considered:
             route=np.zeros((0, 2)) if route is None else _array(route.points[0][route.valid[0]]),
             candidates=_array(proposals.poses[0]),
             scores=_array(thought.scores.total[0]),
-            likeliest=_judged(proposals.pick(likeliest).poses, thought.scores.take(likeliest)),
+            preferred=_judged(proposals.pick(preferred).poses, thought.scores.take(preferred)),
             chosen=_judged(chosen[:, 0], judged),
             speed_mps=float(inputs.ego_state.speed[0]),
             stop_m=math.inf if route is None else float(route.stop_m[0]),

@@ -58,15 +58,15 @@ def think_aloud(planner: Thinker, environment: TownEnvironment) -> Iterator[tupl
 
 
 def _with_truth(considered: Considered, thought: Thought, environment: TownEnvironment) -> Considered:
-    """What was considered, and what really comes of the chosen and of the likeliest plan."""
+    """What was considered, and what really comes of the chosen and of the preferred plan."""
     reference_m = max(expert_score(environment).progress_m, 0.0)
     executed = execute(environment, plan_of(thought))
-    likeliest = thought.proposals.likeliest()
-    other = execute(environment, as_plan(likeliest.poses.float().cpu()))
+    preferred = thought.proposals.preferred()
+    other = execute(environment, as_plan(preferred.poses.float().cpu()))
     return replace(
         considered,
         chosen=replace(considered.chosen, true_terms=true_terms(executed, reference_m)),
-        likeliest=replace(considered.likeliest, true_terms=true_terms(other, reference_m)),
+        preferred=replace(considered.preferred, true_terms=true_terms(other, reference_m)),
         boxes=boxes_at(executed, 0.0),
         coming_boxes=[boxes_at(executed, time_s) for time_s in SHOWN_S],
         struck=[boxes_at(executed, time_s, struck=True) for time_s in (0.0, *SHOWN_S)],

@@ -9,7 +9,7 @@ from drivewm.visualization.canvas import INK, PLAN, ROUTE, Color, font
 from drivewm.visualization.panels import PAPER
 from drivewm.visualization.ramps import BLOCKED, DRIVABLE, SCORE, Ramp
 
-LIKELIEST = (38, 44, 120)
+PREFERRED = (38, 44, 120)
 RED_LIGHT = (222, 44, 44)
 UNKNOWN = (208, 208, 206)
 STRUCK = (255, 232, 40)
@@ -23,7 +23,7 @@ def draw_legend(width: int) -> np.ndarray:
     draw = ImageDraw.Draw(picture)
     half = width // 2
     _stroke(draw, (0, 0), PLAN, 7, "chosen plan")
-    _stroke(draw, (half, 0), LIKELIEST, 3, "the head's likeliest plan")
+    _stroke(draw, (half, 0), PREFERRED, 3, "the head's preferred plan")
     _stroke(draw, (0, 1), _pale(ROUTE), 14, "route")
     _stroke(draw, (half, 1), RED_LIGHT, 6, "stop line of a light that is red now")
     _box(draw, (0, 2), INK, None, "where others really are")

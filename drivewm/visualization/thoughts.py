@@ -18,7 +18,7 @@ from drivewm.visualization.considered import SHOWN_S, Considered
 from drivewm.visualization.panels import arrange, legend
 from drivewm.visualization.ramps import BLOCKED, DRIVABLE, SCORE
 from drivewm.visualization.term_bars import Column, draw_terms
-from drivewm.visualization.thought_legend import LEGEND_PX, LIKELIEST, RED_LIGHT, STRUCK, UNKNOWN, draw_legend
+from drivewm.visualization.thought_legend import LEGEND_PX, PREFERRED, RED_LIGHT, STRUCK, UNKNOWN, draw_legend
 
 _LARGE_M, _SMALL_M = (-8.0, -21.0, 48.0, 21.0), (-8.0, -17.0, 36.0, 17.0)
 """What the pictures show around the ego; the small ones follow it where it gets too near to their edge."""
@@ -34,13 +34,13 @@ def draw_thought(considered: Considered, title: str = "") -> np.ndarray:
     """One moment on a sheet that is 1180 px wide.
 
     Above, what was observed with all candidates, coloured by their imagined score, and a table of the chosen and of the
-    likeliest plan's terms, imagined and, where they are known, real. Below, the imagined scene at `SHOWN_S` with the
+    preferred plan's terms, imagined and, where they are known, real. Below, the imagined scene at `SHOWN_S` with the
     vehicle where the chosen plan has it then, and the true outlines of the others where they are known.
 
     Returns:
         `(H, W, 3)` uint8, the same size for all moments.
     """
-    plans = (("chosen plan", PLAN, considered.chosen), ("likeliest plan", LIKELIEST, considered.likeliest))
+    plans = (("chosen plan", PLAN, considered.chosen), ("preferred plan", PREFERRED, considered.preferred))
     columns = [Column(name, color, plan.terms, plan.true_terms) for name, color, plan in plans]
     picture = _candidates(considered)
     table = draw_terms(columns, (_TABLE_PX, len(picture) - LEGEND_PX))
@@ -68,10 +68,10 @@ def _candidates(considered: Considered) -> np.ndarray:
     plans = [(considered.candidates[i], tuple(SCORE(considered.scores[i]).tolist())) for i in _worst_first(considered)]
     for poses, color in plans:
         _line(canvas, poses, color, 2.5)
-    chosen, likeliest = considered.chosen.poses, considered.likeliest.poses
+    chosen, preferred = considered.chosen.poses, considered.preferred.poses
     _line(canvas, chosen, PLAN, 10)
-    _line(canvas, likeliest, LIKELIEST, 2.5, casing_px=1)  # narrow: the chosen one shows below it
-    _vehicle(canvas, likeliest[-1], LIKELIEST, opacity=0)
+    _line(canvas, preferred, PREFERRED, 2.5, casing_px=1)  # narrow: the chosen one shows below it
+    _vehicle(canvas, preferred[-1], PREFERRED, opacity=0)
     _vehicle(canvas, chosen[-1], PLAN, opacity=70)
     for poses, color in plans:  # plans that share a path differ where they end
         canvas.dots(poses[-1:, :2], color, 6, outline=INK)

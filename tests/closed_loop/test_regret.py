@@ -131,7 +131,7 @@ def test_imagined_scores_are_those_of_the_worlds_and_real_ones_those_of_executio
         expected = imagined_score(proposals.poses, maps, inputs.ego_state, inputs.route, reference_m)
         assert moment["imagined"][world]["total"] == pytest.approx(expected.total[0].tolist(), abs=1e-5)
         assert moment["imagined"][world]["dac"] == pytest.approx(expected.dac[0].tolist(), abs=1e-5)
-    assert moment["logits"] == pytest.approx(proposals.logits[0].float().tolist())
+    assert moment["preference"] == pytest.approx(proposals.preference[0].tolist())
     for k in (0, 7):
         plan = Trajectory.from_poses(proposals.poses[:, k].float(), 0.5)
         assert moment["real"][k]["score"] == real_score(environment, plan, moment["expert"]["progress_m"]).score
@@ -141,7 +141,7 @@ def test_choosers_take_candidates_and_searches_are_imagined_to_be_no_worse(measu
     records, _ = measured
     for moment in (m for record in records for m in record["moments"]):
         choosers, real = moment["choosers"], moment["real"]
-        assert len(real) == len(moment["logits"]) == 18 and set(real[0]) == set(TERMS)
+        assert len(real) == len(moment["preference"]) == 18 and set(real[0]) == set(TERMS)
         assert set(choosers) == {HEAD, RANDOM, BEST, *NAMES}
         for name, choice in choosers.items():
             if choice["candidate"] is not None:
@@ -149,7 +149,7 @@ def test_choosers_take_candidates_and_searches_are_imagined_to_be_no_worse(measu
                 if choice["imagined"] is not None:
                     total = moment["imagined"][name.split("/")[0]]["total"]
                     assert choice["imagined"] == pytest.approx(total[choice["candidate"]])
-        assert choosers[HEAD]["candidate"] == int(np.argmax(moment["logits"]))
+        assert choosers[HEAD]["candidate"] == int(np.argmax(moment["preference"]))
         scores = [terms["score"] for terms in real]
         assert choosers[BEST]["real"]["score"] == max(scores)
         assert choosers[RANDOM]["real"]["score"] == pytest.approx(np.mean(scores))
@@ -241,7 +241,7 @@ def handmade(scenario, family, logits, imagined, real, taken, refined=None):
     moment = {
         "time_s": 0.0,
         "expert": terms(1.0),
-        "logits": logits,
+        "preference": logits,
         "real": [terms(value) for value in real],
         "imagined": {"action_free": {"total": imagined} | dict.fromkeys(IMAGINED_TERMS, imagined)},
         "choosers": choosers,

@@ -136,7 +136,7 @@ def test_the_reference_is_the_median_drivers_progress():
     controls = torch.zeros(1, 3, CONTROLS)
     controls[0, :, :-1] = torch.tensor([0.0, -1.0, 2.0])[:, None]
     for likely, expected in (((0.6, 0.2, 0.2), 20.0), ((0.3, 0.1, 0.6), 36.0), ((0.2, 0.7, 0.1), 12.0)):
-        found = reference_progress_m(Proposals(driver(5.0), controls, torch.tensor([likely]).log()))
+        found = reference_progress_m(Proposals(driver(5.0), controls, torch.tensor([likely]).log(), torch.zeros(1, 3)))
         assert found.item() == pytest.approx(expected, abs=0.6)
 
 

@@ -42,7 +42,7 @@ def state(batch, seed=1, noise=1.0):
 def test_the_plans_are_complete_and_never_go_backwards():
     found = head()(state(3), straight(3), ego_at(torch.tensor([0.0, 4.0, 9.0])))
     assert found.poses.shape == (3, len(ACCELERATIONS) * len(LATERALS), 8, 3)
-    check_plan(found.likeliest(), 3)
+    check_plan(found.preferred(), 3)
     assert (found.poses[..., 1:, 0] >= found.poses[..., :-1, 0] - 1e-5).all()
 
 
@@ -72,7 +72,7 @@ def test_a_gradient_reaches_what_lies_on_the_route_and_nothing_else():
     seen.hidden.requires_grad_()
     found = head()(seen, straight(2), ego_at(torch.tensor([3.0, 6.0])))
     target = Trajectory.from_poses(torch.ones(2, 8, 3), 0.5)
-    sum(proposal_losses(found, torch.tensor([0, 1]), target).values()).backward()
+    sum(proposal_losses(found, torch.tensor([0, 1]), target, found.worth.detach() * torch.nan).values()).backward()
     reached = seen.hidden.grad.abs().sum((0, 1, 2))
     assert seen.hidden.grad.isfinite().all() and reached[4:, 7:9].min() > 0
     assert reached[:, :5].max() == 0 and reached[:3].max() == 0
@@ -140,19 +140,19 @@ def test_it_learns_to_stop_before_an_obstacle_that_only_the_state_shows():
     torch.manual_seed(0)
     planner = ProposalHead(CHANNELS, len(TIMES_S), GRID, hidden=48).train()
     optimizer = torch.optim.AdamW(planner.parameters(), lr=3e-3)
-    ego = ego_at(torch.full((32,), 6.0))
+    ego, unknown = ego_at(torch.full((32,), 6.0)), torch.full((32, len(planner.anchors)), torch.nan)
     for _ in range(200):
         seen, target, _ = sample(32)
         optimizer.zero_grad()
         found = planner(seen, straight(32), ego)
-        sum(proposal_losses(found, planner.nearest_anchor(ego, target), target).values()).backward()
+        sum(proposal_losses(found, planner.nearest_anchor(ego, target), target, unknown).values()).backward()
         optimizer.step()
     planner.eval()
     seen, target, stop_m = sample(32)
     with torch.no_grad():
-        reached = planner(seen, straight(32), ego).likeliest().poses[:, -1, 0]
+        reached = planner(seen, straight(32), ego).preferred().poses[:, -1, 0]
         seen.maps.blocked[:] = 0
-        unaware = planner(seen, straight(32), ego).likeliest().poses[:, -1, 0]
+        unaware = planner(seen, straight(32), ego).preferred().poses[:, -1, 0]
     assert (reached < stop_m).float().mean() > 0.9
     assert (reached - target.poses[:, -1, 0]).abs().mean() < 2.0
     assert unaware.std() < 0.2 * reached.std()  # it cannot know where to stop

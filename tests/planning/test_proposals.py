@@ -8,39 +8,61 @@ from drivewm.planning.proposals import Proposals, covered_m, planning_loss, prop
 from drivewm.structures import Trajectory
 from tests.planning.test_profile import driver
 
+UNKNOWN = torch.full((2, 3), torch.nan)
+
 
 def proposals(batch=2, number=3, seed=0):
     generator = torch.Generator().manual_seed(seed)
     controls = torch.randn(batch, number, CONTROLS, generator=generator).requires_grad_()
     logits = torch.randn(batch, number, generator=generator).requires_grad_()
-    return Proposals(driver(*[5.0] * batch), controls, logits)
+    worth = torch.randn(batch, number, generator=generator).requires_grad_()
+    return Proposals(driver(*[5.0] * batch), controls, logits, worth)
 
 
 def test_picking_gives_the_plan_of_that_number():
     found = proposals()
     assert torch.equal(found.pick(torch.tensor([2, 0])).poses, torch.stack([found.poses[0, 2], found.poses[1, 0]]))
-    assert torch.equal(found.likeliest().poses, found.pick(found.logits.argmax(1)).poses)
 
 
-def test_controls_and_logits_must_fit():
-    with pytest.raises(ValueError, match=rf"expected \(B, M, {CONTROLS}\)"):
-        Proposals(driver(5.0), torch.zeros(1, 2, CONTROLS), torch.zeros(1, 3))
+def test_what_drivers_take_is_preferred_unless_it_is_worth_little():
+    usual, rare = torch.tensor([0.9, 0.1]).log()
+    for worth, preferred in (((0.9, 0.9), 0), ((0.6, 0.9), 0), ((0.1, 0.9), 1)):
+        logits, chances = torch.stack([usual, rare])[None], torch.tensor([worth]).logit()
+        found = Proposals(driver(5.0), torch.zeros(1, 2, CONTROLS), logits, chances)
+        assert found.preference.argmax(1).item() == preferred
+        assert torch.equal(found.preferred().poses, found.pick(torch.tensor([preferred])).poses)
+
+
+def test_controls_logits_and_worth_must_fit():
+    for logits, worth in (((1, 3), (1, 3)), ((1, 2), (1, 3))):
+        with pytest.raises(ValueError, match=rf"expected \(B, M, {CONTROLS}\)"):
+            Proposals(driver(5.0), torch.zeros(1, 2, CONTROLS), torch.zeros(logits), torch.zeros(worth))
 
 
 def test_only_the_nearest_is_pulled_and_it_alone_gains_probability():
     found = proposals()
     target = Trajectory.from_poses(torch.ones(2, 8, 3), 0.5)
-    sum(proposal_losses(found, torch.tensor([1, 2]), target).values()).backward()
+    sum(proposal_losses(found, torch.tensor([1, 2]), target, UNKNOWN).values()).backward()
     pulled = found.controls.grad.abs().amax(-1) > 0
     assert torch.equal(pulled, torch.tensor([[False, True, False], [False, False, True]]))
     assert torch.equal(found.logits.grad < 0, pulled)
+    assert found.worth.grad.abs().max() == 0
+
+
+def test_what_each_is_worth_is_learned_of_all_where_it_is_known():
+    found, outcome = proposals(), torch.tensor([[0.0, 1.0, 0.5], [torch.nan] * 3])
+    target = Trajectory.from_poses(torch.ones(2, 8, 3), 0.5)
+    loss = proposal_losses(found, torch.tensor([1, 2]), target, outcome)["loss_plan_worth"]
+    (grad,) = torch.autograd.grad(loss, found.worth)
+    torch.testing.assert_close(grad[0], (found.worth[0].sigmoid() - outcome[0]) / 3)
+    assert grad[1].abs().max() == 0
 
 
 def test_an_ego_without_a_driven_path_teaches_nothing():
     found = proposals()
     valid = torch.tensor([[True] * 8, [False] * 8])
     target = Trajectory(torch.where(valid[..., None], 1.0, torch.nan).expand(2, 8, 3), valid, 0.5)
-    losses = proposal_losses(found, torch.tensor([1, 2]), target)
+    losses = proposal_losses(found, torch.tensor([1, 2]), target, UNKNOWN)
     sum(losses.values()).backward()
     assert found.controls.grad[1].abs().max() == 0 and found.logits.grad[1].abs().max() == 0
     assert found.logits.grad[0].abs().max() > 0

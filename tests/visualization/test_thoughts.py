@@ -49,7 +49,7 @@ class CopyLast:
         controls = torch.zeros(1, len(ACCELERATIONS), CONTROLS)
         controls[..., :-1] = torch.tensor(ACCELERATIONS)[:, None]
         driver = PathDriver(RoutePath.along(inputs.route, speed), speed)
-        proposals = Proposals(driver, controls, torch.tensor([[0.0, 1.0, -1.0]]))
+        proposals = Proposals(driver, controls, torch.tensor([[0.0, 1.0, -1.0]]), torch.zeros(1, 3))
         maps = observed_maps(history).moments([0] * 8)
         reference_m = reference_progress_m(proposals)
         scores = imagined_score(proposals.poses, maps, inputs.ego_state, inputs.route, reference_m)
@@ -79,7 +79,7 @@ def cells(shown):
 def test_what_is_shown_is_what_was_thought(thought, inputs, street):
     shown = Considered.of(thought, inputs)
     best = int(thought.scores.total.argmax())
-    for judged, number in ((shown.chosen, best), (shown.likeliest, 1)):
+    for judged, number in ((shown.chosen, best), (shown.preferred, 1)):
         np.testing.assert_allclose(judged.poses, thought.proposals.poses[0, number])
         for name, value in judged.terms.items():
             assert value == pytest.approx(float(getattr(thought.scores, name)[0, number]), abs=1e-6), name
@@ -179,7 +179,7 @@ def test_what_really_comes_is_told_and_the_episode_goes_on(scenario, tmp_path):
     steps = list(think_aloud(planner, environment))
     assert [time_s for time_s, *_ in steps] == [0.0, 0.5] and environment.done
     first = steps[0][1]
-    assert first.chosen.true_terms.keys() == first.likeliest.true_terms.keys() == terms.keys()
+    assert first.chosen.true_terms.keys() == first.preferred.true_terms.keys() == terms.keys()
     assert len(first.coming_boxes) == len(SHOWN_S) and (first.occupancy != OCC3D.free).any()
 
     files = draw_thoughts(planner, town_environment(scenario, spec()), tmp_path, [0.5], video=True)

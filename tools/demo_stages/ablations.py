@@ -44,7 +44,7 @@ def write_ablations(index: Path, model_folder: Path, path: Path) -> None:
         return score(frames)
 
     def plan_error(state) -> float:
-        plan, truth = model.head(state, clip.route, EgoState.from_history(past)).likeliest(), driven(clip)
+        plan, truth = model.head(state, clip.route, EgoState.from_history(past)).preferred(), driven(clip)
         error = (plan.poses - truth.poses)[:, FRAMES - 1, :2].norm(dim=-1)
         return float(error[truth.valid[:, FRAMES - 1]].mean())
 

@@ -26,7 +26,7 @@ from drivewm.structures.planning import EgoState
 from drivewm.structures.route import Route
 from drivewm.structures.trajectory import Trajectory
 
-ACCELERATIONS, LATERALS = (0.0, 1.0, 2.0, -1.0, -2.0, -3.5), (0.0, 1.0, -1.0)
+ACCELERATIONS, LATERALS = (0.0, 1.0, 2.0, -1.0, -2.0, -3.5, -6.0), (0.0, 1.0, -1.0)
 """Of the anchors [m/s^2, m]; at standstill, where braking is the same as waiting, the first counts."""
 _SPEED_SCALE = 10.0  # m/s: brings the ego's motion to order one
 _LIGHT_M = 15.0  # over which a red light becomes important

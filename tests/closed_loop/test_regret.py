@@ -141,7 +141,7 @@ def test_choosers_take_candidates_and_searches_are_imagined_to_be_no_worse(measu
     records, _ = measured
     for moment in (m for record in records for m in record["moments"]):
         choosers, real = moment["choosers"], moment["real"]
-        assert len(real) == len(moment["preference"]) == 18 and set(real[0]) == set(TERMS)
+        assert len(real) == len(moment["preference"]) == 21 and set(real[0]) == set(TERMS)
         assert set(choosers) == {HEAD, RANDOM, BEST, *NAMES}
         for name, choice in choosers.items():
             if choice["candidate"] is not None:

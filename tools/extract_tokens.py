@@ -10,12 +10,15 @@ import torch
 from tqdm import tqdm
 
 from drivewm.data import DataError, Index
+from drivewm.data.clip_images import choose_cameras
 from drivewm.data.token_cache import write_token_cache
+from drivewm.data.token_inputs import TokenInputs
 from drivewm.engine import load_config, load_model, weights_digest
 from drivewm.structures import SceneClip
+from drivewm.tokenizers.camera_views import CameraViews
 from drivewm.tokenizers.point_cloud import PointCloud
 
-FRAMES = {"occupancy": lambda clip: clip.occupancy, "lidar": PointCloud.of}
+FRAMES = {"occupancy": lambda clip: clip.occupancy, "lidar": PointCloud.of, "camera": CameraViews.of}
 """What a tokenizer of a modality encodes of a clip."""
 
 
@@ -40,7 +43,12 @@ def extract(args: argparse.Namespace) -> None:
     index = Index.open(args.index or dataset.index, None if args.index else dataset.get("data_root"))
     model = load_model(args.config, args.checkpoint).to(args.device)
     tokenizer = getattr(model, "tokenizer", model)
-    frames_of = FRAMES[tokenizer.specs[0].modality]
+    modality = tokenizer.specs[0].modality
+    frames_of = FRAMES[modality]
+    views = ()
+    if modality == "camera":
+        views = choose_cameras(index, np.arange(index.num_scenes), dataset.get("cameras"), tokenizer.image_size)
+    inputs = TokenInputs(index, modality, tokenizer.grid, dataset.get("num_sweeps", 1), *views)
 
     @torch.no_grad()
     def encode(clip: SceneClip) -> list[np.ndarray]:
@@ -50,12 +58,10 @@ def extract(args: argparse.Namespace) -> None:
     digest = weights_digest(tokenizer.state_dict())
     write_token_cache(
         args.out,
-        index,
-        tokenizer.grid,
+        inputs,
         tokenizer.specs,
         digest,
         encode,
-        num_sweeps=dataset.get("num_sweeps", 1),
         overwrite=args.overwrite,
         at_once=args.batch_size,
         progress=lambda shards: tqdm(shards, unit="shard"),

@@ -176,6 +176,15 @@ def _mirror_pose(T: Tensor, axis: int = 1) -> Tensor:
     return sign[:, None] * T * own
 
 
+def has_both_sides(cameras: Sequence[str]) -> bool:
+    """Can a rig be mirrored: has each camera on one side a counterpart on the other?"""
+    try:
+        mirrored_order(cameras)
+    except ValueError:
+        return False
+    return True
+
+
 def mirrored_order(cameras: Sequence[str]) -> list[int]:
     """Which of the cameras stands, once mirrored, for each of them: the one of the other side, by its name.
 

@@ -47,7 +47,7 @@ class DriveClips(Dataset):
         visible_to: lidar or camera, whose mask `visible` holds. That of cameras is not cached in the index and costs
             unpacking the labels.
         data_root: where the data set is, if it moved apart from its index.
-        tokens: folder of a token cache of this data set, to be put into the clips.
+        tokens: folder of a token cache of this data set, to be put into the clips, or several of different modalities.
         sample_tokens: take only the windows with these frames t0, in the order of the data set.
 
     Scenes that are too short for a window yield none.
@@ -55,7 +55,8 @@ class DriveClips(Dataset):
     Raises:
         DataError: the split is unknown or without any window; a window that is asked for does not exist; occupancy or
             its tokens are asked for where there are no labels; images where there are no such cameras; the tokens are
-            not of this data set or of so many sweeps, or damaged.
+            not of this data set, of so many sweeps or of these cameras, two caches are of one modality, or one is
+            damaged.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class DriveClips(Dataset):
         cameras: Sequence[str] | None = None,
         image_size: tuple[int, int] | None = None,
         data_root: str | Path | None = None,
-        tokens: str | Path | None = None,
+        tokens: str | Path | Sequence[str | Path] | None = None,
         sample_tokens: Sequence[str] | None = None,
         visible_to: str = "lidar",
     ) -> None:
@@ -102,11 +103,9 @@ class DriveClips(Dataset):
         self.load_visible = self.load_occupancy if load_visible is None else load_visible
         if self.load_visible and not self.load_occupancy:
             self._has_occupancy(scenes, True)
-        self.tokens = None
-        if tokens is not None:
-            self.tokens = TokenCache.open(tokens, self.index, num_sweeps)
-            if self.tokens.inputs.modality == "occupancy":
-                self._has_occupancy(scenes, True)
+        self.tokens = self._open_caches(tokens)
+        if any(cache.inputs.modality == "occupancy" for cache in self.tokens):
+            self._has_occupancy(scenes, True)
         self.starts, self.scenes = find_windows(self.index, split, self.num_frames, frame_step, stride, within)
         """First frame and scene of each clip: `(len,)` int64."""
         if sample_tokens is not None:
@@ -168,8 +167,10 @@ class DriveClips(Dataset):
             parts |= load_images(self.index, numbers, self.cameras, self.image_size)
         if self.load_boxes:
             parts["boxes"] = self._boxes(frames, t0)
-        if self.tokens is not None:
-            parts["tokens"], parts["mirrored_tokens"] = self.tokens.of(frames)
+        if self.tokens:
+            plain, mirrored = zip(*(cache.of(frames) for cache in self.tokens), strict=True)
+            parts["tokens"] = sum(plain, ())
+            parts["mirrored_tokens"] = None if None in mirrored else sum(mirrored, ())
         clip = SceneClip(
             num_history=self.num_history,
             timestamp_us=_tensor(self.index["frame_time_us"][frames])[None],
@@ -193,6 +194,22 @@ class DriveClips(Dataset):
                 self.index.data_root / "gts" / name, "occupancy", "no labels", f"labels.npz for split {self.split}"
             )
         return not without if wanted is None else wanted
+
+    def _open_caches(self, folders: str | Path | Sequence[str | Path] | None) -> tuple[TokenCache, ...]:
+        folders = () if folders is None else (folders,) if isinstance(folders, str | Path) else folders
+        caches = tuple(TokenCache.open(folder, self.index, self.num_sweeps) for folder in folders)
+        seen = set()
+        for cache in caches:
+            path, modality = cache.folder / "cache.json", cache.inputs.modality
+            if modality in seen:
+                raise DataError(path, "modality", modality, "a cache of each modality at most")
+            seen.add(modality)
+            if modality == "camera" and self.load_images:
+                for name in ("cameras", "image_size"):
+                    found, own = getattr(cache.inputs, name), getattr(self, name)
+                    if found != own:
+                        raise DataError(path, name, found, f"{own}, as the clips have", "Extract them again")
+        return caches
 
     def _keep(self, sample_tokens: Sequence[str]) -> None:
         """Drop all windows but those of these frames t0."""

@@ -66,8 +66,11 @@ class TokenCache:
         specs = tuple(TokenSpec(**spec) for spec in header["specs"])
         modality = specs[0].modality
         # Labels are on the grid of the data set; that of sweeps is the tokenizer's own affair.
-        grid = index.grid if modality == "occupancy" else VoxelGrid(**header["grid"])
-        inputs = TokenInputs(index, modality, grid, num_sweeps)
+        grid = index.grid if modality == "occupancy" else header["grid"] and VoxelGrid(**header["grid"])
+        views = ()
+        if modality == "camera":  # so are the views, but the clips' own must be equal
+            views = tuple(header["cameras"]), tuple(header["image_size"])
+        inputs = TokenInputs(index, modality, grid, num_sweeps, *views)
         _agree(path, header, inputs.describe(), index)
         shards = tuple(tuple(_open_shard(folder, **shard) for shard in shards) for shards in header["shards"])
         mirrored, size = header["mirrored"], header["shard_size"]
@@ -86,30 +89,26 @@ class TokenCache:
 
 def write_token_cache(
     folder: str | Path,
-    index: Index,
-    grid: VoxelGrid,
+    inputs: TokenInputs,
     specs: Sequence[TokenSpec],
     tokenizer: str,
     encode: Callable[[SceneClip], Sequence[np.ndarray]],
-    num_sweeps: int = 1,
     overwrite: bool = False,
     shard_size: int = 1024,
     at_once: int = 16,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> None:
-    """Encodes all keyframes that have what the specs' modality is made of, and where that can be all mirrored ones.
+    """Encodes all keyframes that have what tokens are made of, and where that can be all mirrored ones.
 
     Shards are written into a folder beside, which takes its name when all are there; a run that was killed is gone on
     with if it was of the same tokenizer and inputs.
 
     Args:
         folder: the cache to be.
-        index: of the data set.
-        grid: of the tokenizer.
+        inputs: what is encoded.
         specs: of the token grids that `encode` gives.
         tokenizer: digest of the tokenizer's weights.
         encode: N clips of one frame -> indices `(N, *shape)` of each spec.
-        num_sweeps: of LiDAR, how many make the points of a keyframe.
         overwrite: replace a cache that is there already.
         shard_size: keyframes in a shard.
         at_once: keyframes that are encoded together.
@@ -117,17 +116,15 @@ def write_token_cache(
 
     Raises:
         DatasetExistsError: the folder is there and is not to be replaced.
-        DataError: no keyframe has labels or a sweep, or one of them is broken.
-        ValueError: the grid is not that of the labels, or the modality is none that tokens are cached of.
+        DataError: no keyframe has labels, a sweep or views, or one of them is broken.
     """
     folder = Path(folder)
     if folder.exists() and not (overwrite and (folder / "cache.json").is_file()):
         raise DatasetExistsError(
             folder, "token cache", "something that exists", "a new folder, or a cache to overwrite"
         )
-    inputs = TokenInputs(index, specs[0].modality, grid, num_sweeps)
     if not len(inputs.frames):
-        column = index.folder / f"{COLUMNS[inputs.modality]}.npy"
+        column = inputs.index.folder / f"{COLUMNS[inputs.modality]}.npy"
         raise DataError(column, "column", f"no {inputs.modality}", "keyframes to make tokens of")
     header = {
         "schema_version": SCHEMA_VERSION,
@@ -150,7 +147,7 @@ def write_token_cache(
         grids = _encode_shard(inputs, frames, encode, at_once)
         for grid, spec, own in zip(grids, specs, names, strict=True):
             with replacing(building / own[n]) as part:
-                np.save(part, grid.astype(np.min_scalar_type(spec.vocab_size - 1)), allow_pickle=False)
+                np.save(part, grid.astype(np.min_scalar_type(spec.mask_id)), allow_pickle=False)
     header["shards"] = [[{"file": name, "sha256": _sha256(building / name)} for name in own] for own in names]
     write_json(building / "cache.json", header, indent=1)
     begun.unlink()

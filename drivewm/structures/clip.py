@@ -151,6 +151,10 @@ class _Frames:
         """`(B, T)` float64 [s] after the first frame."""
         return (self.timestamp_us - self.timestamp_us[:, :1]).double() / 1e6
 
+    def tokens_of(self, modality: str) -> tuple[TokenGrid, ...]:
+        """The tokens of one modality that came with the frames; none if there are none."""
+        return tuple(grid for grid in self.tokens or () if grid.spec.modality == modality)
+
     def __len__(self) -> int:
         return len(self.timestamp_us)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -67,19 +67,12 @@ def view(stream: Stream, history: History, seen: Any, frames: int) -> tuple:
 
 
 def tokens_of(model: WorldModel, name: str, frames: SceneClip | History) -> Tensor:
-    """Tokens `(B, T, N)` of a stream, none (T = 0) where it is absent.
-
-    Of several streams, each takes from the tokens that come with the frames those of its own modality, and makes what
-    is not among them.
-    """
+    """Tokens `(B, T, N)` of a stream, none (T = 0) where it is absent."""
     stream = model.streams[name]
-    if len(model.streams) == 1:
+    if len(model.streams) == 1 or stream.is_in(frames):
         return stream.tokens(frames)
-    if not stream.is_in(frames):
-        empty = (len(frames), 0, stream.scales.row.num_tokens)
-        return torch.zeros(empty, dtype=torch.int64, device=frames.timestamp_us.device)
-    own = tuple(grid for grid in frames.tokens or () if grid.spec.modality == name)
-    return stream.tokens(replace(frames, tokens=own or None))
+    empty = (len(frames), 0, stream.scales.row.num_tokens)
+    return torch.zeros(empty, dtype=torch.int64, device=frames.timestamp_us.device)
 
 
 def observe(

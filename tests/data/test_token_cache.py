@@ -13,11 +13,15 @@ from drivewm.data import DataError, DatasetExistsError, DriveClips, Index, Missi
 from drivewm.data.augment import mirror, turn
 from drivewm.data.files import read_lidar, read_occupancy, write_lidar, write_occupancy
 from drivewm.data.token_cache import TokenCache, write_token_cache
+from drivewm.data.token_inputs import TokenInputs
 from drivewm.geometry import VoxelGrid
 from drivewm.structures import OCC3D, SceneClip, TokenSpec
+from tests.data.handmade_cameras import YAW
 
 SPECS = (TokenSpec("occupancy", (8, 8), 300), TokenSpec("occupancy", (2, 4), 19))
 SWEEP_SPECS = (TokenSpec("lidar", (6, 4), 500),)
+SIX = tuple(YAW)
+VIEW_SPECS = (TokenSpec("camera", (6, 2, 2), 255),)
 SWEEP_GRID = VoxelGrid.centered((24, 16, 4), 2.0)
 
 
@@ -47,13 +51,34 @@ def encode_sweeps(clip: SceneClip) -> list[np.ndarray]:
 
 def write(folder, index, **options):
     size = {"shard_size": 10, "at_once": 4, **options}
-    write_token_cache(folder, index, index.grid, SPECS, "weights", encode, **size)
+    write_token_cache(folder, labels_of(index), SPECS, "weights", encode, **size)
     return folder
 
 
-def write_sweeps(folder, index, **options):
+def labels_of(index):
+    return TokenInputs(index, "occupancy", index.grid)
+
+
+def write_sweeps(folder, index, num_sweeps=1, **options):
     size = {"shard_size": 10, "at_once": 4, **options}
-    write_token_cache(folder, index, SWEEP_GRID, SWEEP_SPECS, "weights", encode_sweeps, **size)
+    inputs = TokenInputs(index, "lidar", SWEEP_GRID, num_sweeps)
+    write_token_cache(folder, inputs, SWEEP_SPECS, "weights", encode_sweeps, **size)
+    return folder
+
+
+def encode_views(clip: SceneClip) -> list[np.ndarray]:
+    """Of cameras: brightness of the quarters of each view, the heavier the further to the left and the later the view
+    is named; the mask where a view is absent."""
+    images, (spec,) = clip.images.flatten(0, 1).long().sum(2).numpy(), VIEW_SPECS
+    weights = (1 + np.arange(images.shape[-1])) * (1 + np.arange(images.shape[1]))[:, None, None]
+    quarters = (images * weights).reshape(*images.shape[:2], 2, images.shape[2] // 2, 2, -1).sum((3, 5))
+    valid = clip.images_valid.flatten(0, 1).numpy()[..., None, None]
+    return [np.where(valid, quarters % spec.vocab_size, spec.mask_id)]
+
+
+def write_views(folder, index, size=(32, 16), **options):
+    inputs = TokenInputs(index, "camera", None, cameras=SIX, image_size=size)
+    write_token_cache(folder, inputs, VIEW_SPECS, "weights", encode_views, shard_size=10, at_once=4, **options)
     return folder
 
 
@@ -124,14 +149,42 @@ def test_a_data_set_whose_sweeps_differ_is_refused(tmp_path, root):
         TokenCache.open(folder, Index.open(index.folder))
 
 
-def test_tokens_of_cameras_are_not_cached(tmp_path, town_index):
-    with pytest.raises(ValueError, match="cached of occupancy and lidar, got 'camera'"):
-        write_token_cache(tmp_path / "no", town_index, None, [TokenSpec("camera", (2, 2), 4)], "weights", encode)
+def test_clips_hold_the_tokens_of_their_views(tmp_path, camera_index):
+    folder = write_views(tmp_path / "tokens", camera_index)
+    options = dict(load_images=True, load_occupancy=False, cameras=SIX, image_size=(32, 16), tokens=folder)
+    clips = DriveClips(camera_index, "train", 1, 1, **options)
+    batch = collate([clips[0], clips[len(clips) - 1]])["clip"]
+    everyone = mirror(batch, torch.ones(2, dtype=torch.bool))
+    for (grid,), clip in ((batch.tokens, batch), (batch.mirrored_tokens, everyone)):
+        (expected,) = encode_views(clip)
+        assert grid.spec == VIEW_SPECS[0] and len(np.unique(expected)) > 10
+        assert np.array_equal(grid.indices.flatten(0, 1).numpy(), expected)
+    for name, other in (("cameras", SIX[::-1]), ("image_size", (16, 16))):
+        with pytest.raises(DataError, match=rf"cache.json: {name}: found .*, expected .*, as the clips have"):
+            DriveClips(camera_index, "train", 1, 1, **(options | {name: other}))
 
 
-def test_labels_on_another_grid_are_refused(tmp_path, town_index):
+def test_caches_of_several_modalities_stand_side_by_side(cache, tmp_path, town_index):
+    sweeps = write_sweeps(tmp_path / "tokens", town_index)
+    clip = DriveClips(town_index, "train", 2, 3, tokens=[cache, sweeps])[4]["clip"]
+    for modality, folder, specs in (("occupancy", cache, SPECS), ("lidar", sweeps, SWEEP_SPECS)):
+        alone = DriveClips(town_index, "train", 2, 3, tokens=folder)[4]["clip"]
+        own = clip.tokens_of(modality)
+        assert [grid.spec for grid in own] == list(specs)
+        assert all(torch.equal(a.indices, b.indices) for a, b in zip(own, alone.tokens, strict=True))
+    assert clip.tokens_of("camera") == () and len(clip.mirrored_tokens) == 3
+    with pytest.raises(DataError, match="modality: found occupancy, expected a cache of each modality at most"):
+        DriveClips(town_index, "train", 2, 3, tokens=[cache, cache])
+
+
+def test_tokens_of_words_are_not_cached(town_index):
+    with pytest.raises(ValueError, match="cached of occupancy, lidar, camera, got 'words'"):
+        TokenInputs(town_index, "words", None)
+
+
+def test_labels_on_another_grid_are_refused(town_index):
     with pytest.raises(ValueError, match=r"index has the grid .*voxel_m=0\.8\), but the tokenizer .*voxel_m=2\.0"):
-        write_token_cache(tmp_path / "no", town_index, SWEEP_GRID, SPECS, "weights", encode)
+        TokenInputs(town_index, "occupancy", SWEEP_GRID)
 
 
 def test_tokens_follow_their_clips(cache, town_index):
@@ -171,7 +224,7 @@ def test_a_killed_run_is_gone_on_with(cache, tmp_path, town_index):
             raise KeyboardInterrupt
         return encode(clip)
 
-    folder, own = tmp_path / "tokens", (town_index, town_index.grid, SPECS, "weights", dying)
+    folder, own = tmp_path / "tokens", (labels_of(town_index), SPECS, "weights", dying)
     with pytest.raises(KeyboardInterrupt):
         write_token_cache(folder, *own, shard_size=10, at_once=4)
     assert not folder.exists() and len(list((tmp_path / "tokens.partial").glob("*.npy"))) == 2
@@ -189,7 +242,7 @@ def test_what_another_tokenizer_began_is_begun_anew(tmp_path, town_index):
         return [np.zeros((len(clip), *spec.shape), np.int64) for spec in SPECS]
 
     with pytest.raises(KeyboardInterrupt):
-        write_token_cache(tmp_path / "tokens", town_index, town_index.grid, SPECS, "others", dying, shard_size=10)
+        write_token_cache(tmp_path / "tokens", labels_of(town_index), SPECS, "others", dying, shard_size=10)
     cache = TokenCache.open(write(tmp_path / "tokens", town_index), town_index)
     assert cache.tokenizer == "weights" and cache.shards[0][0].any()
 
@@ -237,7 +290,7 @@ def test_another_data_set_is_refused_even_if_only_its_labels_differ(cache, root,
         return [np.zeros((len(clip), 1, 1), np.int64)]
 
     spec = [TokenSpec("occupancy", (1, 1), 2)]
-    write_token_cache(tmp_path / "own", index, index.grid, spec, "weights", zeros)
+    write_token_cache(tmp_path / "own", labels_of(index), spec, "weights", zeros)
     TokenCache.open(tmp_path / "own", Index.open(index.folder))
     path = index.path(0, "frame_occupancy_file")
     semantics, mask = read_occupancy(path, index.grid)

@@ -93,8 +93,8 @@ class CameraStream(nn.Module):
     @torch.no_grad()
     def tokens(self, frames: SceneClip | History) -> Tensor:
         """Those that come with the frames, else each frame is encoded once; the mask's where a view is absent."""
-        if frames.tokens is not None:
-            return self.scales.row_of(frames.tokens)
+        if own := frames.tokens_of("camera"):
+            return self.scales.row_of(own)
         views = CameraViews.of(frames).flatten()
 
         def encode(rows: list[int]) -> Tensor:
@@ -113,9 +113,7 @@ class CameraStream(nn.Module):
     @torch.no_grad()
     def see(self, history: History, displacement: None, T_t0_ego: Tensor, times_s: Tensor) -> SeenViews:
         """The newest views, and their cameras."""
-        own = tuple(grid for grid in history.tokens or () if grid.spec == self.scales.specs[0])
-        newest = self.tokens(replace(history, tokens=own or None))[:, -1]
-        return self._seen(history, newest, T_t0_ego.shape[1])
+        return self._seen(history, self.tokens(history)[:, -1], T_t0_ego.shape[1])
 
     def unseen(self, history: History, frames: int) -> SeenViews:
         """Where the cameras are, and nothing of what they saw. ValueError if it is not known where they are."""

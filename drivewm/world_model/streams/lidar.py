@@ -98,8 +98,8 @@ class LidarStream(nn.Module):
     @torch.no_grad()
     def tokens(self, frames: SceneClip | History) -> Tensor:
         """Those that come with the frames, else each sweep is encoded once."""
-        if frames.tokens is not None:
-            return self.scales.row_of(frames.tokens)
+        if own := frames.tokens_of("lidar"):
+            return self.scales.row_of(own)
         cloud = PointCloud.of(frames).flatten()
 
         def encode(rows: list[int]) -> Tensor:

@@ -65,8 +65,8 @@ class OccupancyStream(nn.Module):
 
     def tokens(self, frames: SceneClip | History) -> Tensor:
         """Those that come with the frames, else each frame is encoded once."""
-        if frames.tokens is not None:
-            return self.scales.row_of(frames.tokens)
+        if own := frames.tokens_of("occupancy"):
+            return self.scales.row_of(own)
         flat = frames.occupancy.flatten(0, 1)
         rows = self.memo.encode(flat, lambda chosen: self.encode(flat[chosen][:, None])[:, 0])
         return rows.to(flat.device).unflatten(0, frames.occupancy.shape[:2])

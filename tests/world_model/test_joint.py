@@ -1,7 +1,5 @@
-"""One world model of several streams: what each may see, any to any, and that one stream alone is as it was."""
+"""One world model of several streams: what each may see, and any to any."""
 
-import copy
-from collections import OrderedDict
 from dataclasses import replace
 
 import pytest
@@ -9,14 +7,11 @@ import torch
 
 from drivewm.evaluation.metrics import LidarForecastMetric, OccupancyForecastMetric
 from drivewm.planning.state import planner_state
-from drivewm.world_model import WorldModel, objective
-from drivewm.world_model.corruption import corrupt
+from drivewm.world_model import WorldModel
 from drivewm.world_model.denoiser import Motion
 from drivewm.world_model.exchange import EXCHANGES
-from drivewm.world_model.objective import world_model_losses
 from drivewm.world_model.observation import observe
 from drivewm.world_model.rollout import extended, roll_out
-from drivewm.world_model.tasks import TaskMix, Tasks, draw_present, draw_tasks, motion_of, sources_of
 from tests.world_model import tiny
 from tests.world_model.tiny_joint import INPUTS, LIDAR, SIZE, STREAMS, ask, content, make_clip, make_model, shown
 
@@ -40,94 +35,6 @@ def joint():
 @pytest.fixture
 def clip():
     return make_clip()
-
-
-def total(losses):
-    return sum(value for name, value in losses.items() if "loss" in name)
-
-
-def test_one_stream_is_the_same_listed_or_not():
-    clip, found = tiny.make_clip(), []
-    for options in (
-        dict(tokenizer=tiny.TOKENIZER, patch=2),
-        dict(streams=dict(occupancy=dict(tokenizer=tiny.TOKENIZER, patch=2))),
-    ):
-        torch.manual_seed(0)
-        model = WorldModel(**options, **SIZE)
-        found.append((model.state_dict(), world_model_losses(model, clip, rng())))
-    (weights, losses), (same_weights, same_losses) = found
-    assert weights.keys() == same_weights.keys()
-    assert all(torch.equal(weights[name], same_weights[name]) for name in weights)
-    assert losses == same_losses
-
-
-def losses_of_one_stream(model, clip, generator):
-    """The objective written out for one stream, knowing nothing of others. No frame is the model's own draw."""
-    stream, denoiser, mix = model.stream, model.denoiser, model.mix
-    spec, observed = stream.scales.row, clip.num_history
-
-    def uniform(*shape):
-        return torch.rand(len(clip), *shape, generator=generator)
-
-    def corrupted(tokens, u, noise):
-        draws = [torch.rand(len(clip), *tokens.shape[1:], generator=generator) for _ in range(2)]
-        flat = tokens.flatten(0, 1)
-        noisy = corrupt(flat, spec, u.flatten(), noise.flatten(), mix.eta, lambda n: draws.pop(0).flatten(0, 1))
-        return noisy.view_as(tokens)
-
-    losses, displacement = stream.motion_losses(clip)
-    tokens, tasks = stream.tokens(clip), draw_tasks(clip, model.horizon, model.targets_per_clip, mix, uniform)
-    rows, future = torch.arange(len(clip))[:, None], tasks.target - observed
-    where, when = clip.future_poses()[rows, future], clip.future_times_s()[rows, future]
-    seen = stream.see(clip.history(), displacement, where, when)
-    uniform(2), uniform(2, spec.num_tokens)  # which frames would be own draws, and these
-    past = torch.cat([tokens[:, :observed], tokens[rows, tasks.target - 1]], dim=1)
-    u, noise = uniform(2, past.shape[1]).unbind(1)
-    past = torch.where(tasks.noisy_past[:, None, None], corrupted(past, 0.5 + 0.5 * u, noise), past)
-    frame = torch.cat([torch.arange(observed).expand(len(clip), 2, -1), tasks.target[..., None] - 1], dim=2)
-    slot = torch.cat([frame[..., :-1], observed + torch.arange(2).expand(len(clip), -1)[..., None]], dim=2)
-    known = torch.cat([torch.ones_like(frame[..., :-1]).bool(), tasks.has_recent[..., None]], dim=2)
-    view, covered = stream.view(seen.flatten(0, 1))
-    covered = covered * tasks.forecast.repeat_interleave(2)[:, None, None]
-    known = known & ~tasks.alone[:, None, None]
-    sources = sources_of(clip.T_global_ego, clip.times_s(), tasks.target, frame, known, view, covered)
-    features = denoiser.memory.encode(past)[rows[..., None], slot]
-    memory = denoiser.memory.gather(features.flatten(0, 1), sources)
-    clean = tokens[rows, tasks.target]
-    u, noise = uniform(2, 2).unbind(1)
-    noisy = corrupted(clean, u.masked_fill(tasks.from_masks, 0.0), noise).flatten(0, 1)
-    x = denoiser.embed(noisy, memory)
-    condition = denoiser.condition(motion_of(where.flatten(0, 1), when.flatten()))
-    for block in denoiser.blocks:
-        x = block(x, condition, memory.keys, memory.values, memory.visible)
-    logits = denoiser.logits(denoiser.norm(x), noisy, memory)
-    losses["loss_tokens"] = torch.nn.functional.cross_entropy(
-        logits.flatten(0, 1), clean.flatten(), label_smoothing=model.label_smoothing
-    )
-    first = logits.unflatten(0, (len(clip), 2))[:, 0]
-    return losses | stream.losses(first, seen[:, 0], clip, tasks.target[:, 0], tasks.forecast, generator)
-
-
-def test_one_stream_computes_what_it_would_without_the_others_in_mind():
-    mix = dict(predict=0.5, denoise=0.3, recent=0.8, self_generated=0.0)
-    model, clip = tiny.make_model(mix=mix).train(), tiny.make_clip(history=2)
-    for seed in range(4):
-        found, expected = world_model_losses(model, clip, rng(seed)), losses_of_one_stream(model, clip, rng(seed))
-        assert found.keys() - {"token_accuracy"} == expected.keys()
-        assert all(torch.equal(found[name], value) for name, value in expected.items())
-
-
-def test_checkpoints_from_before_streams_had_names_are_read():
-    model, other = tiny.make_model(), tiny.make_model()
-    new = {"trunk.denoisers.occupancy.": "denoiser.", "streams.occupancy.": "stream."}
-    old = OrderedDict()
-    for key, value in model.state_dict().items():
-        prefix = next(prefix for prefix in new if key.startswith(prefix))
-        old[new[prefix] + key.removeprefix(prefix)] = value
-    for parameter in other.parameters():
-        parameter.data.zero_()
-    other.load_state_dict(old)
-    assert all(torch.equal(value, other.state_dict()[key]) for key, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES)
@@ -203,38 +110,6 @@ def test_the_unconditional_branch_sees_no_stream(model, clip):
         assert torch.equal(blind_a, blind_b) and not torch.allclose(seen_a, seen_b)
 
 
-@pytest.mark.parametrize("absent", BOTH)
-def test_in_training_an_absent_stream_is_not_seen(absent, clip, monkeypatch):
-    """Its past may be any: no loss of any stream changes. That of what moves is apart, and does look at it."""
-
-    def hide(streams, mix, tasks, uniform):
-        return {name: torch.full_like(tasks.alone, name != absent) for name in streams}
-
-    model = make_model(mix=dict(predict=0.7, denoise=0.2, recent=0.9, self_generated=0.5)).train()
-    points, occupancy = clip.points.clone(), clip.occupancy.clone()
-    points[:, :3] = points[:, :3].flip(3)
-    occupancy[:, :3] = 17 - occupancy[:, :3]
-    other = replace(clip, points=points) if absent == "lidar" else replace(clip, occupancy=occupancy)
-    monkeypatch.setattr(objective, "draw_present", hide)
-    for seed in range(2):
-        usual, found = (world_model_losses(model, c, rng(seed)) for c in (clip, other))
-        assert all(usual[name] == value for name, value in found.items())
-    monkeypatch.setattr(objective, "draw_present", lambda s, m, tasks, u: {n: torch.ones_like(tasks.alone) for n in s})
-    usual, found = (world_model_losses(model, c, rng()) for c in (clip, other))
-    assert any(usual[name] != value for name, value in found.items())
-
-
-def test_each_clip_is_shown_some_stream_and_any_subset_comes_up():
-    alone = torch.zeros(4000, dtype=torch.bool)
-    tasks = Tasks(alone, alone, alone, alone, alone)
-    generator = rng()
-    found = draw_present(BOTH, TaskMix(absent=0.3), tasks, lambda *n: torch.rand(4000, *n, generator=generator))
-    occupancy, lidar = found.values()
-    assert (occupancy | lidar).all()
-    assert (occupancy & lidar).float().mean() == pytest.approx(0.49, abs=0.03)
-    assert (occupancy & ~lidar).float().mean() == pytest.approx(0.255, abs=0.03)
-
-
 def test_clips_of_one_batch_do_not_mix(model, clip):
     other = replace(clip, points=clip.points.clone(), occupancy=clip.occupancy.clone())
     other.points[1, ..., 0] += 1.0
@@ -247,36 +122,6 @@ def test_the_same_seed_imagines_the_same_future(joint, clip):
     a, b, c = (joint.imagined(*ask(clip), rng(seed)) for seed in (0, 0, 1))
     assert all(torch.equal(a[name], b[name]) for name in BOTH)
     assert not all(torch.equal(a[name], c[name]) for name in BOTH)
-
-
-@pytest.mark.parametrize("exchange", EXCHANGES)
-def test_the_losses_of_all_streams_fall_and_reach_the_exchange(exchange, clip):
-    torch.manual_seed(0)
-    model = WorldModel(streams=STREAMS, exchange=dict(type=exchange), **SIZE).train()
-    frozen = copy.deepcopy({name: stream.tokenizer.state_dict() for name, stream in model.streams.items()})
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=3e-3)
-    found = []
-    for _ in range(6):
-        losses = world_model_losses(model, clip, rng())
-        optimizer.zero_grad()
-        total(losses).backward()
-        optimizer.step()
-        found.append({name: losses[f"{name}/loss_tokens"].item() for name in BOTH})
-    assert all(found[-1][name] < found[0][name] for name in BOTH)
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.trunk.exchanges.parameters())
-    for name, stream in model.streams.items():
-        assert all(torch.equal(value, frozen[name][key]) for key, value in stream.tokenizer.state_dict().items())
-
-
-def test_a_stream_counts_by_its_weight(clip):
-    losses = []
-    for weight in (1.0, 0.25):
-        torch.manual_seed(0)
-        streams = STREAMS | dict(lidar=dict(tokenizer=LIDAR, weight=weight))
-        losses.append(world_model_losses(WorldModel(streams=streams, **SIZE).train(), clip, rng()))
-    for name, value in losses[0].items():
-        factor = 0.25 if name.startswith("lidar/loss") else 1.0
-        torch.testing.assert_close(losses[1][name], factor * value)
 
 
 @pytest.mark.parametrize("inputs", INPUTS, ids="+".join)
@@ -320,11 +165,6 @@ def test_a_stream_that_was_never_observed_is_rolled_out_too():
     assert extended(history, frames, poses[:, :1], times_s[:, :1]).occupancy is None
     frames = dict(occupancy=labels[:, :2])
     assert torch.equal(extended(history, frames, poses[:, :2], times_s[:, :2]).occupancy, labels[:, :2])
-
-
-def test_it_trains_on_its_own_history(clip):
-    clip, model = make_clip(history=2, future=4), make_model(mix=dict(own_history=1.0)).train()
-    assert all(value.isfinite() for value in world_model_losses(model, clip, rng()).values())
 
 
 def test_planners_read_the_occupancy_of_the_joint_state(joint, clip):

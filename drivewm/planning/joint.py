@@ -9,9 +9,9 @@ from drivewm.geometry import se2
 from drivewm.layers.draws import rows_of_global_batch
 from drivewm.planning.dreaming import dream_losses
 from drivewm.planning.head import ProposalHead
-from drivewm.planning.hindsight import hindsight
+from drivewm.planning.hindsight import at_another_speed, hindsight
 from drivewm.planning.open_loop import driven, open_loop_samples
-from drivewm.planning.proposals import Proposals, proposal_losses
+from drivewm.planning.proposals import Proposals, proposal_losses, worth_loss
 from drivewm.planning.state import PlannerState, planner_state
 from drivewm.planning.state_bank import StateBank
 from drivewm.structures import EgoState, History, Route, SceneClip, Trajectory
@@ -105,9 +105,13 @@ class DrivingModel(WorldModel):
     def _plan_losses(self, clip: SceneClip, state: PlannerState) -> dict[str, Tensor]:
         ego, target = EgoState.from_history(clip.history()), driven(clip)
         proposals = self.head(state, clip.route, ego)
-        return proposal_losses(
-            proposals, self.head.nearest_anchor(ego, target), target, hindsight(proposals.poses, clip)
-        )
+        losses = proposal_losses(proposals, self.head.nearest_anchor(ego, target), target)
+        other = at_another_speed(ego)
+        worth = [
+            worth_loss(found, hindsight(found.poses, clip, speeding))
+            for found, speeding in ((proposals, ego), (self.head(state, clip.route, other), other))
+        ]
+        return losses | {"loss_plan_worth": sum(worth) / len(worth)}
 
     @torch.no_grad()
     def _remembered_states(self, clip: SceneClip) -> PlannerState:

@@ -64,33 +64,40 @@ _SCORE_WEIGHT = 0.5
 
 
 def proposal_losses(
-    proposals: Proposals, nearest: Tensor, target: Trajectory, outcome: Tensor, caution: float = 3.0
+    proposals: Proposals, nearest: Tensor, target: Trajectory, caution: float = 3.0
 ) -> dict[str, Tensor]:
     """What is learned from a driven path: the proposal whose anchor is nearest follows it and gets the probability.
 
     Only one of several proposals is pulled to the truth ("winner takes all"; Chai et al., MultiPath, CoRL 2019): their
-    mean would be a plan that nobody drives. Which one is said by fixed anchors, so that none dies. Of all of them it is
-    learned what they would have led to (Li et al., Hydra-MDP, 2024): drivers show what to do, but seldom why not else.
+    mean would be a plan that nobody drives. Which one is said by fixed anchors, so that none dies.
 
     Args:
         proposals: M for each of B egos.
         nearest: `(B,)` which one's anchor is nearest to the driven path; see `ProposalHead.nearest_anchor`.
         target: the driven path; steps that are not valid do not count, and egos without any teach no score.
-        outcome: `(B, M)` what each would have been worth, in [0, 1]; NaN where nobody knows. See `hindsight`.
         caution: getting too far counts so many times as much as not far enough.
 
     Returns:
-        "loss_plan_pose", "loss_plan_progress" (see `planning_loss`), "loss_plan_score", the cross-entropy of which
-        one is taken, and "loss_plan_worth", that of what each is worth.
+        "loss_plan_pose", "loss_plan_progress" (see `planning_loss`) and "loss_plan_score", the cross-entropy.
     """
     losses = planning_loss(proposals.pick(nearest), target, caution)
     scored = target.valid.any(1)
     score = F.cross_entropy(proposals.logits.float(), nearest, reduction="none")
     losses["loss_plan_score"] = _SCORE_WEIGHT * (score * scored).sum() / scored.sum().clamp_min(1)
+    return losses
+
+
+def worth_loss(proposals: Proposals, outcome: Tensor) -> Tensor:
+    """Cross-entropy of what all proposals would have led to (Li et al., Hydra-MDP, 2024): drivers show what to do, but
+    seldom why nothing else.
+
+    Args:
+        proposals: M for each of B egos.
+        outcome: `(B, M)` what each would have been worth, in [0, 1]; NaN where nobody knows. See `hindsight`.
+    """
     known = outcome.isfinite()
     worth = F.binary_cross_entropy_with_logits(proposals.worth.float(), outcome.nan_to_num(0.0), reduction="none")
-    losses["loss_plan_worth"] = (worth * known).sum() / known.sum().clamp_min(1)
-    return losses
+    return (worth * known).sum() / known.sum().clamp_min(1)
 
 
 def planning_loss(plan: Trajectory, target: Trajectory, caution: float = 3.0) -> dict[str, Tensor]:

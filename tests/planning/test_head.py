@@ -72,7 +72,7 @@ def test_a_gradient_reaches_what_lies_on_the_route_and_nothing_else():
     seen.hidden.requires_grad_()
     found = head()(seen, straight(2), ego_at(torch.tensor([3.0, 6.0])))
     target = Trajectory.from_poses(torch.ones(2, 8, 3), 0.5)
-    sum(proposal_losses(found, torch.tensor([0, 1]), target, found.worth.detach() * torch.nan).values()).backward()
+    sum(proposal_losses(found, torch.tensor([0, 1]), target).values()).backward()
     reached = seen.hidden.grad.abs().sum((0, 1, 2))
     assert seen.hidden.grad.isfinite().all() and reached[4:, 7:9].min() > 0
     assert reached[:, :5].max() == 0 and reached[:3].max() == 0
@@ -140,12 +140,12 @@ def test_it_learns_to_stop_before_an_obstacle_that_only_the_state_shows():
     torch.manual_seed(0)
     planner = ProposalHead(CHANNELS, len(TIMES_S), GRID, hidden=48).train()
     optimizer = torch.optim.AdamW(planner.parameters(), lr=3e-3)
-    ego, unknown = ego_at(torch.full((32,), 6.0)), torch.full((32, len(planner.anchors)), torch.nan)
+    ego = ego_at(torch.full((32,), 6.0))
     for _ in range(200):
         seen, target, _ = sample(32)
         optimizer.zero_grad()
         found = planner(seen, straight(32), ego)
-        sum(proposal_losses(found, planner.nearest_anchor(ego, target), target, unknown).values()).backward()
+        sum(proposal_losses(found, planner.nearest_anchor(ego, target), target).values()).backward()
         optimizer.step()
     planner.eval()
     seen, target, stop_m = sample(32)

@@ -5,8 +5,8 @@ from dataclasses import replace
 import torch
 
 from drivewm.geometry import VoxelGrid, se2
-from drivewm.planning.hindsight import hindsight
-from drivewm.structures import OCC3D, SceneClip
+from drivewm.planning.hindsight import at_another_speed, hindsight
+from drivewm.structures import OCC3D, EgoState, SceneClip
 
 GRID = VoxelGrid(range_m=(-12.8, -12.8, -1.2, 38.4, 12.8, 5.2), voxel_m=0.8)
 WALL_M, SPEED = 20.0, 4.0
@@ -40,26 +40,40 @@ def plans(*speeds: float, until_m: float = 40.0) -> torch.Tensor:
     return torch.stack([x, 0 * x, 0 * x], dim=-1)[None]
 
 
+def worth(poses, clip):
+    return hindsight(poses, clip, EgoState.from_history(clip.history()))
+
+
 def test_who_would_have_hit_the_wall_is_worth_nothing_and_who_drove_as_recorded_much():
-    through, waits = hindsight(plans(6.0), recorded()), hindsight(plans(SPEED, until_m=10.0), recorded())
+    through, waits = worth(plans(6.0), recorded()), worth(plans(SPEED, until_m=10.0), recorded())
     assert through.item() < 0.2 and waits.item() > 0.8
 
 
 def test_progress_counts_in_relation_to_the_drivers():
-    slow, half, same = hindsight(torch.cat([plans(v) for v in (0.5, 1.25, 2.5)], dim=1), recorded())[0]
+    slow, half, same = worth(torch.cat([plans(v) for v in (0.5, 1.25, 2.5)], dim=1), recorded())[0]
     assert slow < half < same
 
 
 def test_the_future_of_the_recording_is_seen_where_it_was():
     """The wall is at one place of the world, however near the ego had come."""
-    near, clear = hindsight(plans(WALL_M / 4.0), recorded()), hindsight(plans((WALL_M - 8.0) / 4.0), recorded())
+    near, clear = worth(plans(WALL_M / 4.0), recorded()), worth(plans((WALL_M - 8.0) / 4.0), recorded())
     assert near.item() < 0.3 < 0.6 < clear.item()
 
 
 def test_what_nobody_recorded_is_not_known():
     clip = recorded()
-    assert hindsight(plans(1.0), clip.with_future(4)).isnan().all()
-    assert hindsight(plans(1.0), replace(clip, occupancy=None)).isnan().all()
+    assert worth(plans(1.0), clip.with_future(4)).isnan().all()
+    assert worth(plans(1.0), replace(clip, occupancy=None)).isnan().all()
     late = clip.timestamp_us.clone()
     late[:, -1] += 300_000
-    assert hindsight(plans(1.0), replace(clip, timestamp_us=late)).isnan().all()
+    assert worth(plans(1.0), replace(clip, timestamp_us=late)).isnan().all()
+
+
+def test_egos_come_faster_and_slower_but_never_backwards():
+    ego = EgoState(*(torch.full((4000,), v) for v in (8.0, 0.0, 0.0)))
+    ego.speed[2000:] = 0.0
+    other = at_another_speed(ego, torch.Generator().manual_seed(0))
+    driven, standing = other.speed.split(2000)
+    assert driven.min() < 4.0 and driven.max() > 12.0 and abs(driven.mean() - 8.0) < 0.2
+    assert standing.min() == 0.0 and 1.0 < standing.max() <= 2.0
+    assert torch.equal(other.acceleration, ego.acceleration)

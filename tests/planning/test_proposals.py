@@ -4,11 +4,9 @@ import pytest
 import torch
 
 from drivewm.planning.profile import CONTROLS
-from drivewm.planning.proposals import Proposals, covered_m, planning_loss, proposal_losses
+from drivewm.planning.proposals import Proposals, covered_m, planning_loss, proposal_losses, worth_loss
 from drivewm.structures import Trajectory
 from tests.planning.test_profile import driver
-
-UNKNOWN = torch.full((2, 3), torch.nan)
 
 
 def proposals(batch=2, number=3, seed=0):
@@ -42,18 +40,15 @@ def test_controls_logits_and_worth_must_fit():
 def test_only_the_nearest_is_pulled_and_it_alone_gains_probability():
     found = proposals()
     target = Trajectory.from_poses(torch.ones(2, 8, 3), 0.5)
-    sum(proposal_losses(found, torch.tensor([1, 2]), target, UNKNOWN).values()).backward()
+    sum(proposal_losses(found, torch.tensor([1, 2]), target).values()).backward()
     pulled = found.controls.grad.abs().amax(-1) > 0
     assert torch.equal(pulled, torch.tensor([[False, True, False], [False, False, True]]))
     assert torch.equal(found.logits.grad < 0, pulled)
-    assert found.worth.grad.abs().max() == 0
 
 
 def test_what_each_is_worth_is_learned_of_all_where_it_is_known():
     found, outcome = proposals(), torch.tensor([[0.0, 1.0, 0.5], [torch.nan] * 3])
-    target = Trajectory.from_poses(torch.ones(2, 8, 3), 0.5)
-    loss = proposal_losses(found, torch.tensor([1, 2]), target, outcome)["loss_plan_worth"]
-    (grad,) = torch.autograd.grad(loss, found.worth)
+    (grad,) = torch.autograd.grad(worth_loss(found, outcome), found.worth)
     torch.testing.assert_close(grad[0], (found.worth[0].sigmoid() - outcome[0]) / 3)
     assert grad[1].abs().max() == 0
 
@@ -62,7 +57,7 @@ def test_an_ego_without_a_driven_path_teaches_nothing():
     found = proposals()
     valid = torch.tensor([[True] * 8, [False] * 8])
     target = Trajectory(torch.where(valid[..., None], 1.0, torch.nan).expand(2, 8, 3), valid, 0.5)
-    losses = proposal_losses(found, torch.tensor([1, 2]), target, UNKNOWN)
+    losses = proposal_losses(found, torch.tensor([1, 2]), target)
     sum(losses.values()).backward()
     assert found.controls.grad[1].abs().max() == 0 and found.logits.grad[1].abs().max() == 0
     assert found.logits.grad[0].abs().max() > 0

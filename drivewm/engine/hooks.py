@@ -12,6 +12,7 @@ from mmengine.model import BaseModel, is_model_wrapper
 from mmengine.runner import Runner
 from tqdm import tqdm
 
+from drivewm.data.token_cache import TokenCache
 from drivewm.engine.checkpoint import describe_model, weights_digest
 from drivewm.host import replacing, write_bytes
 
@@ -94,10 +95,12 @@ class DataCheckHook(Hook):
                     "the dataset {} gives {} views of {} x {}, ".format(dataset.index.folder, *found)
                     + "but the config's model is made for {} of {} x {}".format(*expected)
                 )
-        cache = getattr(dataset, "tokens", None)
-        if cache is None:
-            return
-        tokenizer = getattr(model, "tokenizer", None)
+        for cache in getattr(dataset, "tokens", ()):
+            self._check_cache(cache, model)
+
+    def _check_cache(self, cache: TokenCache, model: BaseModel) -> None:
+        streams = getattr(model, "streams", {})
+        tokenizer = streams[cache.inputs.modality].tokenizer if cache.inputs.modality in streams else None
         own = None if tokenizer is None else weights_digest(tokenizer.state_dict())
         if own != cache.tokenizer:
             raise ValueError(

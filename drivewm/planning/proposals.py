@@ -56,7 +56,7 @@ class Proposals:
         return self.pick(self.preference.argmax(1))
 
 
-_OUTCOME = 2.0  # how much what a plan is worth counts beside what drivers do
+_OUTCOME = 8.0  # how much what a plan is worth counts beside what drivers do
 # Far from all driven plans nothing is learned from being far.
 _L1_FROM = 0.2  # m, rad
 _POSE_WEIGHT = 0.25  # most of the error in pose is progress again, without the caution

@@ -24,7 +24,7 @@ def test_picking_gives_the_plan_of_that_number():
 
 def test_what_drivers_take_is_preferred_unless_it_is_worth_little():
     usual, rare = torch.tensor([0.9, 0.1]).log()
-    for worth, preferred in (((0.9, 0.9), 0), ((0.6, 0.9), 0), ((0.1, 0.9), 1)):
+    for worth, preferred in (((0.9, 0.9), 0), ((0.8, 0.9), 0), ((0.1, 0.9), 1)):
         logits, chances = torch.stack([usual, rare])[None], torch.tensor([worth]).logit()
         found = Proposals(driver(5.0), torch.zeros(1, 2, CONTROLS), logits, chances)
         assert found.preference.argmax(1).item() == preferred

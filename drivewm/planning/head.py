@@ -86,13 +86,15 @@ class ProposalHead(nn.Module):
         self.position = nn.Parameter(0.02 * torch.randn(samples, hidden))
         self.embed_ego = nn.Linear(4, hidden)
         self.embed_anchor = nn.Linear(2 + PLAN_STEPS, hidden)
-        self.embed_met = nn.Linear(2 * len(_ALONG_M) * PLAN_STEPS, hidden)
+        met = (2 * len(_ALONG_M) + 1) * PLAN_STEPS
+        self.embed_met = nn.Linear(met, hidden)
         self.query = nn.Parameter(0.02 * torch.randn(len(anchors) + 1, hidden))
         layer = nn.TransformerEncoderLayer(
             hidden, heads, 2 * hidden, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
         )
         self.trunk = nn.TransformerEncoder(layer, layers, norm=nn.LayerNorm(hidden), enable_nested_tensor=False)
-        self.output = nn.Linear(hidden, KNOTS + 3)  # change of acceleration at each knot, of the offset; logit; worth
+        self.output = nn.Linear(hidden, KNOTS + 2)  # change of acceleration at each knot, of the offset; logit
+        self.judge = nn.Sequential(nn.Linear(hidden + met, hidden), nn.GELU(), nn.Linear(hidden, 1))
         self.guess_speed = nn.Linear(hidden, 1)
         nn.init.normal_(self.output.weight, std=0.02)
         nn.init.zeros_(self.output.bias)
@@ -116,12 +118,16 @@ class ProposalHead(nn.Module):
         queries = self._queries(state, path, told, stop_m)
         out = self.trunk(torch.cat([queries, self._stations(state, path, stop_m)], dim=1))[:, : queries.shape[1]]
         *_, own = out.split([len(self.anchors), 1], dim=1)
-        change, offset, logit, worth = self.output(out[:, :-1]).float().split([KNOTS, 1, 1, 1], dim=-1)
+        change, offset, logit = self.output(out[:, :-1]).float().split([KNOTS, 1, 1], dim=-1)
         if not self.use_ego_state:
             speed = _SPEED_SCALE * F.softplus(self.guess_speed(own)[:, 0, 0].float())
         change = between_knots(_MAX_CHANGE * torch.tanh(change))
         changes = torch.cat([change, self.max_lateral_m * torch.tanh(offset)], dim=-1)
-        return Proposals(PathDriver(path, speed), self._anchor_controls() + changes, logit[..., 0], worth[..., 0])
+        driver, controls = PathDriver(path, speed), self._anchor_controls() + changes
+        # What a plan is worth depends on what it meets as it was refined.
+        met = self._met(state, driver.poses(controls).detach())
+        worth = self.judge(torch.cat([out[:, :-1], met.to(out)], dim=-1)).float()
+        return Proposals(driver, controls, logit[..., 0], worth[..., 0])
 
     def nearest_anchor(self, ego: EgoState, target: Trajectory) -> Tensor:
         """Which anchor `(B,)`, of those that keep to the route, covers the distances of a driven path best."""
@@ -157,8 +163,8 @@ class ProposalHead(nn.Module):
         return self.query + self.embed_ego(place.to(self.query))[:, None] + F.pad(told, (0, 0, 0, 1))
 
     def _met(self, state: PlannerState, poses: Tensor) -> Tensor:
-        """`(B, M, 2 * points * 8)`: what the maps say at the front and in the middle of the ego along each anchor, at
-        the time at which it is there."""
+        """`(B, M, (2 * points + 1) * 8)`: what the maps say at the front and in the middle of the ego along each plan
+        `(B, M, 8, 3)`, at the time at which it is there, and whether it has met anything until then."""
         times = poses.new_tensor((0.0, *state.times_s))
         steps = PLAN_DT_S * torch.arange(1, PLAN_STEPS + 1, device=poses.device)
         nearest = (steps[:, None] - times).abs().argmin(1).tolist()
@@ -166,8 +172,9 @@ class ProposalHead(nn.Module):
         ahead = F.pad(poses.new_tensor(_ALONG_M)[:, None], (0, 1))
         points = se2.transform_points(poses, ahead.expand(*poses.shape[:-1], -1, 2))  # (B, M, 8, points, 2)
         blocked, drivable, _ = maps.at(points.transpose(1, 2).flatten(2, 3))
-        met = torch.stack([blocked, drivable], dim=-1).unflatten(2, (poses.shape[1], len(_ALONG_M)))
-        return met.transpose(1, 2).flatten(2)
+        met = torch.stack([blocked, drivable], dim=-1).unflatten(2, (poses.shape[1], len(_ALONG_M))).flatten(3)
+        until_then = blocked.unflatten(2, (poses.shape[1], len(_ALONG_M))).amax(-1, keepdim=True).cummax(1).values
+        return torch.cat([met, until_then], dim=-1).transpose(1, 2).flatten(2)
 
     def _stations(self, state: PlannerState, path: RoutePath, stop_m: Tensor) -> Tensor:
         """`(B, samples, hidden)`: at each station the state, how the route bends, whether a light is red before it."""

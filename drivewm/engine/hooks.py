@@ -99,8 +99,8 @@ class DataCheckHook(Hook):
             self._check_cache(cache, model)
 
     def _check_cache(self, cache: TokenCache, model: BaseModel) -> None:
-        streams = getattr(model, "streams", {})
-        tokenizer = streams[cache.inputs.modality].tokenizer if cache.inputs.modality in streams else None
+        streams, modality = getattr(model, "streams", {}), cache.inputs.modality
+        tokenizer = getattr(streams[modality] if modality in streams else model, "tokenizer", None)
         own = None if tokenizer is None else weights_digest(tokenizer.state_dict())
         if own != cache.tokenizer:
             raise ValueError(

@@ -124,8 +124,8 @@ class ProposalHead(nn.Module):
         change = between_knots(_MAX_CHANGE * torch.tanh(change))
         changes = torch.cat([change, self.max_lateral_m * torch.tanh(offset)], dim=-1)
         driver, controls = PathDriver(path, speed), self._anchor_controls() + changes
-        # What a plan is worth depends on what it meets as it was refined.
-        met = self._met(state, driver.poses(controls).detach())
+        # What a plan is worth depends on what it meets as it was refined. That of NaN is `Proposals`' to refuse.
+        met = self._met(state, driver.poses(controls.detach().nan_to_num()))
         worth = self.judge(torch.cat([out[:, :-1], met.to(out)], dim=-1)).float()
         return Proposals(driver, controls, logit[..., 0], worth[..., 0])
 

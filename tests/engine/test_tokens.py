@@ -2,6 +2,7 @@
 
 import runpy
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -113,13 +114,15 @@ def test_tokens_of_another_modality_or_grid_stop_a_run(run, lidar_run, town_inde
         check(model, sweeps)
 
 
-def test_a_stream_refuses_tokens_of_another_modality(run, lidar_run, town_index):
-    """Also where no run is there to check them."""
+def test_a_stream_makes_its_own_where_tokens_are_of_another_modality(run, lidar_run, town_index):
+    """Of several streams, some may have a cache."""
     config = test_lidar_runs.small_config(test_lidar_runs.FORECAST, town_index)
     config.merge_from_dict({"model.tokenizer.grid": NEAR})
     clip = DriveClips(town_index, "train", 2, 3, load_points=True, tokens=run / "cache")[0]["clip"]
-    with pytest.raises(ValueError, match="the clip has tokens of .*'occupancy'.*, but the model's are of .*'lidar'"):
-        MODELS.build(config.model).stream.tokens(clip)
+    stream = MODELS.build(config.model).eval().stream
+    tokens = stream.tokens(clip)
+    assert clip.tokens_of("lidar") == () and torch.equal(tokens, stream.tokens(replace(clip, tokens=None)))
+    assert tokens.shape == (1, 5, stream.scales.row.num_tokens)
 
 
 def test_tokens_of_another_tokenizer_stop_a_run(run, town_index):

@@ -173,13 +173,14 @@ def test_a_plan_that_comes_too_late_is_a_failure(toy, tmp_path):
         def plan(self, inputs):
             assert len(inputs.history) == 1  # a deadline is for one plan
             if inputs.history.scene == ("b",):
-                time.sleep(0.3)
+                time.sleep(1.6)
             return super().plan(inputs)
 
-    spec = PlannerSpec("slow", Slow, deadline_s=0.25)
+    spec = PlannerSpec("slow", Slow, deadline_s=1.5)
     records = run([spec], [scenario("a"), scenario("b")], environment, tmp_path)[2:]
     assert [r["status"] for r in records] == ["ok", "failed"]
-    assert records[1]["reason"].startswith("deadline: the plan took 0.3") and records[1]["score"] is None
+    # How late depends on what else the machine does.
+    assert records[1]["reason"].startswith("deadline: the plan took ") and records[1]["score"] is None
 
 
 def test_variants_of_a_scenario_are_episodes_of_their_own_and_one_cluster(toy, tmp_path):

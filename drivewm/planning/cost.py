@@ -25,7 +25,7 @@ EP_WEIGHT, TTC_WEIGHT, COMFORT_WEIGHT, CERTAINTY_WEIGHT = 5.0, 5.0, 2.0, 1.0
 _ALONG, _ACROSS = 8, 3  # points that stand for the vehicle
 _EDGE_LOW, _EDGE_HIGH = 0.3, 0.8  # between two voxels' centres the road ends somewhere
 _INSET_M = 0.2  # voxels make things larger by half of themselves
-_LEAST_M = 1.0  # where no plan gets further safely, creeping on is no progress
+_LEAST_M = 1.0  # where no plan gets further safely, or the driver waited, creeping on is no progress
 _MOVING_MPS = 0.5  # who stands is not at fault
 _GENTLE, _FAST_MPS = 0.1, 10.0  # where contact cannot be avoided, it is to be slow: who brakes may yet stand in time
 _LATER = 0.04  # what comes a step later can be avoided by another plan before
@@ -90,7 +90,7 @@ def imagined_score(
             depends on the plan.
         ego: its motion at t0; a plan that changes it abruptly is uncomfortable.
         route: gives the red light.
-        reference_m: `(B,)` progress that counts as 1 [m]; None: that of the furthest plan that is safe.
+        reference_m: `(B,)` progress that counts as 1 [m], at least 1 m; None: that of the furthest plan that is safe.
         vehicle: the ego.
     """
     points = footprint(poses, vehicle)
@@ -104,7 +104,7 @@ def imagined_score(
     tlc = _keeps_light(made, ego.speed.to(made), route, vehicle)
     if reference_m is None:
         reference_m = _furthest_m(made, nc * dac * tlc > 0.5)
-    ep = (made[..., -1] / reference_m[:, None]).clamp(0, 1)
+    ep = (made[..., -1] / reference_m[:, None].clamp_min(_LEAST_M)).clamp(0, 1)
     ttc, comfort = _ttc(poses, maps, made, vehicle), _comfort(poses, made, ego)
     return ImaginedScore(nc, dac, tlc, ep, ttc, comfort, certainty, hit)
 
@@ -117,7 +117,7 @@ def reference_progress_m(proposals: Proposals) -> Tensor:
     """
     made, order = covered_m(proposals.poses)[..., -1].detach().sort(dim=1)
     behind = proposals.logits.float().softmax(1).gather(1, order).cumsum(1)
-    return made.gather(1, (behind < 0.5).sum(1, keepdim=True))[:, 0].clamp_min(_LEAST_M)
+    return made.gather(1, (behind < 0.5).sum(1, keepdim=True))[:, 0]
 
 
 def _harm(speed: Tensor) -> Tensor:
@@ -126,7 +126,7 @@ def _harm(speed: Tensor) -> Tensor:
 
 
 def _furthest_m(made: Tensor, counts: Tensor) -> Tensor:
-    return torch.where(counts, made[..., -1], 0.0).detach().amax(1).clamp_min(_LEAST_M)
+    return torch.where(counts, made[..., -1], 0.0).detach().amax(1)
 
 
 def footprint(poses: Tensor, vehicle: VehicleParameters = PACIFICA, inset_m: float = _INSET_M) -> Tensor:

@@ -115,8 +115,10 @@ class ProposalHead(nn.Module):
             raise ValueError(f"state.hidden has shape {found}, expected (B, {expected[0]}, {expected[1]}, H, W)")
         path, speed, stop_m = self._path(route, ego, state.hidden.device)
         told = speed if self.use_ego_state else torch.full_like(speed, _USUAL_SPEED)
-        queries = self._queries(state, path, told, stop_m)
-        out = self.trunk(torch.cat([queries, self._stations(state, path, stop_m)], dim=1))[:, : queries.shape[1]]
+        near = _widened(state.maps)
+        coming = near.moments(_nearest_moments(state.times_s))
+        queries, stations = self._queries(coming, path, told, stop_m), self._stations(state, near, path, stop_m)
+        out = self.trunk(torch.cat([queries, stations], dim=1))[:, : queries.shape[1]]
         *_, own = out.split([len(self.anchors), 1], dim=1)
         change, offset, logit = self.output(out[:, :-1]).float().split([KNOTS, 1, 1], dim=-1)
         if not self.use_ego_state:
@@ -125,7 +127,7 @@ class ProposalHead(nn.Module):
         changes = torch.cat([change, self.max_lateral_m * torch.tanh(offset)], dim=-1)
         driver, controls = PathDriver(path, speed), self._anchor_controls() + changes
         # What a plan is worth depends on what it meets as it was refined. That of NaN is `Proposals`' to refuse.
-        met = self._met(state, driver.poses(controls.detach().nan_to_num()))
+        met = self._met(coming, driver.poses(controls.detach().nan_to_num()))
         worth = self.judge(torch.cat([out[:, :-1], met.to(out)], dim=-1)).float()
         return Proposals(driver, controls, logit[..., 0], worth[..., 0])
 
@@ -149,7 +151,7 @@ class ProposalHead(nn.Module):
         stop_m = torch.full_like(speed, torch.inf) if route is None else route.stop_m.to(speed)
         return RoutePath.along(route, speed), speed, stop_m
 
-    def _queries(self, state: PlannerState, path: RoutePath, speed: Tensor, stop_m: Tensor) -> Tensor:
+    def _queries(self, coming: SceneMaps, path: RoutePath, speed: Tensor, stop_m: Tensor) -> Tensor:
         """`(B, M + 1, hidden)`: what each anchor would do and meet, and one for the ego itself; all know the ego's
         speed, its place on the route and the next red light."""
         place = torch.stack(
@@ -159,24 +161,21 @@ class ProposalHead(nn.Module):
         controls = self._anchor_controls().expand(len(speed), -1, -1)
         made = driver.progress(controls) / (4 * _SPEED_SCALE)
         anchors = torch.cat([self.anchors.expand(len(speed), -1, -1), made], dim=-1)
-        told = self.embed_anchor(anchors.to(self.query)) + self.embed_met(self._met(state, driver.poses(controls)))
+        told = self.embed_anchor(anchors.to(self.query)) + self.embed_met(self._met(coming, driver.poses(controls)))
         return self.query + self.embed_ego(place.to(self.query))[:, None] + F.pad(told, (0, 0, 0, 1))
 
-    def _met(self, state: PlannerState, poses: Tensor) -> Tensor:
-        """`(B, M, (2 * points + 1) * 8)`: what the maps say at the front and in the middle of the ego along each plan
-        `(B, M, 8, 3)`, at the time at which it is there, and whether it has met anything until then."""
-        times = poses.new_tensor((0.0, *state.times_s))
-        steps = PLAN_DT_S * torch.arange(1, PLAN_STEPS + 1, device=poses.device)
-        nearest = (steps[:, None] - times).abs().argmin(1).tolist()
-        maps = _widened(state.maps).moments(nearest)
+    def _met(self, coming: SceneMaps, poses: Tensor) -> Tensor:
+        """`(B, M, (2 * points + 1) * 8)`: what the maps of the 8 steps say at the front and in the middle of the ego
+        along each plan `(B, M, 8, 3)`, and whether it has met anything until then."""
         ahead = F.pad(poses.new_tensor(_ALONG_M)[:, None], (0, 1))
         points = se2.transform_points(poses, ahead.expand(*poses.shape[:-1], -1, 2))  # (B, M, 8, points, 2)
-        blocked, drivable, _ = maps.at(points.transpose(1, 2).flatten(2, 3))
-        met = torch.stack([blocked, drivable], dim=-1).unflatten(2, (poses.shape[1], len(_ALONG_M))).flatten(3)
-        until_then = blocked.unflatten(2, (poses.shape[1], len(_ALONG_M))).amax(-1, keepdim=True).cummax(1).values
+        found = coming.at(points.transpose(1, 2).flatten(2, 3))
+        blocked, drivable, _ = (value.unflatten(2, (poses.shape[1], len(_ALONG_M))) for value in found)
+        until_then = blocked.amax(-1, keepdim=True).cummax(1).values
+        met = torch.stack([blocked, drivable], dim=-1).flatten(3)
         return torch.cat([met, until_then], dim=-1).transpose(1, 2).flatten(2)
 
-    def _stations(self, state: PlannerState, path: RoutePath, stop_m: Tensor) -> Tensor:
+    def _stations(self, state: PlannerState, near: SceneMaps, path: RoutePath, stop_m: Tensor) -> Tensor:
         """`(B, samples, hidden)`: at each station the state, how the route bends, whether a light is red before it."""
         batch, lookups, moments = len(stop_m), len(self.lateral_m), self.moments
         arc = self.stations_m.repeat_interleave(lookups).expand(batch, -1)
@@ -187,7 +186,6 @@ class ProposalHead(nn.Module):
         # grid_sample wants (along W, along H), which is (y, x); in half precision it would miss by decimetres
         grid = where.flip(-1)[:, :, None]
         squeezed = self.squeeze(state.hidden.flatten(0, 1)).unflatten(0, (batch, moments)).flatten(1, 2)
-        near = _widened(state.maps)
         maps = torch.cat([near.blocked, near.drivable], dim=1)
         seen, shown = (
             F.grid_sample(m.float(), grid, align_corners=False)[..., 0].transpose(1, 2) for m in (squeezed, maps)
@@ -197,6 +195,12 @@ class ProposalHead(nn.Module):
         closed = (self.stations_m >= stop_m[:, None]).to(bend)
         shape = self.embed_shape(torch.stack([bend, closed], dim=-1))
         return self.embed_state(seen) + self.embed_maps(shown) + shape + self.position
+
+
+def _nearest_moments(times_s: tuple[float, ...]) -> list[int]:
+    """For each of the 8 steps, which of the maps of now and of these times [s] is nearest."""
+    steps = PLAN_DT_S * torch.arange(1, PLAN_STEPS + 1)
+    return (steps[:, None] - torch.tensor((0.0, *times_s))).abs().argmin(1).tolist()
 
 
 def _widened(maps: SceneMaps) -> SceneMaps:

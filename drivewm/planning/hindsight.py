@@ -15,32 +15,40 @@ from drivewm.planning.protocol import PLAN_STEPS
 from drivewm.planning.scene_maps import SceneMaps
 from drivewm.structures import EgoState, SceneClip
 
-_LEAST_M = 1.0  # where the driver waited, creeping on is no progress
 _FASTER, _FASTER_MPS = 0.4, 2.0  # at most, in relation to the driven speed and beside it
 
 
-@torch.no_grad()
-def hindsight(poses: Tensor, clip: SceneClip, ego: EgoState) -> Tensor:
-    """The score of plans against the recorded future, as `imagined_score` scores against an imagined one.
+class Hindsight:
+    """Scores plans against the recorded future, as `imagined_score` scores against an imagined one.
 
     Others do as they did whatever the ego does, and progress counts in relation to the driver's own.
 
     Args:
-        poses: `(B, M, 8, 3)` in the ego frame at t0.
         clip: its labels of the future and the path that was driven.
-        ego: its motion at t0, which need not be the driven one.
-
-    Returns:
-        `(B, M)` in [0, 1]; NaN for clips that do not reach over the plan's 8 steps or have no labels.
     """
-    path = driven(clip)
-    if clip.occupancy is None or clip.num_future < PLAN_STEPS:
-        return poses.new_full(poses.shape[:2], torch.nan)
-    labels = clip.occupancy[:, clip.num_history :][:, :PLAN_STEPS]
-    maps = SceneMaps.of_labels(labels, path.poses.float(), clip.grid)
-    reference_m = covered_m(path.poses)[:, -1].clamp_min(_LEAST_M)
-    scores = imagined_score(poses, maps, ego, clip.route, reference_m)
-    return scores.total.masked_fill(~path.valid.all(1, keepdim=True), torch.nan)
+
+    def __init__(self, clip: SceneClip) -> None:
+        path, self.route, self.maps = driven(clip), clip.route, None
+        self.known, self.driven_m = path.valid.all(1, keepdim=True), covered_m(path.poses)[:, -1]
+        if clip.occupancy is not None and clip.num_future >= PLAN_STEPS:
+            labels = clip.occupancy[:, clip.num_history :][:, :PLAN_STEPS]
+            self.maps = SceneMaps.of_labels(labels, path.poses.float(), clip.grid)
+
+    @torch.no_grad()
+    def worth(self, poses: Tensor, ego: EgoState) -> Tensor:
+        """What plans would have been worth.
+
+        Args:
+            poses: `(B, M, 8, 3)` in the ego frame at t0.
+            ego: its motion at t0, which need not be the driven one.
+
+        Returns:
+            `(B, M)` in [0, 1]; NaN for clips that do not reach over the plan's 8 steps or have no labels.
+        """
+        if self.maps is None:
+            return poses.new_full(poses.shape[:2], torch.nan)
+        scores = imagined_score(poses, self.maps, ego, self.route, self.driven_m)
+        return scores.total.masked_fill(~self.known, torch.nan)
 
 
 def at_another_speed(ego: EgoState, generator: torch.Generator | None = None) -> EgoState:

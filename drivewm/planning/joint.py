@@ -9,7 +9,7 @@ from drivewm.geometry import se2
 from drivewm.layers.draws import rows_of_global_batch
 from drivewm.planning.dreaming import dream_losses
 from drivewm.planning.head import ProposalHead
-from drivewm.planning.hindsight import at_another_speed, hindsight
+from drivewm.planning.hindsight import Hindsight, at_another_speed
 from drivewm.planning.open_loop import driven, open_loop_samples
 from drivewm.planning.proposals import Proposals, proposal_losses, worth_loss
 from drivewm.planning.state import PlannerState, planner_state
@@ -106,9 +106,9 @@ class DrivingModel(WorldModel):
         ego, target = EgoState.from_history(clip.history()), driven(clip)
         proposals = self.head(state, clip.route, ego)
         losses = proposal_losses(proposals, self.head.nearest_anchor(ego, target), target)
-        other = at_another_speed(ego)
+        recorded, other = Hindsight(clip), at_another_speed(ego)
         worth = [
-            worth_loss(found, hindsight(found.poses, clip, speeding))
+            worth_loss(found, recorded.worth(found.poses, speeding))
             for found, speeding in ((proposals, ego), (self.head(state, clip.route, other), other))
         ]
         return losses | {"loss_plan_worth": sum(worth) / len(worth)}

@@ -93,7 +93,7 @@ def worth_loss(proposals: Proposals, outcome: Tensor) -> Tensor:
 
     Args:
         proposals: M for each of B egos.
-        outcome: `(B, M)` what each would have been worth, in [0, 1]; NaN where nobody knows. See `hindsight`.
+        outcome: `(B, M)` what each would have been worth, in [0, 1]; NaN where nobody knows. See `Hindsight`.
     """
     known = outcome.isfinite()
     worth = F.binary_cross_entropy_with_logits(proposals.worth.float(), outcome.nan_to_num(0.0), reduction="none")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 
 from drivewm.geometry import VoxelGrid, se2
-from drivewm.planning.hindsight import at_another_speed, hindsight
+from drivewm.planning.hindsight import Hindsight, at_another_speed
 from drivewm.structures import OCC3D, EgoState, SceneClip
 
 GRID = VoxelGrid(range_m=(-12.8, -12.8, -1.2, 38.4, 12.8, 5.2), voxel_m=0.8)
@@ -41,7 +41,7 @@ def plans(*speeds: float, until_m: float = 40.0) -> torch.Tensor:
 
 
 def worth(poses, clip):
-    return hindsight(poses, clip, EgoState.from_history(clip.history()))
+    return Hindsight(clip).worth(poses, EgoState.from_history(clip.history()))
 
 
 def test_who_would_have_hit_the_wall_is_worth_nothing_and_who_drove_as_recorded_much():

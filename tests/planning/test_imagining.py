@@ -92,7 +92,7 @@ def test_the_batch_changes_no_plan(model):
     apart = [observation(seed) for seed in (0, 1)]
     both = planner.plan(stack_inputs(apart)).poses
     for number, inputs in enumerate(apart):
-        torch.testing.assert_close(both[number], planner.plan(inputs).poses[0], atol=5e-2, rtol=0)
+        torch.testing.assert_close(both[number], planner.plan(inputs).poses[0], atol=2e-2, rtol=0)
 
 
 def test_random_differs_from_moment_to_moment(model):

@@ -13,16 +13,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import numpy as np
 import torch
 from mmengine.config import DictAction
-from mmengine.registry import DATASETS, MODELS
 from tqdm import tqdm
 
-from drivewm.engine import load_checkpoint, load_config, load_model
+from drivewm.engine import load_model, load_tested
 from drivewm.evaluation.agreement import agreement_report, agreement_text
 from drivewm.evaluation.functional.agreement import returns_in_occupied
-from drivewm.host import write_json
+from drivewm.host import without_nan, write_json
 from drivewm.structures import SceneClip
 from drivewm.world_model.agreement import TOGETHER, Scenes, scenes_of
 
@@ -50,26 +48,21 @@ def main() -> None:
 
 
 def measure(args: argparse.Namespace) -> None:
-    config = load_config(args.config, args.cfg_options)
-    model = MODELS.build(config.model).to(args.device).eval()
-    load_checkpoint(model, args.checkpoint)
+    model, clips = load_tested(args.config, args.checkpoint, args.clips, args.device, args.cfg_options)
     others = {}
     for text in args.apart or ():
         other = load_model(*text.rsplit(":", 1)).to(args.device)
         others[other.leading] = other
-    clips = DATASETS.build(config.test_dataloader.dataset)
     records = []
-    for number in tqdm(
-        np.unique(np.linspace(0, len(clips) - 1, min(args.clips, len(clips))).astype(int)), desc="clips"
-    ):
-        clip = clips[int(number)]["clip"].to(args.device)
+    for row, number in enumerate(tqdm(clips.indices, desc="clips")):
+        clip = clips[row]["clip"].to(args.device)
         with torch.autocast(args.device, dtype=torch.bfloat16):
-            scenes = scenes_of(model, clip, int(number), others)
+            scenes = scenes_of(model, clip, number, others)
         records.append(record(clip, scenes))
     report = agreement_report(records, TOGETHER)
     print(f"\n# Do voxels and returns of {Path(args.config).stem} agree?\n\n{agreement_text(report, TOGETHER)}")
     if args.out:
-        write_json(args.out, report, indent=1)
+        write_json(args.out, without_nan(report), indent=1)
 
 
 def record(clip: SceneClip, scenes: dict[str, Scenes]) -> dict:

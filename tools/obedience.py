@@ -9,17 +9,14 @@ What is measured stands in docs/protocols.md, "Does the world model obey?".
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
-import numpy as np
 from mmengine.config import DictAction
-from mmengine.registry import DATASETS, MODELS
 from tqdm import tqdm
 
-from drivewm.engine import load_checkpoint, load_config
+from drivewm.engine import load_tested
 from drivewm.evaluation.obedience import obedience_report, obedience_text, record_obedience
-from drivewm.host import write_json
+from drivewm.host import without_nan, write_json
 from drivewm.world_model.obedience import ask
 
 
@@ -42,28 +39,17 @@ def main() -> None:
 
 
 def measure(args: argparse.Namespace) -> None:
-    config = load_config(args.config, args.cfg_options)
-    model = MODELS.build(config.model).to(args.device).eval()
-    load_checkpoint(model, args.checkpoint)
-    clips = DATASETS.build(config.test_dataloader.dataset)
-    chosen = np.unique(np.linspace(0, len(clips) - 1, min(args.clips, len(clips))).astype(int))
+    model, clips = load_tested(args.config, args.checkpoint, args.clips, args.device, args.cfg_options)
     records = []
-    for row, number in enumerate(tqdm(chosen, desc="clips")):
+    for row in tqdm(range(len(clips)), desc="clips"):
         # Half of the clips further on another scene is met, unless there is just one.
-        other = chosen[(row + len(chosen) // 2) % len(chosen)]
-        clip, elsewhere = (clips[int(i)]["clip"].to(args.device) for i in (number, other))
+        other = (row + len(clips) // 2) % len(clips)
+        clip, elsewhere = (clips[i]["clip"].to(args.device) for i in (row, other))
         records += [record_obedience(sample) for sample in ask(model, clip, elsewhere, args.at_once)]
     report = obedience_report(records)
     print(f"\n# Does {Path(args.config).stem} obey?\n\n{obedience_text(report)}")
     if args.out:
-        # JSON has no NaN: what was not measured is null.
-        write_json(
-            args.out, json.loads(json.dumps({"report": report, "clips": records}), parse_constant=_none), indent=1
-        )
-
-
-def _none(_: str) -> None:
-    return None
+        write_json(args.out, without_nan({"report": report, "clips": records}), indent=1)
 
 
 if __name__ == "__main__":

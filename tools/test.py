@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import math
 from pathlib import Path
 
 from mmengine.config import Config, ConfigDict, DictAction
@@ -25,7 +24,7 @@ from drivewm.evaluation.metrics import (
     OccupancyForecastMetric,
 )
 from drivewm.evaluation.tables import figure_table
-from drivewm.host import write_json
+from drivewm.host import without_nan, write_json
 
 
 def main() -> None:
@@ -157,15 +156,6 @@ def report(runner: Runner, metrics: dict[str, float]) -> dict[str, dict | None]:
     if rest:
         print(f"\n# {'Other figures' if any(reports.values()) else 'Figures'}\n\n{figure_table(rest)}")
     return reports
-
-
-def without_nan(value):
-    """None for NaN, which JSON does not have: the score of a class that never came up."""
-    if isinstance(value, dict):
-        return {name: without_nan(v) for name, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [without_nan(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 if __name__ == "__main__":

@@ -8,9 +8,11 @@ from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
 
+import numpy as np
 import torch
-from mmengine.registry import MODELS
+from mmengine.registry import DATASETS, MODELS
 from torch import Tensor, nn
+from torch.utils.data import Subset
 
 from drivewm.engine.config import load_config
 from drivewm.geometry import VoxelGrid
@@ -111,6 +113,27 @@ def load_model(config: str | Path, checkpoint: str | Path) -> nn.Module:
     model = MODELS.build(load_config(config).model)
     load_checkpoint(model, checkpoint)
     return model.eval()
+
+
+def load_tested(
+    config: str | Path, checkpoint: str | Path, most: int, device: str = "cpu", options: Mapping | None = None
+) -> tuple[nn.Module, Subset]:
+    """A config's model with the weights of a checkpoint, in evaluation mode, and clips of its test set.
+
+    Args:
+        config, checkpoint: files.
+        most: so many of the clips at most, evenly spread.
+        device: of the model.
+        options: replace the config's, see `load_config`.
+
+    Raises as `load_config` and `load_checkpoint` do.
+    """
+    loaded = load_config(config, options or {})
+    model = MODELS.build(loaded.model).to(device).eval()
+    load_checkpoint(model, checkpoint)
+    clips = DATASETS.build(loaded.test_dataloader.dataset)
+    chosen = np.unique(np.linspace(0, len(clips) - 1, min(most, len(clips))).astype(int))
+    return model, Subset(clips, chosen.tolist())
 
 
 def _compare(path: str | Path, found: dict, expected: dict) -> None:

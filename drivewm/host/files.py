@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -36,6 +37,15 @@ def write_bytes(path: str | Path, content: bytes) -> Path:
 def write_json(path: str | Path, value: object, indent: int | None = None) -> Path:
     """Writes JSON, whole or not at all; equal values give equal bytes. ValueError for what JSON lacks, such as NaN."""
     return write_bytes(path, (json.dumps(value, indent=indent, allow_nan=False) + "\n").encode())
+
+
+def without_nan(value: object) -> object:
+    """None for NaN, which JSON does not have: the score of a class that never came up."""
+    if isinstance(value, dict):
+        return {name: without_nan(v) for name, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def replace_folder(complete: str | Path, folder: str | Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import difflib
+import gc
 import inspect
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def _distribute(config: Config) -> None:
 
 
 def _leave() -> None:
+    gc.collect()  # a wrapped model holds the group, and a runner, which is a cycle, the model
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
 

@@ -7,7 +7,7 @@ Differentiable in the poses and in the maps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ _ALONG, _ACROSS = 8, 3  # points that stand for the vehicle
 _EDGE_LOW, _EDGE_HIGH = 0.3, 0.8  # between two voxels' centres the road ends somewhere
 _INSET_M = 0.2  # voxels make things larger by half of themselves
 _LEAST_M = 1.0  # where no plan gets further safely, or the driver waited, creeping on is no progress
+_AS_SAFE = 0.7  # of what the safest plan is
 _MOVING_MPS = 0.5  # who stands is not at fault
 _GENTLE, _FAST_MPS = 0.1, 10.0  # where contact cannot be avoided, it is to be slow: who brakes may yet stand in time
 _LATER = 0.04  # what comes a step later can be avoided by another plan before
@@ -61,12 +62,17 @@ class ImaginedScore:
     hit: Tensor
 
     @property
+    def safety(self) -> Tensor:
+        """The terms `(B, K)` that nothing makes up for, in [0, 1]."""
+        return self.nc * self.dac * self.tlc
+
+    @property
     def total(self) -> Tensor:
         """The score `(B, K)`, in [0, 1]."""
         weights = EP_WEIGHT, TTC_WEIGHT, COMFORT_WEIGHT, CERTAINTY_WEIGHT
         terms = self.ep, self.ttc, self.comfort, self.certainty
         mean = sum(w * term for w, term in zip(weights, terms, strict=True)) / sum(weights)
-        return self.nc * self.dac * self.tlc * mean
+        return self.safety * mean
 
     def take(self, chosen: Tensor) -> ImaginedScore:
         """The terms of the plans `chosen (B,)`, K = 1."""
@@ -79,7 +85,7 @@ def imagined_score(
     maps: SceneMaps,
     ego: EgoState,
     route: Route | None,
-    reference_m: Tensor | None = None,
+    reference_m: Tensor,
     vehicle: VehicleParameters = PACIFICA,
 ) -> ImaginedScore:
     """Score plans against a predicted scene.
@@ -90,7 +96,7 @@ def imagined_score(
             depends on the plan.
         ego: its motion at t0; a plan that changes it abruptly is uncomfortable.
         route: gives the red light.
-        reference_m: `(B,)` progress that counts as 1 [m], at least 1 m; None: that of the furthest plan that is safe.
+        reference_m: `(B,)` progress that counts as 1 [m], at least 1 m; more brings nothing.
         vehicle: the ego.
     """
     points = footprint(poses, vehicle)
@@ -102,31 +108,46 @@ def imagined_score(
     nc = 1 - (hit * later).amax(-1)
     dac = _on_the_road(maps, poses, vehicle)
     tlc = _keeps_light(made, ego.speed.to(made), route, vehicle)
-    if reference_m is None:
-        reference_m = _furthest_m(made, nc * dac * tlc > 0.5)
-    ep = (made[..., -1] / reference_m[:, None].clamp_min(_LEAST_M)).clamp(0, 1)
     ttc, comfort = _ttc(poses, maps, made, vehicle), _comfort(poses, made, ego)
-    return ImaginedScore(nc, dac, tlc, ep, ttc, comfort, certainty, hit)
+    return ImaginedScore(nc, dac, tlc, _progress(made, reference_m), ttc, comfort, certainty, hit)
 
 
-def reference_progress_m(proposals: Proposals) -> Tensor:
-    """The progress `(B,)` [m] that a good driver would make: the proposals' median under the head's probabilities.
+def judge(proposals: Proposals, maps: SceneMaps, ego: EgoState, route: Route | None) -> tuple[ImaginedScore, Tensor]:
+    """Score proposals, and find the progress that a good driver would make here, against which they are measured.
 
-    The real score, too, measures progress against a driver's and not against what the vehicle could do: who is rewarded
-    for getting further speeds.
+    That is their median under the head's probabilities: the real score, too, measures progress against a driver's and
+    not against what the vehicle could do, and who is rewarded for getting further speeds. But where nobody gets so far
+    in one piece, it is that of the furthest proposal nearly as safe as the safest: a good driver would wait, too.
+
+    Args:
+        proposals: M for each of B egos.
+        maps, ego, route: as for `imagined_score`.
+
+    Returns:
+        The scores, and `reference_m (B,)` [m] for those of further plans.
     """
-    made, order = covered_m(proposals.poses)[..., -1].detach().sort(dim=1)
-    behind = proposals.logits.float().softmax(1).gather(1, order).cumsum(1)
+    made = covered_m(proposals.poses)
+    usual_m = _median_progress_m(proposals.logits, made)
+    scores = imagined_score(proposals.poses, maps, ego, route, usual_m)
+    as_safe = scores.safety >= _AS_SAFE * scores.safety.amax(1, keepdim=True)
+    reference_m = torch.minimum(usual_m, torch.where(as_safe, made[..., -1], 0.0).amax(1)).detach()
+    return replace(scores, ep=_progress(made, reference_m)), reference_m
+
+
+def _median_progress_m(logits: Tensor, made: Tensor) -> Tensor:
+    """`(B,)` of distances covered `(B, M, F)` [m], under the probabilities of the plans."""
+    made, order = made[..., -1].detach().sort(dim=1)
+    behind = logits.float().softmax(1).gather(1, order).cumsum(1)
     return made.gather(1, (behind < 0.5).sum(1, keepdim=True))[:, 0]
+
+
+def _progress(made: Tensor, reference_m: Tensor) -> Tensor:
+    return (made[..., -1] / reference_m[:, None].clamp_min(_LEAST_M)).clamp(0, 1)
 
 
 def _harm(speed: Tensor) -> Tensor:
     """Of a contact at that speed [m/s], in [0, 1]."""
     return speed.div(_MOVING_MPS).clamp_max(1) * (1 - _GENTLE * (1 - speed / _FAST_MPS).clamp_min(0))
-
-
-def _furthest_m(made: Tensor, counts: Tensor) -> Tensor:
-    return torch.where(counts, made[..., -1], 0.0).detach().amax(1)
 
 
 def footprint(poses: Tensor, vehicle: VehicleParameters = PACIFICA, inset_m: float = _INSET_M) -> Tensor:

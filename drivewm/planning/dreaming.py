@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from drivewm.geometry import se2
-from drivewm.planning.cost import imagined_score, reference_progress_m
+from drivewm.planning.cost import judge
 from drivewm.planning.proposals import Proposals
 from drivewm.planning.protocol import PLAN_DT_S, STEPS_S
 from drivewm.planning.state import PlannerState, planner_state
@@ -46,7 +46,7 @@ def dream_losses(
         ego = EgoState.from_history(history)
         foreseen = _foresee(model, history)
         proposals = model.head(foreseen.at(model.moments_s), route, ego)
-        worth = imagined_score(proposals.poses, foreseen.coming, ego, route, reference_progress_m(proposals)).total
+        worth = judge(proposals, foreseen.coming, ego, route)[0].total
         likely = proposals.preference.softmax(1)
         choice.append(1 - (likely * worth.detach()).sum(1).mean())
         best.append(1 - worth.gather(1, likely.argmax(1, keepdim=True)).mean())

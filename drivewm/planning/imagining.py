@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from drivewm.planning.cost import ImaginedScore, imagined_score, reference_progress_m
+from drivewm.planning.cost import ImaginedScore, imagined_score, judge
 from drivewm.planning.joint import DrivingModel
 from drivewm.planning.profile import as_plan
 from drivewm.planning.proposals import Proposals
@@ -38,12 +38,14 @@ class Thought:
     Attributes:
         proposals: of the head.
         scores: imagined ones of the proposals `(B, M)`; None where none was asked for.
+        reference_m: `(B,)` progress that counted as 1 [m].
         maps: that these were scored against.
         refined: the plan taken, its imagined score and what it cost.
     """
 
     proposals: Proposals
     scores: ImaginedScore | None
+    reference_m: Tensor | None
     maps: SceneMaps | None
     refined: Refined
 
@@ -105,14 +107,14 @@ class ImaginingPlanner:
             proposals = self.model.head(state, route, EgoState.from_history(history))
         generators = [_generator(token, self.seed, device) for token in history.sample_token]
         if self.method == "random":
-            return Thought(proposals, None, None, _any_of(proposals, generators))
+            return Thought(proposals, None, None, None, _any_of(proposals, generators))
 
         def seen(poses: Tensor) -> SceneMaps:
             return self.world.maps(history, foreseen, poses)
 
         with torch.no_grad():
-            maps, reference_m = seen(proposals.poses), reference_progress_m(proposals)
-            scores = imagined_score(proposals.poses, maps, inputs.ego_state, route, reference_m)
+            maps = seen(proposals.poses)
+            scores, reference_m = judge(proposals, maps, inputs.ego_state, route)
         best = self._choose(proposals, scores)
 
         def score(controls: Tensor) -> Tensor:
@@ -127,7 +129,7 @@ class ImaginingPlanner:
             best = cross_entropy_method(score, best, generators, **self.search, may_go_on=in_time)
         elif self.method == "gradient":
             best = gradient_ascent(score, best, **self.search, may_go_on=in_time)
-        return Thought(proposals, scores, maps, best)
+        return Thought(proposals, scores, reference_m, maps, best)
 
     def _choose(self, proposals: Proposals, scores: ImaginedScore) -> Refined:
         """The proposal with the best imagined score, the head's own opinion counting `prior`."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from drivewm.geometry.voxel_grid import VoxelGrid
-from drivewm.planning.cost import ImaginedScore, imagined_score, reference_progress_m
+from drivewm.planning.cost import ImaginedScore, imagined_score
 from drivewm.planning.imagining import Thought
 from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
 from drivewm.planning.scene_maps import SceneMaps
@@ -110,8 +110,7 @@ class Considered:
         preferred = proposals.preference.argmax(1)
         chosen = proposals.driver.poses(thought.refined.controls[:, None])
         maps = _maps_of(chosen, proposals.poses, thought.maps)
-        reference_m = reference_progress_m(proposals)
-        judged = imagined_score(chosen, maps, inputs.ego_state, route, reference_m)
+        judged = imagined_score(chosen, maps, inputs.ego_state, route, thought.reference_m)
         scene_grid = _around(maps.grid, _array(chosen[0, 0, :, :2]))
         scene = _in_ego_frame(maps.moments([round(t / PLAN_DT_S) - 1 for t in SHOWN_S]), scene_grid)
         return cls(

@@ -22,7 +22,7 @@ from drivewm.closed_loop.regret_tables import regret_tables
 from drivewm.closed_loop.scenarios import held_out_scenarios
 from drivewm.closed_loop.town import town_environment
 from drivewm.planning.constant_velocity import ConstantVelocityPlanner
-from drivewm.planning.cost import imagined_score, reference_progress_m
+from drivewm.planning.cost import judge
 from drivewm.planning.imagining import ImaginingPlanner
 from drivewm.planning.joint import DrivingModel
 from drivewm.planning.protocol import STEPS_S
@@ -127,8 +127,7 @@ def test_imagined_scores_are_those_of_the_worlds_and_real_ones_those_of_executio
         ("conditioned", conditioned),
         ("copy_last", foreseen.maps.moments([0] * 8)),
     ):
-        reference_m = reference_progress_m(proposals)
-        expected = imagined_score(proposals.poses, maps, inputs.ego_state, inputs.route, reference_m)
+        expected, _ = judge(proposals, maps, inputs.ego_state, inputs.route)
         assert moment["imagined"][world]["total"] == pytest.approx(expected.total[0].tolist(), abs=1e-5)
         assert moment["imagined"][world]["dac"] == pytest.approx(expected.dac[0].tolist(), abs=1e-5)
     assert moment["preference"] == pytest.approx(proposals.preference[0].tolist())

@@ -8,7 +8,7 @@ from drivewm.dynamics.bicycle import PACIFICA
 from drivewm.evaluation.functional.planning import ego_boxes
 from drivewm.geometry.boxes import bev_corners, points_in_boxes
 from drivewm.geometry.voxel_grid import VoxelGrid
-from drivewm.planning.cost import footprint, imagined_score, reference_progress_m
+from drivewm.planning.cost import footprint, imagined_score, judge
 from drivewm.planning.profile import CONTROLS
 from drivewm.planning.proposals import Proposals
 from drivewm.planning.scene_maps import SceneMaps
@@ -34,11 +34,15 @@ def plans(*speeds, y=0.0):
     return torch.stack([torch.stack([v * t, y + 0 * t, 0 * t], dim=-1) for v in speeds])[None]
 
 
-def score(poses, scene, speed=5.0, acceleration=0.0, stop_m=torch.inf, **options):
+def score(poses, scene, speed=5.0, acceleration=0.0, stop_m=torch.inf, reference_m=20.0):
+    ego, route = situation(speed, acceleration, stop_m)
+    return imagined_score(poses, scene, ego, route, torch.tensor([reference_m]))
+
+
+def situation(speed, acceleration=0.0, stop_m=torch.inf):
     points, valid = torch.stack([STRAIGHT, 0 * STRAIGHT], -1)[None], torch.ones(1, 25, dtype=torch.bool)
     route = Route(points, valid, 2.5, torch.tensor([stop_m]))
-    ego = EgoState(torch.tensor([speed]), torch.tensor([acceleration]), torch.zeros(1))
-    return imagined_score(poses, scene, ego, route, **options)
+    return EgoState(torch.tensor([speed]), torch.tensor([acceleration]), torch.zeros(1)), route
 
 
 def test_the_footprint_lies_in_the_metrics_box_and_reaches_its_corners():
@@ -55,7 +59,7 @@ def test_an_empty_road_is_worth_everything_to_the_fastest():
     found = score(plans(5.0, 2.5), maps())
     for term in (found.nc, found.dac, found.tlc, found.ttc, found.certainty):
         torch.testing.assert_close(term, torch.ones(1, 2), atol=1e-3, rtol=0)
-    assert found.ep.tolist() == [[pytest.approx(1.0), pytest.approx(0.5, abs=1e-3)]]
+    assert found.ep[0].tolist() == pytest.approx([1.0, 0.5], abs=1e-3)
     assert found.total[0, 0] > 0.99 > found.total[0, 1]
 
 
@@ -128,19 +132,32 @@ def test_maps_of_each_plan_give_what_shared_maps_give():
 
 
 def test_progress_is_measured_against_a_given_reference():
-    found = score(plans(5.0, 2.5), maps(), reference_m=torch.tensor([10.0]))
+    found = score(plans(5.0, 2.5), maps(), reference_m=10.0)
     torch.testing.assert_close(found.ep, torch.ones(1, 2), atol=1e-3, rtol=0)  # more brings nothing
 
 
-def test_the_reference_is_the_median_drivers_progress():
+def proposed(likely):
+    """At 5 m/s: to keep on, to brake, to speed up."""
     controls = torch.zeros(1, 3, CONTROLS)
     controls[0, :, :-1] = torch.tensor([0.0, -1.0, 2.0])[:, None]
+    return Proposals(driver(5.0), controls, torch.tensor([likely]).log(), torch.zeros(1, 3))
+
+
+def test_on_a_free_road_the_reference_is_the_median_drivers_progress():
     for likely, expected in (((0.6, 0.2, 0.2), 20.0), ((0.3, 0.1, 0.6), 36.0), ((0.2, 0.7, 0.1), 12.0)):
-        found = reference_progress_m(Proposals(driver(5.0), controls, torch.tensor([likely]).log(), torch.zeros(1, 3)))
-        assert found.item() == pytest.approx(expected, abs=0.6)
+        found, reference_m = judge(proposed(likely), maps(), *situation(5.0))
+        assert reference_m.item() == pytest.approx(expected, abs=0.6)
+        made = torch.tensor([20.0, 12.0, 36.0])
+        torch.testing.assert_close(found.ep[0], (made / expected).clamp_max(1), atol=0.05, rtol=0)
+
+
+def test_where_most_drivers_would_hit_something_who_waits_makes_all_the_progress_there_is():
+    found, reference_m = judge(proposed((0.6, 0.1, 0.3)), maps(blocked_x=[19.0] * 8), *situation(5.0))
+    assert found.nc[0, 0] < 0.3 and found.nc[0, 1] > 0.99
+    assert reference_m.item() == pytest.approx(12.0, abs=0.6) and found.ep[0, 1] > 0.99
 
 
 def test_a_gradient_brakes_before_an_obstacle():
     poses = plans(4.2).requires_grad_()
-    score(poses, maps(blocked_x=[16.0] * 8)).total.sum().backward()
+    score(poses, maps(blocked_x=[16.0] * 8), reference_m=10.0).total.sum().backward()
     assert poses.grad.isfinite().all() and poses.grad[0, 0, :, 0].sum() < 0

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from drivewm.closed_loop.lockstep import plan_together, stack_inputs
-from drivewm.planning.cost import imagined_score, reference_progress_m
+from drivewm.planning.cost import imagined_score
 from drivewm.planning.imagining import ImaginingPlanner
 from drivewm.planning.joint import DrivingModel
 from drivewm.planning.profile import CONTROLS
@@ -54,8 +54,8 @@ def test_ranking_takes_the_proposal_with_the_best_imagined_score(model):
     chosen = thought.scores.total.argmax(1)
     assert torch.equal(thought.refined.controls, thought.proposals.controls[0, chosen])
     assert thought.refined.score == thought.scores.total.max()
-    reference_m = reference_progress_m(thought.proposals)
-    again = imagined_score(thought.proposals.poses, thought.maps, inputs.ego_state, inputs.route, reference_m)
+    poses = thought.proposals.poses
+    again = imagined_score(poses, thought.maps, inputs.ego_state, inputs.route, thought.reference_m)
     torch.testing.assert_close(again.total, thought.scores.total)
 
 

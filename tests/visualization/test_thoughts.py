@@ -15,7 +15,7 @@ from drivewm.closed_loop.execution import execute
 from drivewm.closed_loop.scenarios import held_out_scenarios
 from drivewm.closed_loop.town import town_environment
 from drivewm.geometry import VoxelGrid
-from drivewm.planning.cost import imagined_score, reference_progress_m
+from drivewm.planning.cost import judge
 from drivewm.planning.imagining import Thought
 from drivewm.planning.path import RoutePath
 from drivewm.planning.profile import CONTROLS, PathDriver
@@ -51,10 +51,9 @@ class CopyLast:
         driver = PathDriver(RoutePath.along(inputs.route, speed), speed)
         proposals = Proposals(driver, controls, torch.tensor([[0.0, 1.0, -1.0]]), torch.zeros(1, 3))
         maps = observed_maps(history).moments([0] * 8)
-        reference_m = reference_progress_m(proposals)
-        scores = imagined_score(proposals.poses, maps, inputs.ego_state, inputs.route, reference_m)
+        scores, reference_m = judge(proposals, maps, inputs.ego_state, inputs.route)
         best = scores.total.argmax(1)
-        return Thought(proposals, scores, maps, Refined(controls[0, best], scores.total[0, best], 3))
+        return Thought(proposals, scores, reference_m, maps, Refined(controls[0, best], scores.total[0, best], 3))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 from benchmarks.measure import Row, compare, within
 from benchmarks.scenes import street
 from drivewm.engine import load_config
-from drivewm.planning.cost import imagined_score
+from drivewm.planning.cost import judge
 from drivewm.planning.imagining import ImaginingPlanner
 from drivewm.planning.joint import DrivingModel
 from drivewm.planning.protocol import STEPS_S
@@ -58,8 +58,7 @@ def rank() -> Row:
 
     def score() -> torch.Tensor:
         with torch.inference_mode():
-            poses = thought.proposals.poses
-            return imagined_score(poses, thought.maps, inputs.ego_state, inputs.route).total
+            return judge(thought.proposals, thought.maps, inputs.ego_state, inputs.route)[0].total
 
     return within(REPLAN_S, score, lambda found: _check(bool(found.isfinite().all())), rounds=5)
 

@@ -12,13 +12,17 @@ from tqdm import tqdm
 from drivewm.data import DataError, Index
 from drivewm.data.clip_images import choose_cameras
 from drivewm.data.token_cache import write_token_cache
-from drivewm.data.token_inputs import TokenInputs
+from drivewm.data.token_inputs import LabelInputs, SweepInputs, TokenInputs, ViewInputs
 from drivewm.engine import load_config, load_model, weights_digest
 from drivewm.structures import SceneClip
 from drivewm.tokenizers.camera_views import CameraViews
 from drivewm.tokenizers.point_cloud import PointCloud
 
-FRAMES = {"occupancy": lambda clip: clip.occupancy, "lidar": PointCloud.of, "camera": CameraViews.of}
+FRAMES = {
+    LabelInputs.modality: lambda clip: clip.occupancy,
+    SweepInputs.modality: PointCloud.of,
+    ViewInputs.modality: CameraViews.of,
+}
 """What a tokenizer of a modality encodes of a clip."""
 
 
@@ -43,12 +47,7 @@ def extract(args: argparse.Namespace) -> None:
     index = Index.open(args.index or dataset.index, None if args.index else dataset.get("data_root"))
     model = load_model(args.config, args.checkpoint).to(args.device)
     tokenizer = getattr(model, "tokenizer", model)
-    modality = tokenizer.specs[0].modality
-    frames_of = FRAMES[modality]
-    views = ()
-    if modality == "camera":
-        views = choose_cameras(index, np.arange(index.num_scenes), dataset.get("cameras"), tokenizer.image_size)
-    inputs = TokenInputs(index, modality, tokenizer.grid, dataset.get("num_sweeps", 1), *views)
+    frames_of, inputs = FRAMES[tokenizer.specs[0].modality], inputs_of(tokenizer, index, dataset)
 
     @torch.no_grad()
     def encode(clip: SceneClip) -> list[np.ndarray]:
@@ -67,6 +66,17 @@ def extract(args: argparse.Namespace) -> None:
         progress=lambda shards: tqdm(shards, unit="shard"),
     )
     print(f"{args.out}: tokens of {index.num_frames} keyframes")
+
+
+def inputs_of(tokenizer: torch.nn.Module, index: Index, dataset: dict) -> TokenInputs:
+    """What the tokenizer sees of a data set that is read as `dataset` says."""
+    modality = tokenizer.specs[0].modality
+    if modality == LabelInputs.modality:
+        return LabelInputs(index, tokenizer.grid)
+    if modality == SweepInputs.modality:
+        return SweepInputs(index, tokenizer.grid, dataset.get("num_sweeps", 1))
+    scenes = np.arange(index.num_scenes)
+    return ViewInputs(index, *choose_cameras(index, scenes, dataset.get("cameras"), tokenizer.image_size))
 
 
 if __name__ == "__main__":

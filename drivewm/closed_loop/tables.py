@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from drivewm.closed_loop.summary import NCAP, OVER_BASELINE, SCORES
 from drivewm.evaluation.functional.aggregate import EPDMS, PDMS
-from drivewm.evaluation.tables import markdown_table
+from drivewm.evaluation.tables import interval_cell, markdown_table
 
 _RATES = {
     "collision_rate": "collision",
@@ -50,7 +50,9 @@ def summary_tables(summary: dict[str, dict[str, dict]], note: str = "") -> list[
     rows = []
     for planner, by_subset in summary.items():
         row = by_subset["all"]
-        rows.append([_name(planner, row), *(_cell(row.get(key)) for key in keys), *(row[count] for count in _COUNTS)])
+        rows.append(
+            [_name(planner, row), *(interval_cell(row.get(key)) for key in keys), *(row[count] for count in _COUNTS)]
+        )
     tables = [SummaryTable("All episodes", ["planner", *keys.values(), *_COUNTS], rows)]
     for key, name in scores.items():
         if sum(by_subset["all"].get(key, _NONE)["value"] is not None for by_subset in summary.values()) > 1:
@@ -64,7 +66,7 @@ def summary_tables(summary: dict[str, dict[str, dict]], note: str = "") -> list[
 
 def _by_subset(summary: dict, key: str, subsets: list[str], caption: str) -> SummaryTable:
     rows = [
-        [_name(planner, by_subset["all"]), *(_cell(by_subset[subset].get(key)) for subset in subsets)]
+        [_name(planner, by_subset["all"]), *(interval_cell(by_subset[subset].get(key)) for subset in subsets)]
         for planner, by_subset in summary.items()
     ]
     if key != NCAP:
@@ -83,9 +85,3 @@ def _scores(summary: dict) -> dict[str, str]:
 
 def _name(planner: str, row: dict) -> str:
     return planner.replace("_", " ") + (" (privileged)" if row["privileged"] else "")
-
-
-def _cell(interval: dict | None) -> str:
-    if interval is None or interval["value"] is None:
-        return "-"
-    return f"{interval['value']:.2f} [{interval['low']:.2f}, {interval['high']:.2f}]"

@@ -18,7 +18,7 @@ from drivewm.data.augment import mirror
 from drivewm.data.errors import DataError, DatasetExistsError, MissingFileError
 from drivewm.data.files import read_json
 from drivewm.data.index import Index
-from drivewm.data.token_inputs import COLUMNS, TokenInputs
+from drivewm.data.token_inputs import LabelInputs, SweepInputs, TokenInputs, ViewInputs
 from drivewm.geometry import VoxelGrid
 from drivewm.host import replace_folder, replacing, write_json
 from drivewm.structures import SceneClip, TokenGrid, TokenSpec
@@ -64,13 +64,7 @@ class TokenCache:
         header = read_json(path, dict)
         _agree(path, header, {"schema_version": SCHEMA_VERSION}, index)
         specs = tuple(TokenSpec(**spec) for spec in header["specs"])
-        modality = specs[0].modality
-        # Labels are on the grid of the data set; that of sweeps is the tokenizer's own affair.
-        grid = index.grid if modality == "occupancy" else header["grid"] and VoxelGrid(**header["grid"])
-        views = ()
-        if modality == "camera":  # so are the views, but the clips' own must be equal
-            views = tuple(header["cameras"]), tuple(header["image_size"])
-        inputs = TokenInputs(index, modality, grid, num_sweeps, *views)
+        inputs = _inputs(specs[0].modality, header, index, num_sweeps)
         _agree(path, header, inputs.describe(), index)
         shards = tuple(tuple(_open_shard(folder, **shard) for shard in shards) for shards in header["shards"])
         mirrored, size = header["mirrored"], header["shard_size"]
@@ -124,7 +118,7 @@ def write_token_cache(
             folder, "token cache", "something that exists", "a new folder, or a cache to overwrite"
         )
     if not len(inputs.frames):
-        column = inputs.index.folder / f"{COLUMNS[inputs.modality]}.npy"
+        column = inputs.index.folder / f"{inputs.column}.npy"
         raise DataError(column, "column", f"no {inputs.modality}", "keyframes to make tokens of")
     header = {
         "schema_version": SCHEMA_VERSION,
@@ -152,6 +146,15 @@ def write_token_cache(
     write_json(building / "cache.json", header, indent=1)
     begun.unlink()
     replace_folder(building, folder)
+
+
+def _inputs(modality: str, header: dict, index: Index, num_sweeps: int) -> TokenInputs:
+    """Labels are on the grid of the data set; the grid of sweeps and the views are the tokenizer's own affair."""
+    if modality == LabelInputs.modality:
+        return LabelInputs(index, index.grid)
+    if modality == SweepInputs.modality:
+        return SweepInputs(index, VoxelGrid(**header["grid"]), num_sweeps)
+    return ViewInputs(index, tuple(header["cameras"]), tuple(header["image_size"]))
 
 
 def _encode_shard(inputs: TokenInputs, frames: np.ndarray, encode, at_once: int) -> list[np.ndarray]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from drivewm.data.augment import has_both_sides, is_mirrorable
 from drivewm.data.clip_images import load_images
@@ -18,53 +21,33 @@ from drivewm.data.sweeps import SWEEP_FORMATS
 from drivewm.geometry import VoxelGrid
 from drivewm.structures import SceneClip
 
-COLUMNS = {"occupancy": "frame_occupancy_file", "lidar": "frame_lidar_file", "camera": "image_file"}
-"""Modalities that tokens are cached of, and where the index says which keyframes have them. Of cameras all keyframes
-have tokens: a view that is absent has the mask."""
 _SAMPLED = 16
 
 
 @dataclass(frozen=True)
-class TokenInputs:
+class TokenInputs(ABC):
     """The keyframes of a data set as a tokenizer of one modality sees them.
 
     Attributes:
         index: of the data set.
-        modality: one of `COLUMNS`.
-        grid: voxels in which the tokenizer sees them; of labels that of the data set.
-        num_sweeps: of LiDAR, how many make the points of a keyframe; see `DriveClips`.
-        cameras, image_size: of views, which and how large [px]; see `DriveClips`.
-
-    Raises:
-        ValueError: there is no such modality, or the labels have another grid.
+        modality: as `TokenSpec` names it.
+        column: of the index, which says what a keyframe has of it.
+        mirrorable: can keyframes be mirrored?
+        grid: of the tokenizer's voxels, if it has any.
+        num_sweeps: how many sweeps make the points of a keyframe.
     """
 
     index: Index = field(repr=False)
-    modality: str
-    grid: VoxelGrid | None
-    num_sweeps: int = 1
-    cameras: tuple[str, ...] = ()
-    image_size: tuple[int, int] | None = None
-
-    def __post_init__(self) -> None:
-        if self.modality not in COLUMNS:
-            raise ValueError(f"tokens are cached of {', '.join(COLUMNS)}, got {self.modality!r}")
-        if self.modality == "occupancy" and self.grid != self.index.grid:
-            raise ValueError(f"{self.index.folder} has the grid {self.index.grid}, but the tokenizer {self.grid}")
+    modality: ClassVar[str]
+    column: ClassVar[str]
+    mirrorable: ClassVar[bool]
+    grid: ClassVar[VoxelGrid | None] = None
+    num_sweeps: ClassVar[int] = 1
 
     @cached_property
     def frames(self) -> np.ndarray:
-        """Keyframes that have labels or a sweep, or all, of views: `(N,)`, in the index's order."""
-        if self.modality == "camera":
-            return np.arange(self.index.num_frames if self.cameras else 0)
-        return np.flatnonzero(self.index[COLUMNS[self.modality]] != b"")
-
-    @property
-    def mirrorable(self) -> bool:
-        """Can clips of them be mirrored? Points always can."""
-        if self.modality == "camera":
-            return has_both_sides(self.cameras)
-        return self.modality == "lidar" or is_mirrorable(self.index.grid)
+        """Keyframes that have what tokens are made of: `(N,)`, in the index's order."""
+        return np.flatnonzero(self.index[self.column] != b"")
 
     def clips(self, frames: np.ndarray) -> SceneClip:
         """Keyframes `(N,)` as N clips of one frame each, with nothing but what tokens are made of.
@@ -72,15 +55,6 @@ class TokenInputs:
         Raises DataError where a file is missing or broken.
         """
         index = self.index
-        if self.modality == "lidar":
-            loaded = load_points(index, frames.tolist(), self.num_sweeps)
-            parts = {name: values.transpose(0, 1) for name, values in loaded.items()}
-        elif self.modality == "camera":
-            loaded = load_images(index, frames.tolist(), self.cameras, self.image_size)
-            parts = {name: values.transpose(0, 1) for name, values in loaded.items()} | {"cameras": self.cameras}
-        else:
-            labels = np.concatenate([index.labels(slice(frame, frame + 1), None)[0] for frame in frames])
-            parts = {"grid": index.grid, "occupancy": torch.from_numpy(labels)[:, None]}
         scenes = np.searchsorted(index["scene_frame_ptr"], frames, side="right") - 1
         return SceneClip(
             num_history=1,
@@ -88,7 +62,7 @@ class TokenInputs:
             T_global_ego=torch.from_numpy(index["frame_T_global_ego"][frames])[:, None],
             scene=tuple(name.decode() for name in index["scene_name"][scenes]),
             sample_token=tuple(token.decode() for token in index["frame_token"][frames]),
-            **parts,
+            **self._parts(frames),
         )
 
     def describe(self) -> dict:
@@ -102,19 +76,115 @@ class TokenInputs:
         digest.update(self.index["frame_token"].tobytes())
         for frame in self.frames[:: -(-len(self.frames) // _SAMPLED) or 1]:
             digest.update(self._content(frame).tobytes())
-        grid = self.grid and {"range_m": list(self.grid.range_m), "voxel_m": self.grid.voxel_m}
-        particular = {"num_sweeps": self.num_sweeps} if self.modality == "lidar" else {}
-        if self.modality == "camera":
-            particular = {"cameras": list(self.cameras), "image_size": list(self.image_size)}
-        return {"grid": grid, **particular, "data_set": digest.hexdigest()}
+        return self._particulars() | {"data_set": digest.hexdigest()}
+
+    @abstractmethod
+    def _parts(self, frames: np.ndarray) -> dict:
+        """Fields of a `SceneClip` of N clips."""
+
+    @abstractmethod
+    def _particulars(self) -> dict:
+        """What else a cache must agree with."""
+
+    @abstractmethod
+    def _content(self, frame: int) -> np.ndarray:
+        """What was published of a keyframe: what is computed of it may differ by machine."""
+
+
+@dataclass(frozen=True)
+class LabelInputs(TokenInputs):
+    """Occupancy labels.
+
+    Attributes:
+        grid: of the tokenizer.
+
+    Raises:
+        ValueError: the labels have another grid.
+    """
+
+    grid: VoxelGrid
+    modality, column = "occupancy", "frame_occupancy_file"
+
+    def __post_init__(self) -> None:
+        if self.grid != self.index.grid:
+            raise ValueError(f"{self.index.folder} has the grid {self.index.grid}, but the tokenizer {self.grid}")
+
+    @property
+    def mirrorable(self) -> bool:
+        return is_mirrorable(self.grid)
+
+    def _parts(self, frames: np.ndarray) -> dict:
+        labels = np.concatenate([self._content(frame) for frame in frames])
+        return {"grid": self.grid, "occupancy": torch.from_numpy(labels)[:, None]}
+
+    def _particulars(self) -> dict:
+        return {"grid": _grid_as_json(self.grid)}
 
     def _content(self, frame: int) -> np.ndarray:
-        """Labels, or sweep and images as they are published: what is computed of them may differ by machine."""
-        if self.modality == "camera":
-            rows = range(*self.index["frame_image_ptr"][frame : frame + 2])
-            files = [self.index.path(row, "image_file").read_bytes() for row in rows]
-            return np.frombuffer(b"".join(files), np.uint8)
-        if self.modality == "occupancy":
-            return self.index.labels(slice(frame, frame + 1), None)[0]
-        path, size = self.index.path(frame, "frame_lidar_file"), int(self.index["frame_lidar_bytes"][frame])
+        return self.index.labels(slice(frame, frame + 1), None)[0]
+
+
+@dataclass(frozen=True)
+class SweepInputs(TokenInputs):
+    """LiDAR sweeps.
+
+    Attributes:
+        grid: voxels in which the tokenizer sees them.
+        num_sweeps: see `DriveClips`.
+    """
+
+    grid: VoxelGrid
+    num_sweeps: int = 1
+    modality, column, mirrorable = "lidar", "frame_lidar_file", True
+
+    def _parts(self, frames: np.ndarray) -> dict:
+        return _one_frame_each(load_points(self.index, frames.tolist(), self.num_sweeps))
+
+    def _particulars(self) -> dict:
+        return {"grid": _grid_as_json(self.grid), "num_sweeps": self.num_sweeps}
+
+    def _content(self, frame: int) -> np.ndarray:
+        path, size = self.index.path(frame, self.column), int(self.index["frame_lidar_bytes"][frame])
         return SWEEP_FORMATS[self.index.sweep_format].read(path, size)[0]
+
+
+@dataclass(frozen=True)
+class ViewInputs(TokenInputs):
+    """Camera views. All keyframes have tokens: a view that is absent has the mask.
+
+    Attributes:
+        cameras, image_size: which and how large [px]; see `DriveClips`.
+    """
+
+    cameras: tuple[str, ...]
+    image_size: tuple[int, int]
+    modality, column = "camera", "image_file"
+
+    @cached_property
+    def frames(self) -> np.ndarray:
+        return np.arange(self.index.num_frames if self.cameras else 0)
+
+    @property
+    def mirrorable(self) -> bool:
+        return has_both_sides(self.cameras)
+
+    def _parts(self, frames: np.ndarray) -> dict:
+        loaded = load_images(self.index, frames.tolist(), self.cameras, self.image_size)
+        return _one_frame_each(loaded) | {"cameras": self.cameras}
+
+    def _particulars(self) -> dict:
+        return {"grid": None, "cameras": list(self.cameras), "image_size": list(self.image_size)}
+
+    def _content(self, frame: int) -> np.ndarray:
+        rows = range(*self.index["frame_image_ptr"][frame : frame + 2])
+        files = [self.index.path(row, self.column).read_bytes() for row in rows]
+        return np.frombuffer(b"".join(files), np.uint8)
+
+
+def _one_frame_each(loaded: dict[str, Tensor]) -> dict[str, Tensor]:
+    """`(1, N, ...)`, N frames of a clip, as N clips."""
+    return {name: values.transpose(0, 1) for name, values in loaded.items()}
+
+
+def _grid_as_json(grid: VoxelGrid) -> dict:
+    return {"range_m": list(grid.range_m), "voxel_m": grid.voxel_m}

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from drivewm.evaluation.forecast.record import step_keys
-from drivewm.evaluation.functional.bootstrap import Interval, clustered_interval, paired_difference_interval
-from drivewm.evaluation.tables import markdown_table
+from drivewm.evaluation.functional.bootstrap import clustered_interval, paired_difference_interval
+from drivewm.evaluation.tables import interval_cell, markdown_table
 
 
 def agreement_report(records: Sequence[dict], ours: str, resamples: int = 1000) -> dict:
@@ -48,7 +48,7 @@ def agreement_report(records: Sequence[dict], ours: str, resamples: int = 1000) 
 def agreement_text(report: dict, ours: str) -> str:
     """The table."""
     rows = [
-        [name, *found["steps"], _cell(found["share"]), _cell(found["gain"]) if "gain" in found else None]
+        [name, *found["steps"], interval_cell(found["share"], 1), interval_cell(found.get("gain"), 1)]
         for name, found in report["futures"].items()
     ]
     table = markdown_table(["future", *report["steps"], "all", f"{ours} is higher by"], rows)
@@ -59,10 +59,6 @@ def agreement_text(report: dict, ours: str) -> str:
 def _share(counts: np.ndarray) -> float:
     """Percent, of `(2,)`; NaN where nothing counts."""
     return float(100 * counts[0] / counts[1]) if counts[1] else float("nan")
-
-
-def _cell(found: Interval) -> str:
-    return f"{found.value:.1f} [{found.low:.1f}, {found.high:.1f}]"
 
 
 def _rng() -> np.random.Generator:

@@ -44,6 +44,26 @@ def format_cell(value: object) -> str:
     return f"{value:.2f}" if isinstance(value, float | np.floating) else str(value)
 
 
+def interval_cell(
+    interval: Mapping[str, float | None] | Sequence[float] | None, digits: int = 2, signed: bool = False
+) -> str:
+    """`value [low, high]`; the value alone where no bounds are known, a dash where there is none (None or NaN).
+
+    Args:
+        interval: three numbers, also by these names.
+        digits: behind the point.
+        signed: with a plus, as differences have.
+    """
+    if interval is None:
+        return "-"
+    parts = [interval[name] for name in ("value", "low", "high")] if isinstance(interval, Mapping) else interval
+    form = f"{'+' * signed}.{digits}f"
+    value, low, high = ("" if part is None or part != part else format(part, form) for part in parts)
+    if not value:
+        return "-"
+    return f"{value} [{low}, {high}]" if low and high else value
+
+
 def is_number(value: object) -> bool:
     """A plain or NumPy number (NaN too), not a bool."""
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)

@@ -48,7 +48,7 @@ def scenes_of(
         one; "expected", both as `WorldModel.forecasts` gives them; with `others` also "two models".
 
     Raises:
-        ValueError: the model lacks one of the streams.
+        ValueError: the model lacks one of the streams, or the others do.
     """
     if missing := set(STREAMS) - set(model.streams):
         raise ValueError(f"the model has no {' and no '.join(sorted(missing))}, only {', '.join(model.streams)}")
@@ -72,6 +72,8 @@ def scenes_of(
         EXPECTED: both(expected["occupancy"].labels, expected["lidar"].volume),
     }
     if others:
+        if absent := set(STREAMS) - set(others):
+            raise ValueError(f"the other models are of {', '.join(others)}, none is of {', '.join(sorted(absent))}")
         voxels, volume = (drawn(others[name], 0, (name,))[name] for name in STREAMS)
         scenes[TWO_MODELS] = both(voxels, volume, others["lidar"])
     return scenes

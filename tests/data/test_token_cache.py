@@ -13,7 +13,7 @@ from drivewm.data import DataError, DatasetExistsError, DriveClips, Index, Missi
 from drivewm.data.augment import mirror, turn
 from drivewm.data.files import read_lidar, read_occupancy, write_lidar, write_occupancy
 from drivewm.data.token_cache import TokenCache, write_token_cache
-from drivewm.data.token_inputs import TokenInputs
+from drivewm.data.token_inputs import LabelInputs, SweepInputs, ViewInputs
 from drivewm.geometry import VoxelGrid
 from drivewm.structures import OCC3D, SceneClip, TokenSpec
 from tests.data.handmade_cameras import YAW
@@ -56,12 +56,12 @@ def write(folder, index, **options):
 
 
 def labels_of(index):
-    return TokenInputs(index, "occupancy", index.grid)
+    return LabelInputs(index, index.grid)
 
 
 def write_sweeps(folder, index, num_sweeps=1, **options):
     size = {"shard_size": 10, "at_once": 4, **options}
-    inputs = TokenInputs(index, "lidar", SWEEP_GRID, num_sweeps)
+    inputs = SweepInputs(index, SWEEP_GRID, num_sweeps)
     write_token_cache(folder, inputs, SWEEP_SPECS, "weights", encode_sweeps, **size)
     return folder
 
@@ -77,7 +77,7 @@ def encode_views(clip: SceneClip) -> list[np.ndarray]:
 
 
 def write_views(folder, index, size=(32, 16), **options):
-    inputs = TokenInputs(index, "camera", None, cameras=SIX, image_size=size)
+    inputs = ViewInputs(index, SIX, size)
     write_token_cache(folder, inputs, VIEW_SPECS, "weights", encode_views, shard_size=10, at_once=4, **options)
     return folder
 
@@ -177,14 +177,9 @@ def test_caches_of_several_modalities_stand_side_by_side(cache, tmp_path, town_i
         DriveClips(town_index, "train", 2, 3, tokens=[cache, cache])
 
 
-def test_tokens_of_words_are_not_cached(town_index):
-    with pytest.raises(ValueError, match="cached of occupancy, lidar, camera, got 'words'"):
-        TokenInputs(town_index, "words", None)
-
-
 def test_labels_on_another_grid_are_refused(town_index):
     with pytest.raises(ValueError, match=r"index has the grid .*voxel_m=0\.8\), but the tokenizer .*voxel_m=2\.0"):
-        TokenInputs(town_index, "occupancy", SWEEP_GRID)
+        LabelInputs(town_index, SWEEP_GRID)
 
 
 def test_tokens_follow_their_clips(cache, town_index):

@@ -6,7 +6,7 @@ import pytest
 from drivewm.evaluation.forecast import score_forecasts
 from drivewm.evaluation.functional.occupancy import confusion_counts
 from drivewm.evaluation.metrics import OccupancyForecastMetric, ReconstructionMetric
-from drivewm.evaluation.tables import best_cells, figure_table, markdown_table
+from drivewm.evaluation.tables import best_cells, figure_table, interval_cell, markdown_table
 from drivewm.structures import OCC3D
 from tests.evaluation.forecasts import MODELS, make_sample, row_of
 
@@ -90,3 +90,11 @@ def test_tables():
     assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == ["figure", "1s", "2s", "value"]
     assert [cell.strip() for cell in lines[3].split("|")[1:-1]] == ["plan/hit", "-", "3.00", "-"]
     assert [cell.strip() for cell in lines[4].split("|")[1:-1]] == ["miou", "-", "-", "40.00"]
+
+
+def test_an_interval_is_printed_as_far_as_it_is_known():
+    assert interval_cell((0.126, -1.0, 2.0)) == "0.13 [-1.00, 2.00]"
+    named = {"value": 0.5, "low": 0.25, "high": 1.0}
+    assert interval_cell(named, digits=1, signed=True) == "+0.5 [+0.2, +1.0]"
+    assert interval_cell(named | {"low": float("nan"), "high": float("nan")}) == "0.50"
+    assert interval_cell(None) == interval_cell((float("nan"), 0.0, 1.0)) == interval_cell(dict.fromkeys(named)) == "-"

@@ -27,6 +27,11 @@ def test_a_model_of_one_stream_has_nothing_to_agree_with():
         scenes_of(tiny.make_model(), tiny_joint.make_clip(), 0)
 
 
+def test_two_models_are_of_both_streams():
+    with pytest.raises(ValueError, match="the other models are of occupancy, none is of lidar"):
+        scenes_of(tiny_joint.make_model(), tiny_joint.make_clip(), 0, {"occupancy": tiny.make_model()})
+
+
 def record(scene, **counts):
     return {"scene": scene, "times_s": [0.5, 1.0], "counts": {k: np.array(v) for k, v in counts.items()}}
 

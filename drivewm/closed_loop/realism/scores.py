@@ -12,6 +12,7 @@ from drivewm.closed_loop.realism.rollouts import EGO_TRACK, LoggedScene, TownSce
 from drivewm.dynamics.idm import NUPLAN_IDM, IDMParameters
 from drivewm.evaluation.functional.bootstrap import clustered_mean_interval, paired_difference_interval
 from drivewm.evaluation.functional.sim_agents import TERMS, score_sim_agents
+from drivewm.evaluation.tables import interval_cell
 from drivewm.simulation import Scenario, Town
 from drivewm.structures.rollout import AgentTracks
 
@@ -116,13 +117,13 @@ def causal_difference(records: Sequence[dict], seed: int = 0) -> str:
         scenes,
         np.random.default_rng(seed),
     )
-    return f"{difference.value:.4f} [{difference.low:.4f}, {difference.high:.4f}]"
+    return interval_cell(difference, digits=4)
 
 
 def _interval(records: Sequence[dict], seed: int) -> str:
     scenes = [record["scene"] for record in records]
     found = clustered_mean_interval([r["value"] for r in records], scenes, np.random.default_rng(seed))
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]" if len(set(scenes)) > 2 else f"{found.value:.3f}"
+    return interval_cell(found, digits=3) if len(set(scenes)) > 2 else f"{found.value:.3f}"
 
 
 def _mean(values: Iterable[float]) -> float:

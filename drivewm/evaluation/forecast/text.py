@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from drivewm.evaluation.forecast.record import REFERENCE, step_key
 from drivewm.evaluation.forecast.report import AVERAGES, EVALUATED, HORIZONS_S, MAIN_SCORES
 from drivewm.evaluation.functional.occupancy import CONVENTIONS
-from drivewm.evaluation.tables import markdown_table
+from drivewm.evaluation.tables import interval_cell, markdown_table
 
 TITLES = {"miou": "mIoU", "iou": "IoU", "dynamic_miou": "dynamic mIoU", "static_miou": "static mIoU"}
 
@@ -89,19 +89,17 @@ def _parts(report: dict, columns: Sequence[str]) -> str:
 def _lead(report: dict, columns: Sequence[str]) -> str:
     key = f"lead_over_{REFERENCE}"
     rows = [
-        [row["windows"], row["predictor"], _title(score), *(interval_cell(row[key][score][c]) for c in columns)]
+        [
+            row["windows"],
+            row["predictor"],
+            _title(score),
+            *(interval_cell(row[key][score][c], signed=True) for c in columns),
+        ]
         for row in _rows(report, published=True)
         if key in row
         for score in MAIN_SCORES
     ]
     return markdown_table(["windows", "predictor", "score", *columns], rows) if rows else ""
-
-
-def interval_cell(v: dict[str, float]) -> str:
-    """A difference with its bounds, as far as they are known."""
-    if v["value"] != v["value"]:
-        return "-"
-    return f"{v['value']:+.2f}" + (f" [{v['low']:+.2f}, {v['high']:+.2f}]" if v["low"] == v["low"] else "")
 
 
 def _calibration(report: dict) -> str:

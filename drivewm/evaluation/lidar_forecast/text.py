@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drivewm.evaluation.forecast.text import interval_cell, latency_text
+from drivewm.evaluation.forecast.text import latency_text
 from drivewm.evaluation.lidar_forecast.report import MAIN_SCORES
-from drivewm.evaluation.tables import markdown_table
+from drivewm.evaluation.tables import interval_cell, markdown_table
 
 TITLES = {
     "cd_in": "CD near [m2]",
@@ -82,7 +82,7 @@ def _by_step(report: dict, scores: Sequence[str], steps: Sequence[str]) -> str:
 
 def _lead(report: dict, columns: Sequence[str]) -> str:
     rows = [
-        [row["predictor"], TITLES[score], *(interval_cell(row["lead"][score][c]) for c in columns)]
+        [row["predictor"], TITLES[score], *(interval_cell(row["lead"][score][c], signed=True) for c in columns)]
         for row in report["rows"]
         if "lead" in row
         for score in MAIN_SCORES

@@ -5,7 +5,7 @@ from __future__ import annotations
 from drivewm.evaluation.functional.manoeuvres import MANOEUVRES
 from drivewm.evaluation.obedience.record import CONTINUED, EVERYTHING, NEWLY_SEEN
 from drivewm.evaluation.obedience.report import AXES, NOT_MEASURED
-from drivewm.evaluation.tables import format_cell, markdown_table
+from drivewm.evaluation.tables import interval_cell, markdown_table
 
 SHORT = {
     "curving_to_left": "left",
@@ -65,7 +65,9 @@ def _manoeuvres(report: dict) -> str:
     rows = []
     for name, found in report["predictors"].items():
         shares = [_percent(found["accuracy"]), _percent(found["accuracy_reachable"])]
-        rows.append([name, *shares, _metres(found["ade_m"]), _metres(found["fde_m"]), found["not_measured"]])
+        rows.append(
+            [name, *shares, interval_cell(found["ade_m"]), interval_cell(found["fde_m"]), found["not_measured"]]
+        )
     odometry = report["odometry"]
     own = [f"{100 * odometry['same_class']:.1f}", None, odometry["ade_m"], odometry["fde_m"], odometry["not_measured"]]
     rows.append(["recorded frames", *own])
@@ -130,10 +132,4 @@ def _confusion(report: dict, predictor: str) -> str:
 
 
 def _percent(interval: list[float]) -> str:
-    value, low, high = (100 * v for v in interval)
-    return "-" if value != value else f"{value:.1f} [{low:.1f}, {high:.1f}]"
-
-
-def _metres(interval: list[float]) -> str:
-    value, low, high = (format_cell(float(v)) for v in interval)
-    return "-" if value == "-" else f"{value} [{low}, {high}]"
+    return interval_cell([100 * v for v in interval], digits=1)

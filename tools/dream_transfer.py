@@ -25,7 +25,7 @@ from drivewm.closed_loop.scenarios import held_out_scenarios
 from drivewm.engine.dreams import world_spec
 from drivewm.evaluation.functional.events import event_score
 from drivewm.evaluation.functional.occupancy import mean_iou, occupied_iou_of_sums
-from drivewm.evaluation.tables import markdown_table
+from drivewm.evaluation.tables import interval_cell, markdown_table
 from drivewm.host import in_processes, write_bytes, write_json
 from drivewm.simulation import FAMILIES, Scenario
 from drivewm.structures.labels import OCC3D
@@ -155,7 +155,7 @@ def event_table(caption: str, figures: dict, ends: list[int]) -> str:
     for name, by_end in figures.items():
         for end in ends:
             own = by_end[_at(end)]
-            cells = [_interval(own[key]) for key in ("precision", "recall", "f1")]
+            cells = [interval_cell(own[key]) for key in ("precision", "recall", "f1")]
             rows.append([NAMES[name], _at(end), *cells, own["foretold"], own["happened"], own["samples"]])
     headers = ["seen in", "within", "precision", "recall", "F1", "foretold", "happened", "drives"]
     return f"{caption}\n\n{markdown_table(headers, rows)}"
@@ -163,12 +163,6 @@ def event_table(caption: str, figures: dict, ends: list[int]) -> str:
 
 def _at(end: int) -> str:
     return f"{end * REPLAN_S:g} s"
-
-
-def _interval(interval: dict) -> str:
-    if interval["value"] is None:
-        return "-"
-    return f"{interval['value']:.2f} [{interval['low']:.2f}, {interval['high']:.2f}]"
 
 
 def _number(value: float) -> float | None:

@@ -14,6 +14,7 @@ from drivewm.closed_loop.summary import discarded, is_valid
 from drivewm.closed_loop.tables import SummaryTable
 from drivewm.evaluation.functional.bootstrap import Interval
 from drivewm.evaluation.functional.ranking import RankTransfer, rank_transfer
+from drivewm.evaluation.tables import interval_cell
 
 
 def read_records(folder: str | Path) -> list[dict]:
@@ -72,16 +73,22 @@ def transfer_tables(found: RankTransfer, names: tuple[str, str]) -> list[Summary
     """Both scores of each planner, which are called so in sim and dream, and the rank correlation."""
     counts = f"{found.episodes} episodes of {found.scenarios} scenarios ({found.left_out} left out)"
     rows = [
-        [planner, _cell(sim), _cell(dream)]
+        [planner, interval_cell(sim), interval_cell(dream)]
         for planner, sim, dream in zip(found.planners, found.reference, found.other, strict=True)
     ]
     separated = [pair for pair in found.pairs if pair.separated]
     taus = [
-        ["all", len(found.pairs), sum(pair.agrees for pair in found.pairs), _cell(found.all_pairs)],
-        ["separated in sim", len(separated), sum(p.agrees for p in separated), _cell(found.separated_pairs)],
+        ["all", len(found.pairs), sum(pair.agrees for pair in found.pairs), interval_cell(found.all_pairs)],
+        ["separated in sim", len(separated), sum(p.agrees for p in separated), interval_cell(found.separated_pairs)],
     ]
     pairs = [
-        [pair.first, pair.second, _cell(pair.reference), _cell(pair.other), "yes" if pair.agrees else "no"]
+        [
+            pair.first,
+            pair.second,
+            interval_cell(pair.reference),
+            interval_cell(pair.other),
+            "yes" if pair.agrees else "no",
+        ]
         for pair in separated
     ]
     return [
@@ -109,7 +116,3 @@ def _plain(value: object) -> object:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _cell(interval: Interval) -> str:
-    return "-" if not np.isfinite(interval.value) else "{:.2f} [{:.2f}, {:.2f}]".format(*interval)

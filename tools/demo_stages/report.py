@@ -6,6 +6,7 @@ from pathlib import Path
 
 from demo_stages.options import DemoOptions
 from demo_stages.summary import HORIZONS, PLANNERS, forecast_table, read_json
+from drivewm.evaluation.tables import interval_cell
 
 TITLES = {"model": "world model", "copy_last": "copy last", "ego_warped_copy": "ego-warped copy"}
 
@@ -120,7 +121,7 @@ def _driving_section(driving: dict, episodes: dict):
         [
             planner.replace("_", " "),
             subset,
-            *(_with_interval(driving[planner][subset].get(rate)) for rate in rates),
+            *(interval_cell(driving[planner][subset].get(rate)) for rate in rates),
             driving[planner][subset]["episodes"],
         ]
         for subset in ("all", "straight")
@@ -192,12 +193,6 @@ def _recording_sections(out: Path, town: dict, pictures: dict) -> list:
         table = forecast_report_table(forecasts, f"Recording {name}, in percent.")
         sections.append(Section("Real recordings", [text], [table], figures))
     return sections
-
-
-def _with_interval(value: dict | None) -> str:
-    if value is None or value["value"] is None:
-        return "-"
-    return f"{value['value']:.2f} [{value['low']:.2f}, {value['high']:.2f}]"
 
 
 def _number(value: float | None) -> str:

@@ -58,6 +58,7 @@ class TokenCache:
         Raises:
             MissingFileError, DataError: it is incomplete, damaged, of another schema version, grid, number of sweeps or
                 data set.
+            ValueError: it is of another modality than these.
         """
         folder = Path(folder)
         path = folder / "cache.json"
@@ -154,7 +155,9 @@ def _inputs(modality: str, header: dict, index: Index, num_sweeps: int) -> Token
         return LabelInputs(index, index.grid)
     if modality == SweepInputs.modality:
         return SweepInputs(index, VoxelGrid(**header["grid"]), num_sweeps)
-    return ViewInputs(index, tuple(header["cameras"]), tuple(header["image_size"]))
+    if modality == ViewInputs.modality:
+        return ViewInputs(index, tuple(header["cameras"]), tuple(header["image_size"]))
+    raise ValueError(f"tokens are cached of occupancy, lidar, camera, got {modality!r}")
 
 
 def _encode_shard(inputs: TokenInputs, frames: np.ndarray, encode, at_once: int) -> list[np.ndarray]:

@@ -177,6 +177,14 @@ def test_caches_of_several_modalities_stand_side_by_side(cache, tmp_path, town_i
         DriveClips(town_index, "train", 2, 3, tokens=[cache, cache])
 
 
+def test_tokens_of_words_are_not_cached(cache, tmp_path, town_index):
+    shutil.copytree(cache, tmp_path / "words")
+    header = tmp_path / "words" / "cache.json"
+    header.write_text(header.read_text().replace('"occupancy"', '"words"'))
+    with pytest.raises(ValueError, match="cached of occupancy, lidar, camera, got 'words'"):
+        TokenCache.open(tmp_path / "words", town_index)
+
+
 def test_labels_on_another_grid_are_refused(town_index):
     with pytest.raises(ValueError, match=r"index has the grid .*voxel_m=0\.8\), but the tokenizer .*voxel_m=2\.0"):
         LabelInputs(town_index, SWEEP_GRID)

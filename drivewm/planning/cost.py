@@ -1,8 +1,8 @@
 """The imagined score: what a plan would be worth if the scene came as predicted, in the terms of the real score.
 
-NAVSIM's aggregate (`evaluation.functional.aggregate.PDMS`) with probabilities in place of events, times the red light,
-and with the forecast's own certainty among the averaged terms: `NC DAC TLC (5 EP + 5 TTC + 2 C + U) / 13`.
-Differentiable in the poses and in the maps.
+NAVSIM's aggregate (`evaluation.functional.aggregate.PDMS`) with probabilities in place of events, times the red light
+and the room to stop, and with the forecast's own certainty among the averaged terms:
+`NC DAC TLC R (5 EP + 5 TTC + 2 C + U) / 13`. Differentiable in the poses and in the maps.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ _MOVING_MPS = 0.5  # who stands is not at fault
 _GENTLE, _FAST_MPS = 0.1, 10.0  # where contact cannot be avoided, it is to be slow: who brakes may yet stand in time
 _LATER = 0.04  # what comes a step later can be avoided by another plan before
 _AHEAD_STEPS = (1, 2)  # time to collision: half a second and a second on
+_OTHERS_STAND, _EGO_BRAKES = 0, 1  # steps: others may stand where they are in half a second, the ego reacts in a second
+_ON_THE_WAY = (0.25, 0.5, 0.75, 1.0)  # of the way to a stand
+_CROWDED = 0.5  # what is lost where there is no room to stop: it may well go right
 _LIGHT_SOFT_M = 0.3
 _COMFORT_SOFT = 1.0  # m/s^2, m/s^3
 _GIVE_UP_MPS2 = 4.0  # lights that would need harder braking are passed
@@ -48,6 +51,7 @@ class ImaginedScore:
         ep: progress, relative to what a good driver would make here; more brings nothing.
         ttc: no collision within a second if the vehicle went straight on.
         comfort: accelerations and jerks within nuPlan's bounds.
+        room: to stop if others braked as hard as they can, 1; without it, 0.5.
         certainty: 1 where the forecast is sure of what is at the vehicle's place, 0 where it is not or sees nothing.
         hit: `(B, K, F)` likeliest contact at each step.
     """
@@ -58,13 +62,14 @@ class ImaginedScore:
     ep: Tensor
     ttc: Tensor
     comfort: Tensor
+    room: Tensor
     certainty: Tensor
     hit: Tensor
 
     @property
     def safety(self) -> Tensor:
         """The terms `(B, K)` that nothing makes up for, in [0, 1]."""
-        return self.nc * self.dac * self.tlc
+        return self.nc * self.room * self.dac * self.tlc
 
     @property
     def total(self) -> Tensor:
@@ -109,7 +114,8 @@ def imagined_score(
     dac = _on_the_road(maps, poses, vehicle)
     tlc = _keeps_light(made, ego.speed.to(made), route, vehicle)
     ttc, comfort = _ttc(poses, maps, made, vehicle), _comfort(poses, made, ego)
-    return ImaginedScore(nc, dac, tlc, _progress(made, reference_m), ttc, comfort, certainty, hit)
+    room = 1 - _CROWDED * _too_close(poses, maps, made, vehicle)
+    return ImaginedScore(nc, dac, tlc, _progress(made, reference_m), ttc, comfort, room, certainty, hit)
 
 
 def judge(proposals: Proposals, maps: SceneMaps, ego: EgoState, route: Route | None) -> tuple[ImaginedScore, Tensor]:
@@ -195,6 +201,38 @@ def _ttc(poses: Tensor, maps: SceneMaps, made: Tensor, vehicle: VehicleParameter
         blocked, _, _ = _look_up(_later(maps, ahead), footprint(moved, vehicle))
         worst = torch.maximum(worst, going * blocked.amax(-1))
     return 1 - worst.amax(-1)
+
+
+def _too_close(poses: Tensor, maps: SceneMaps, made: Tensor, vehicle: VehicleParameters) -> Tensor:
+    """Would the vehicle, braking along its path in a second, hit what stands where it is expected in half a second?
+
+    `(B, K)` in [0, 1]. After the safe distance of RSS (Shalev-Shwartz et al., 2017), without knowing who is who: a
+    vehicle that brakes with all its force comes to a stand about where it would have been half a second later. No
+    forecast of what is likely says that it may.
+    """
+    speed, begin = _speeds(made)[..., _EGO_BRAKES], made[..., _EGO_BRAKES]
+    way = begin[..., None] + _stopping_m(speed)[..., None] * begin.new_tensor(_ON_THE_WAY)
+    moments = torch.arange(0, maps.pose.shape[1], PLAN_STEPS) + _OTHERS_STAND
+    standing = maps.moments(moments.repeat_interleave(len(_ON_THE_WAY)))
+    blocked, _, _ = _look_up(standing, footprint(_at_distance(poses, made, way), vehicle))
+    return speed.div(_MOVING_MPS).clamp_max(1) * blocked.amax((-1, -2))
+
+
+def _stopping_m(speed: Tensor) -> Tensor:
+    """Distance to a stand [m] from a speed [m/s], fitted to nuPlan's controller: it takes off 0.9 of the speed in a
+    second, and at most 5 m/s^2."""
+    return torch.where(speed < 5.5, 1.1 * speed, 3.0 + 0.1 * speed**2)
+
+
+def _at_distance(poses: Tensor, made: Tensor, way: Tensor) -> Tensor:
+    """Poses `(B, K, N, 3)` between those of plans `(B, K, F, 3)` that have covered `made (B, K, F)` [m], where they
+    have covered `way (B, K, N)` [m], at the farthest the last."""
+    way = torch.minimum(way, made[..., -1:] - 1e-3).clamp_min(0)
+    after = torch.searchsorted(made.contiguous(), way.contiguous()).clamp(1, PLAN_STEPS - 1)
+    low, high = made.gather(-1, after - 1), made.gather(-1, after)
+    share = ((way - low) / (high - low).clamp_min(1e-3)).clamp(0, 1)[..., None]
+    before, behind = (poses.gather(-2, i[..., None].expand(*i.shape, 3)) for i in (after - 1, after))
+    return before * (1 - share) + share * behind
 
 
 def _later(maps: SceneMaps, steps: int) -> SceneMaps:

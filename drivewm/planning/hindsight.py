@@ -48,6 +48,7 @@ class Hindsight:
         if self.maps is None:
             return poses.new_full(poses.shape[:2], torch.nan)
         scores = imagined_score(poses, self.maps, ego, self.route, self.driven_m)
+        scores = replace(scores, room=torch.ones_like(scores.room))  # what others might have done, they did not
         return scores.total.masked_fill(~self.known, torch.nan)
 
 

@@ -17,7 +17,7 @@ from drivewm.planning.protocol import PLAN_DT_S, PLAN_STEPS
 from drivewm.planning.scene_maps import SceneMaps
 from drivewm.structures.planning import PlanningInput
 
-TERMS = ("nc", "dac", "tlc", "ep", "ttc", "comfort", "certainty", "total")
+TERMS = ("nc", "dac", "tlc", "ep", "ttc", "comfort", "room", "certainty", "total")
 SHOWN_S = (1.0, 2.0, 3.0, 4.0)
 _BEYOND_M = 26.0  # that are shown around a plan
 

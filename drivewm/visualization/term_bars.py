@@ -18,6 +18,7 @@ WORDS = {
     "ep": "progress",
     "ttc": "keeps distance",
     "comfort": "comfort",
+    "room": "room to stop",
     "certainty": "certainty",
     "total": "total",
 }

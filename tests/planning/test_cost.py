@@ -57,7 +57,7 @@ def test_the_footprint_lies_in_the_metrics_box_and_reaches_its_corners():
 
 def test_an_empty_road_is_worth_everything_to_the_fastest():
     found = score(plans(5.0, 2.5), maps())
-    for term in (found.nc, found.dac, found.tlc, found.ttc, found.certainty):
+    for term in (found.nc, found.dac, found.tlc, found.ttc, found.room, found.certainty):
         torch.testing.assert_close(term, torch.ones(1, 2), atol=1e-3, rtol=0)
     assert found.ep[0].tolist() == pytest.approx([1.0, 0.5], abs=1e-3)
     assert found.total[0, 0] > 0.99 > found.total[0, 1]
@@ -89,6 +89,27 @@ def test_time_to_collision_warns_before_the_contact():
     near = score(plans(5.0), scene)  # ends 4 m before it
     assert near.nc.item() > 0.99 and near.ttc.item() < 0.1
     assert score(plans(4.0), scene).ttc.item() > 0.9
+
+
+def test_there_is_room_to_stop_if_the_ego_stands_before_where_the_others_are_in_half_a_second():
+    front = PACIFICA.rear_axle_to_center_m + PACIFICA.length_m / 2 - 0.2
+    for speed, stops_m in ((3.0, 3.3), (5.0, 5.5), (8.0, 9.4), (12.0, 17.4)):
+        needs_m = speed * 1.0 + stops_m + front  # braking in a second
+        for spare_m, expected in ((1.0, 1.0), (-1.0, 0.5)):
+            there_in_half_a_second = GRID.origin_m[0] + 0.8 * round((needs_m + spare_m - GRID.origin_m[0]) / 0.8)
+            leads = [there_in_half_a_second + 0.5 * speed * f for f in range(8)]
+            found = score(plans(speed), maps(blocked_x=leads), speed=speed)
+            assert found.room.item() == pytest.approx(expected, abs=0.02), (speed, spare_m)
+            assert found.nc.item() > 0.99, "as expected, nothing happens"
+            assert found.safety.item() == pytest.approx(found.nc.item() * found.room.item())
+
+
+def test_who_brakes_anyway_needs_no_more_room_than_its_own_plan():
+    scene = maps(blocked_x=[12.0] * 8)
+    t = 0.5 * torch.arange(1, 9)
+    brakes = torch.stack([4.0 * t - 0.5 * t**2, 0 * t, 0 * t], dim=-1)[None, None]  # stands after 8 m
+    assert score(brakes, scene, speed=4.0).room.item() > 0.99
+    assert score(plans(4.0), scene, speed=4.0).room.item() < 0.6
 
 
 def test_who_stands_is_not_at_fault():

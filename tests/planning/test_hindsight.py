@@ -5,6 +5,7 @@ from dataclasses import replace
 import torch
 
 from drivewm.geometry import VoxelGrid, se2
+from drivewm.planning.cost import imagined_score
 from drivewm.planning.hindsight import Hindsight, at_another_speed
 from drivewm.structures import OCC3D, EgoState, SceneClip
 
@@ -58,6 +59,19 @@ def test_the_future_of_the_recording_is_seen_where_it_was():
     """The wall is at one place of the world, however near the ego had come."""
     near, clear = worth(plans(WALL_M / 4.0), recorded()), worth(plans((WALL_M - 8.0) / 4.0), recorded())
     assert near.item() < 0.3 < 0.6 < clear.item()
+
+
+def test_who_could_not_have_stopped_in_time_loses_nothing_where_nobody_braked():
+    """Something drives 8.4 m ahead all the time."""
+    clip, path = recorded(), plans(3.0)
+    x = GRID.origin_m[0] + GRID.voxel_m * (torch.arange(GRID.shape[0]) + 0.5)
+    clip.T_global_ego[0, :, 0, 3] = 3.0 * clip.times_s()[0]
+    clip.occupancy[..., 2:5] = OCC3D.free
+    clip.occupancy[:, :, (x - 8.4).abs() < 0.9, :, 2:5] = OCC3D.index("car")
+    hindsight, ego = Hindsight(clip), EgoState.from_history(clip.history())
+    foreseen = imagined_score(path, hindsight.maps, ego, None, torch.tensor([12.0]))
+    assert foreseen.room.item() == 0.5 and foreseen.total.item() < 0.5
+    assert hindsight.worth(path, ego).item() > 0.95
 
 
 def test_what_nobody_recorded_is_not_known():

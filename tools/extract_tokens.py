@@ -33,6 +33,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the cache")
     parser.add_argument("--index", help="of the data set (default: that of the config's training set)")
     parser.add_argument("--batch-size", type=int, default=16, help="keyframes encoded together (default: 16)")
+    parser.add_argument(
+        "--mirrored",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="encode the mirrored keyframes as well; training that mirrors clips would have to encode them",
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--overwrite", action="store_true", help="replace a cache that is there")
     args = parser.parse_args()
@@ -62,6 +68,7 @@ def extract(args: argparse.Namespace) -> None:
         digest,
         encode,
         overwrite=args.overwrite,
+        mirrored=args.mirrored,
         at_once=args.batch_size,
         progress=lambda shards: tqdm(shards, unit="shard"),
     )

@@ -89,11 +89,12 @@ def write_token_cache(
     tokenizer: str,
     encode: Callable[[SceneClip], Sequence[np.ndarray]],
     overwrite: bool = False,
+    mirrored: bool = True,
     shard_size: int = 1024,
     at_once: int = 16,
     progress: Callable[[Iterable], Iterable] = iter,
 ) -> None:
-    """Encodes all keyframes that have what tokens are made of, and where that can be all mirrored ones.
+    """Encodes all keyframes that have what tokens are made of.
 
     Shards are written into a folder beside, which takes its name when all are there; a run that was killed is gone on
     with if it was of the same tokenizer and inputs.
@@ -105,6 +106,7 @@ def write_token_cache(
         tokenizer: digest of the tokenizer's weights.
         encode: N clips of one frame -> indices `(N, *shape)` of each spec.
         overwrite: replace a cache that is there already.
+        mirrored: encode mirrored keyframes as well, where that can be: twice the work.
         shard_size: keyframes in a shard.
         at_once: keyframes that are encoded together.
         progress: wraps the sequence of shards, such as `tqdm`.
@@ -126,7 +128,7 @@ def write_token_cache(
         **inputs.describe(),
         "tokenizer": tokenizer,
         "specs": [asdict(spec) | {"shape": list(spec.shape)} for spec in specs],
-        "mirrored": inputs.mirrorable,
+        "mirrored": mirrored and inputs.mirrorable,
         "shard_size": shard_size,
     }
     building = folder.with_name(folder.name + ".partial")
@@ -139,7 +141,7 @@ def write_token_cache(
         if all((building / own[n]).is_file() for own in names):
             continue
         frames = inputs.frames[n * shard_size : (n + 1) * shard_size]
-        grids = _encode_shard(inputs, frames, encode, at_once)
+        grids = _encode_shard(inputs, frames, encode, at_once, header["mirrored"])
         for grid, spec, own in zip(grids, specs, names, strict=True):
             with replacing(building / own[n]) as part:
                 np.save(part, grid.astype(np.min_scalar_type(spec.mask_id)), allow_pickle=False)
@@ -160,13 +162,13 @@ def _inputs(modality: str, header: dict, index: Index, num_sweeps: int) -> Token
     raise ValueError(f"tokens are cached of occupancy, lidar, camera, got {modality!r}")
 
 
-def _encode_shard(inputs: TokenInputs, frames: np.ndarray, encode, at_once: int) -> list[np.ndarray]:
+def _encode_shard(inputs: TokenInputs, frames: np.ndarray, encode, at_once: int, mirrored: bool) -> list[np.ndarray]:
     """Indices `(N, 1 or 2, *shape)` of each spec."""
     parts = []
     for start in range(0, len(frames), at_once):
         clips = inputs.clips(frames[start : start + at_once])
         variants = [encode(clips)]
-        if inputs.mirrorable:
+        if mirrored:
             variants.append(encode(mirror(clips, torch.ones(len(clips), dtype=torch.bool))))
         parts.append([np.stack(grids, axis=1) for grids in zip(*variants, strict=True)])
     return [np.concatenate(grids) for grids in zip(*parts, strict=True)]

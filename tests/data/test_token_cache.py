@@ -106,6 +106,14 @@ def test_clips_hold_the_tokens_of_their_frames(cache, town_index, split):
             assert all(np.array_equal(g.indices[0].numpy(), e) for g, e in zip(grids, encode(frames), strict=True))
 
 
+def test_without_mirrored_frames_clips_are_encoded_anew_once_mirrored(cache, tmp_path, town_index):
+    folder = write(tmp_path / "tokens", town_index, mirrored=False)
+    clip, both = (DriveClips(town_index, "train", 2, 3, tokens=f)[0]["clip"] for f in (folder, cache))
+    assert all(torch.equal(a.indices, b.indices) for a, b in zip(clip.tokens, both.tokens, strict=True))
+    assert clip.mirrored_tokens is None and mirror(clip, torch.tensor([True])).tokens is None
+    assert not TokenCache.open(folder, town_index).mirrored
+
+
 @pytest.mark.parametrize("num_sweeps", [1, 2])
 def test_clips_hold_the_tokens_of_their_sweeps(tmp_path, town_index, num_sweeps):
     """Clips pad points to their own longest frame, the cache to that of those encoded together."""

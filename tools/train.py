@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 from mmengine.config import DictAction
 
-from drivewm.engine import bare_model, build_runner, load_checkpoint, load_config, load_tokenizer
+from drivewm.engine import bare_model, build_runner, load_checkpoint, load_config, load_streams, load_tokenizer
 
 
 def main() -> None:
@@ -34,8 +35,8 @@ def train(args: argparse.Namespace) -> None:
     runner = build_runner(config, work_dir, args.resume, args.launcher)
     if config.get("tokenizer_checkpoint"):
         load_tokenizer(bare_model(runner), config.tokenizer_checkpoint)
-    if config.get("start_checkpoint"):
-        load_checkpoint(bare_model(runner), config.start_checkpoint)
+    if start := config.get("start_checkpoint"):
+        (load_streams if isinstance(start, Mapping) else load_checkpoint)(bare_model(runner), start)
     runner.train()
 
 

@@ -1,7 +1,14 @@
 """How runs are started, saved and resumed with mmengine. Only configs and tools import this package."""
 
 from drivewm.engine.amp import Bfloat16OptimWrapper
-from drivewm.engine.checkpoint import load_checkpoint, load_model, load_tested, load_tokenizer, weights_digest
+from drivewm.engine.checkpoint import (
+    load_checkpoint,
+    load_model,
+    load_streams,
+    load_tested,
+    load_tokenizer,
+    weights_digest,
+)
 from drivewm.engine.config import build_runner, load_config
 from drivewm.engine.hooks import DataCheckHook, ProgressHook, SaveCheckpointHook, bare_model
 from drivewm.engine.loops import ResumableSampler, ResumableTrainLoop
@@ -24,6 +31,7 @@ __all__ = [
     "load_checkpoint",
     "load_config",
     "load_model",
+    "load_streams",
     "load_tested",
     "load_tokenizer",
     "weights_digest",

@@ -105,6 +105,27 @@ def load_tokenizer(model: WorldModel, paths: str | Path | Mapping[str, str | Pat
         _load(partial(model.adopt_tokenizer, name=name), content["state_dict"], path)
 
 
+def load_streams(model: WorldModel, paths: Mapping[str, str | Path]) -> None:
+    """Let the streams of a world model begin as they are in others, by the streams' names, tokenizers included.
+
+    The others may have learned one stream or several; what streams learn of each other is not taken over.
+
+    Raises as `load_checkpoint` does, and ValueError if the model has no such stream or the other one lacks it.
+    """
+    own = model.state_dict()
+    for name, path in paths.items():
+        if name not in model.streams:
+            raise ValueError(f"{path} is to give the stream {name}, but the model has {', '.join(model.streams)}")
+        prefixes = f"trunk.denoisers.{name}.", f"streams.{name}."
+        content = read_checkpoint(path)
+        found = {k: v for k, v in content["state_dict"].items() if k.startswith(prefixes)}
+        if not found:
+            raise ValueError(f"{path} has no stream {name}")
+        _compare(path, *({"grid": _grid_of(d, name)} for d in (content["meta"]["drivewm"], describe_model(model))))
+        _load(model.load_state_dict, {k: v for k, v in own.items() if not k.startswith(prefixes)} | found, path)
+        model.streams[name].memo.clear()
+
+
 def load_model(config: str | Path, checkpoint: str | Path) -> nn.Module:
     """The model of a config with the weights of a checkpoint, in evaluation mode.
 
@@ -140,6 +161,10 @@ def _compare(path: str | Path, found: dict, expected: dict) -> None:
     for field, value in expected.items():
         if found.get(field) != value:
             raise ValueError(f"{path}: {field} is {found.get(field)}, but the config's model has {value}")
+
+
+def _grid_of(described: dict, stream: str) -> dict | None:
+    return described.get("grids", {stream: described["grid"]})[stream]
 
 
 def _load(function, state_dict: dict, path: str | Path) -> None:

@@ -8,13 +8,13 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
-from drivewm.engine import load_checkpoint, load_config, load_tokenizer
+from drivewm.engine import load_checkpoint, load_config, load_streams, load_tokenizer
 from drivewm.engine.checkpoint import describe_model
 from drivewm.evaluation.metrics import LidarForecastMetric, OccupancyForecastMetric
 from drivewm.world_model import WorldModel
 from tests.tokenizers import test_lidar
 from tests.world_model import test_camera_stream, tiny
-from tests.world_model.tiny_joint import LIDAR, SIZE, STREAMS, make_model
+from tests.world_model.tiny_joint import LIDAR, SIZE, STREAMS, make_clip, make_model
 
 
 def save(model, path):
@@ -34,6 +34,35 @@ def test_each_stream_takes_over_its_own_tokenizer(tmp_path):
         load_tokenizer(model, {"occupancy": paths["occupancy"]})
     with pytest.raises(ValueError, match="model is LidarTokenizer, but the config's model has OccupancyTokenizer"):
         load_tokenizer(model, {"occupancy": paths["lidar"], "lidar": paths["lidar"]})
+
+
+def test_streams_begin_as_in_the_models_that_learned_them_alone(tmp_path):
+    """And forecast the same, to the bit, where no other stream is asked for."""
+    alone = {name: WorldModel(**options, **SIZE).eval() for name, options in STREAMS.items()}
+    for model in alone.values():
+        for parameter in model.parameters():
+            parameter.data += 0.01 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
+    paths = {name: save(model, tmp_path / f"{name}.pth") for name, model in alone.items()}
+    joint = WorldModel(streams=STREAMS, **SIZE).eval()
+    load_streams(joint, paths)
+    clip = make_clip()
+    request = clip.history(), clip.future_poses(), clip.future_times_s()
+    for name, model in alone.items():
+        together, expected = joint.outlooks(*request, outputs=(name,))[name], model.outlooks(*request)[name]
+        assert torch.equal(together.logits, expected.logits), name
+    for name, path, message in (
+        ("camera", paths["lidar"], "is to give the stream camera, but the model has occupancy, lidar"),
+        ("lidar", paths["occupancy"], "has no stream lidar"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            load_streams(joint, {name: path})
+    wider = WorldModel(streams=STREAMS, **(SIZE | dict(dim=2 * SIZE["dim"])))
+    with pytest.raises(ValueError, match=r"(?s)occupancy\.pth does not fit the config's model: .*size mismatch"):
+        load_streams(wider, paths)
+    farther = LIDAR | dict(grid=dict(range_m=(-16.0, -16.0, -1.0, 16.0, 16.0, 7.0), voxel_m=2.0))
+    other = WorldModel(streams=STREAMS | dict(lidar=dict(tokenizer=farther)), **SIZE)
+    with pytest.raises(ValueError, match=r"lidar\.pth: grid is .*1\.0.*, but the config's model has .*2\.0"):
+        load_streams(other, paths)
 
 
 def test_a_checkpoint_says_which_grid_each_stream_has(tmp_path):

@@ -16,7 +16,7 @@ train_dataloader = dict(
     batch_size=4,
     num_workers=8,
     sampler=dict(type=ResumableSampler),
-    dataset=dict(**clips, split="train", load_boxes=False, load_visible=False),
+    dataset=dict(**clips, split="train", load_boxes=False, load_visible=False, tokens=None),
     collate_fn=collate,
 )
 test_dataloader = dict(

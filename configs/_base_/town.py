@@ -27,6 +27,7 @@ train_dataloader = dict(
         num_future=num_future,
         load_boxes=False,
         load_visible=False,
+        tokens=None,  # see tools/extract_tokens.py
     ),
     collate_fn=collate,
 )

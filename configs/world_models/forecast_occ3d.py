@@ -26,7 +26,7 @@ model = dict(
     motion=dict(horizon_s=3.0, frames=3),
     data_preprocessor=dict(type=ClipPreprocessor, mirrored=0.5),
 )
-train_dataloader.merge(dict(dataset=dict(load_boxes=True, tokens=None)))  # tokens: see tools/extract_tokens.py
+train_dataloader.merge(dict(dataset=dict(load_boxes=True)))
 
 max_iters = 30_000
 optim_wrapper = dict(

@@ -34,7 +34,7 @@ model = dict(
     score_imagined=False,
     data_preprocessor=dict(type=ClipPreprocessor, mirrored=0.5),
 )
-train_dataloader.merge(dict(dataset=dict(load_boxes=True, tokens=None)))  # tokens: see tools/extract_tokens.py
+train_dataloader.merge(dict(dataset=dict(load_boxes=True)))
 test_dataloader.merge(dict(batch_size=4, dataset=dict(stride=2)))
 
 max_iters = 650

@@ -26,7 +26,7 @@ from drivewm.engine.dreams import world_spec
 from drivewm.evaluation.functional.events import event_score
 from drivewm.evaluation.functional.occupancy import mean_iou, occupied_iou_of_sums
 from drivewm.evaluation.tables import interval_cell, markdown_table
-from drivewm.host import in_processes, write_bytes, write_json
+from drivewm.host import in_processes, without_nan, write_bytes, write_json
 from drivewm.simulation import FAMILIES, Scenario
 from drivewm.structures.labels import OCC3D
 
@@ -65,7 +65,7 @@ def main() -> None:
     title = f"Dream against town: {world.setting}"
     text = "\n\n".join([title, *(part for s in sections for part in (s.heading, *s.tables))])
     figures = {section.heading: section.figures for section in sections}
-    write_json(args.out / "transfer.json", {"setting": world.setting} | figures, indent=1)
+    write_json(args.out / "transfer.json", without_nan({"setting": world.setting} | figures), indent=1)
     write_bytes(args.out / "transfer.md", (text + "\n").encode())
     print(text)
 
@@ -124,9 +124,7 @@ def frame_figures(sums: list[np.ndarray], ends: list[int]) -> dict[str, dict[str
         "miou": mean_iou(total, OCC3D.occupied),
         "miou_movable": mean_iou(total, OCC3D.movable),
     }
-    return {
-        name: {_at(end): _number(v) for end, v in zip(ends, values, strict=True)} for name, values in scores.items()
-    }
+    return {name: {_at(end): float(v) for end, v in zip(ends, values, strict=True)} for name, values in scores.items()}
 
 
 def frame_table(figures: dict, ends: list[int]) -> str:
@@ -142,7 +140,7 @@ def event_figures(samples: list[dict], name: str, ends: list[int], clusters: lis
         foretold, happened = (np.array([bool(sample[of][:end].any()) for sample in samples]) for of in (name, TOWN))
         score = event_score(foretold, happened, clusters, np.random.default_rng(0))
         intervals = {
-            key: {bound: _number(v) for bound, v in getattr(score, key)._asdict().items()}
+            key: {bound: float(v) for bound, v in getattr(score, key)._asdict().items()}
             for key in ("precision", "recall", "f1")
         }
         counts = {key: getattr(score, key) for key in ("happened", "foretold", "samples")}
@@ -163,11 +161,6 @@ def event_table(caption: str, figures: dict, ends: list[int]) -> str:
 
 def _at(end: int) -> str:
     return f"{end * REPLAN_S:g} s"
-
-
-def _number(value: float) -> float | None:
-    """None for NaN, which JSON lacks."""
-    return float(value) if np.isfinite(value) else None
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ def main() -> None:
     forecast.add_argument("--checkpoint", type=Path, required=True, help="a .pth file or last_checkpoint")
     forecast.add_argument("--config", default="configs/world_models/driving_town.py", help="that it was trained with")
     forecast.add_argument("--seed", type=int, default=0, help="of the imagined future")
+    forecast.add_argument("--inputs", nargs="+", metavar="STREAM", help="show the model the history of these alone")
     forecast.add_argument("--points-as", choices=POINT_FORMATS, default="ply", help="of LiDAR (pcd needs open3d)")
     cameras = commands.add_parser("cameras", help="camera views at one keyframe, as their tokens keep them")
     cameras.add_argument("--checkpoint", type=Path, required=True, help="a .pth file or last_checkpoint")
@@ -69,10 +70,14 @@ def draw(args: argparse.Namespace) -> dict[str, Path]:
         return draw_clip(read_clip(args, args.history, load_points=True), args.out)
     model = load_model(args.config, args.checkpoint)
     data = load_config(args.config).test_dataloader.dataset
+    views = {name: data[name] for name in ("load_images", "cameras", "image_size") if name in data}
     if args.command == "cameras":
-        views = {name: data[name] for name in ("load_images", "cameras", "image_size")}
         return draw_views(model, read_clip(args, data.num_history, load_occupancy=False, **views), args.out)
-    clip = read_clip(args, data.num_history, load_points=data.get("load_points", False))
+    clip = read_clip(args, data.num_history, load_points=data.get("load_points", False), **views)
+    if args.inputs:
+        if len(getattr(model, "streams", ())) < 2:
+            raise ValueError(f"--inputs is for models of several streams; that of {args.config} has one")
+        model.inputs = model.named(args.inputs)
     return draw_model_forecast(model, clip, args.out, args.seed, args.points_as)
 
 

@@ -8,9 +8,10 @@ import torch
 
 from drivewm.structures import SceneClip
 from drivewm.visualization.clips import draw_forecast
+from drivewm.visualization.instants import draw_sample
 from drivewm.visualization.point_forecasts import draw_point_forecast
 from drivewm.world_model import WorldModel, ego_warped_copy
-from drivewm.world_model.streams import LidarStream
+from drivewm.world_model.streams import CameraStream, LidarStream
 
 
 @torch.inference_mode()
@@ -20,8 +21,12 @@ def draw_model_forecast(
     """Draw the forecast of a clip (B = 1) under the driven motion, beside truth and baselines.
 
     Of occupancy also one imagined future, that `seed` picks, and the ego-warped copy; of LiDAR ray casting of the past,
-    and `points_as` is the format of its points. Files and errors as for `draw_forecast` and `draw_point_forecast`.
+    and `points_as` is the format of its points. Files and errors as for `draw_forecast` and `draw_point_forecast`. Of
+    views, and of several streams, that of each instant together: see `draw_sample`.
     """
+    if len(model.streams) > 1 or isinstance(model.stream, CameraStream):
+        (sample,) = model.predictions(clip)
+        return draw_sample(clip, sample, model.grid, out_dir)
     if isinstance(model.stream, LidarStream):
         (sample,) = model.predictions(clip)
         clouds = sample["lidar"]["clouds"]

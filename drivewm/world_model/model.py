@@ -117,7 +117,7 @@ class WorldModel(BaseModel):
         self.trunk = Trunk(denoisers, exchange or dict(type="geometric"))
         self.streams = nn.ModuleDict({name: own.build_stream(built) for name, (own, built) in parts.items()})
         self.weights = {name: own.weight for name, (own, _) in parts.items()}
-        self.inputs, self.outputs = self._named(inputs), self._named(outputs)
+        self.inputs, self.outputs = self.named(inputs), self.named(outputs)
         self.mix = TaskMix(**(mix or {}))
         others = [type(stream.tokenizer).__name__ for name, stream in self.streams.items() if name != "occupancy"]
         if self.mix.elsewhere and others:
@@ -203,7 +203,7 @@ class WorldModel(BaseModel):
         Raises:
             ValueError: there is no such stream, none was observed, or one is not as the model needs it.
         """
-        present, outputs = present_streams(self, history), self._named(outputs)
+        present, outputs = present_streams(self, history), self.named(outputs)
         taking_part = tuple(name for name in self.streams if name in present or name in outputs)
         found = observe(self, history, T_t0_ego, times_s, taking_part)
         found.motion.given &= told
@@ -266,7 +266,7 @@ class WorldModel(BaseModel):
         Returns:
             of occupancy classes `(B, F, X, Y, Z)` uint8, of LiDAR the volume.
         """
-        return imagine(self, history, T_t0_ego, times_s, generator, self._named(outputs))
+        return imagine(self, history, T_t0_ego, times_s, generator, self.named(outputs))
 
     def imagine(self, history: History, T_t0_ego: Tensor, times_s: Tensor, generator: torch.Generator) -> Tensor:
         """That of the leading stream: see `imagined`."""
@@ -303,8 +303,8 @@ class WorldModel(BaseModel):
         """The motion `(B, F, 4, 4)` that predictions are made under: `ego_pose` says whose."""
         return clip.future_poses()
 
-    def _named(self, names: Sequence[str] | None) -> tuple[str, ...]:
-        """In the order of the model's streams; None: all of them."""
+    def named(self, names: Sequence[str] | None) -> tuple[str, ...]:
+        """Names of streams in the order of the model; None: all of them. ValueError where there is no such stream."""
         if names is None:
             return tuple(self.streams)
         if not names or set(names) - set(self.streams):

@@ -16,14 +16,14 @@ from torch import Tensor
 from drivewm.data import DataError, DatasetExistsError, DriveClips
 from drivewm.data.predictions import DESCRIPTION, GIVEN, PredictionSet, write_prediction
 from drivewm.data.recording import split_sweeps
-from drivewm.evaluation.forecast.record import BASELINES, CEILING, drift_s, to_numpy
+from drivewm.evaluation.forecast.record import BASELINES, CEILING, OWN_PRESENT, drift_s, to_numpy
 from drivewm.evaluation.lidar_forecast.report import REFERENCE
 from drivewm.geometry import se3
 from drivewm.structures import SceneClip
 from drivewm.world_model.lidar_predictions import lidar_beside_baselines
 from drivewm.world_model.predictions import beside_baselines
 
-_TAKEN = (*BASELINES, REFERENCE, CEILING)
+_TAKEN = (*BASELINES, REFERENCE, OWN_PRESENT, CEILING)
 """Names that stand beside the model's in the tables."""
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from drivewm.geometry import se3
+from drivewm.geometry import VoxelGrid, se3
 from drivewm.geometry.boxes import points_in_boxes
 from drivewm.geometry.warp import warp_newest
 from drivewm.structures import OCC3D, History
@@ -28,6 +28,12 @@ def ego_warped_copy(history: History, T_t0_ego: Tensor, seen: Tensor | None = No
     result as in `copy_last`; `seen` is the result of `warp_history`, if it is at hand.
     """
     seen = warp_history(history, T_t0_ego) if seen is None else seen
+    return seen.masked_fill(newly_seen(seen), OCC3D.free)
+
+
+def warped_frame(present: Tensor, T_t0_ego: Tensor, grid: VoxelGrid) -> Tensor:
+    """One frame `(B, 1, X, Y, Z)` uint8 at t0, moved as the `ego_warped_copy` moves what was observed."""
+    seen = warp_newest(present, torch.linalg.inv(T_t0_ego.double())[:, :, None], grid, _NOT_COVERED)
     return seen.masked_fill(newly_seen(seen), OCC3D.free)
 
 

@@ -5,9 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from drivewm.evaluation.forecast.record import OWN_PRESENT
+from drivewm.evaluation.forecast.report import score_forecasts
 from drivewm.evaluation.metrics import LidarForecastMetric, OccupancyForecastMetric
 from drivewm.planning.state import planner_state
-from drivewm.world_model import WorldModel
+from drivewm.structures import History
+from drivewm.world_model import WorldModel, ego_warped_copy
 from drivewm.world_model.denoiser import Motion
 from drivewm.world_model.exchange import EXCHANGES
 from drivewm.world_model.observation import observe
@@ -122,6 +125,26 @@ def test_the_same_seed_imagines_the_same_future(joint, clip):
     a, b, c = (joint.imagined(*ask(clip), rng(seed)) for seed in (0, 0, 1))
     assert all(torch.equal(a[name], b[name]) for name in BOTH)
     assert not all(torch.equal(a[name], c[name]) for name in BOTH)
+
+
+@pytest.mark.parametrize("inputs", INPUTS, ids="+".join)
+def test_beside_a_forecast_from_other_sensors_stands_what_they_say_of_t0_moved_along(inputs, clip):
+    model, history = make_model(inputs=inputs, outputs=("occupancy",)), clip.history()
+    forecasts = [sample["forecasts"] for sample in model(clip, "predict")]
+    if "occupancy" in inputs:
+        assert all(OWN_PRESENT not in own for own in forecasts)
+        return
+    still = torch.eye(4).expand(2, 1, 4, 4)
+    with torch.no_grad():
+        now = model.forecasts(shown(model, history, inputs), still, torch.zeros(2, 1), ("occupancy",))["occupancy"]
+    newest = dict(timestamp_us=clip.timestamp_us[:, 2:3], T_global_ego=clip.T_global_ego[:, 2:3])
+    names = dict(scene=clip.scene, sample_token=clip.sample_token, grid=clip.grid)
+    expected = ego_warped_copy(History(**newest, **names, occupancy=now.labels), clip.future_poses())
+    assert torch.equal(torch.stack([own[OWN_PRESENT] for own in forecasts]), expected)
+    report = score_forecasts([sample for sample in model(clip, "predict")], horizons_s=(0.5, 1.0))
+    lead = next(row for row in report["rows"] if row["predictor"] == "model")[f"lead_over_{OWN_PRESENT}"]["miou"]["1s"]
+    value = {row["predictor"]: row["scores"]["miou"]["1s"] for row in report["rows"]}
+    assert lead["value"] == pytest.approx(value["model"] - value[OWN_PRESENT])
 
 
 @pytest.mark.parametrize("inputs", INPUTS, ids="+".join)

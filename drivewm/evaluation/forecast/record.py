@@ -19,6 +19,8 @@ STEP_S = 0.5
 """Forecasts are scored on this time step [s], the keyframes' (2 Hz)."""
 BASELINES = ("copy_last", "ego_warped_copy")
 """Forecasts that need no learning, under these names in every table."""
+OWN_PRESENT = "own_present_warped"
+"""What the model makes of t0 from other sensors, moved as the `ego_warped_copy` is: a baseline without foresight."""
 CEILING = "true_tokens"
 """Not a forecast: the true frames, through the model's tokens. What a forecast in these tokens can hope for."""
 REFERENCE = "ego_warped_copy"

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from drivewm.evaluation.forecast.record import BASELINES, CEILING, REFERENCE, ForecastRecord, record_forecast
+from drivewm.evaluation.forecast.record import (
+    BASELINES,
+    CEILING,
+    OWN_PRESENT,
+    REFERENCE,
+    ForecastRecord,
+    record_forecast,
+)
 from drivewm.evaluation.functional.bootstrap import cluster_sums, percentiles, redrawn_sums
 from drivewm.evaluation.functional.calibration import calibration_scores
 from drivewm.evaluation.functional.occupancy import CONVENTIONS, iou_of_sums, mean_iou, occupied_iou_of_sums
@@ -65,7 +72,8 @@ def forecast_report(
             on with `visible`, `newly_seen` and `moving`. STEP: "0.5s" ... and `AVERAGES`;
           - `class_iou`: class -> STEP -> value;
           - `intervals`: `MAIN_SCORES` -> STEP -> value, low and high, 95 % over scenes (NaN for one scene);
-          - `lead_over_ego_warped_copy`: the same of the paired difference, for forecasts that are no baseline;
+          - `lead_over_ego_warped_copy` and, where it was not shown the labels, `lead_over_own_present_warped`: the same
+            of the paired difference, for forecasts that are no baseline;
           - `calibration`: subset -> nll, brier, ece -> "0.5s" ... and `all_steps`, where there were probabilities;
         - `latency`: mean and median seconds per window, where known.
 
@@ -162,12 +170,13 @@ def _rows(records: list[ForecastRecord], labels: LabelSet, rng: np.random.Genera
             },
             "intervals": {s: intervals(value[s][p], draws[s][:, p], columns) for s in MAIN_SCORES},
         }
-        if REFERENCE in names and predictor not in (*BASELINES, CEILING):
-            still = names.index(REFERENCE)
-            row[f"lead_over_{REFERENCE}"] = {
-                s: intervals(value[s][p] - value[s][still], draws[s][:, p] - draws[s][:, still], columns)
-                for s in MAIN_SCORES
-            }
+        for still in (REFERENCE, OWN_PRESENT):
+            if still in names and predictor not in (*BASELINES, OWN_PRESENT, CEILING):
+                q = names.index(still)
+                row[f"lead_over_{still}"] = {
+                    s: intervals(value[s][p] - value[s][q], draws[s][:, p] - draws[s][:, q], columns)
+                    for s in MAIN_SCORES
+                }
         if predictor in first.calibration:
             row["calibration"] = _calibration([r.calibration[predictor] for r in records], steps)
         rows.append(row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drivewm.evaluation.forecast.record import REFERENCE, step_key
+from drivewm.evaluation.forecast.record import OWN_PRESENT, REFERENCE, step_key
 from drivewm.evaluation.forecast.report import AVERAGES, EVALUATED, HORIZONS_S, MAIN_SCORES
 from drivewm.evaluation.functional.occupancy import CONVENTIONS
 from drivewm.evaluation.tables import interval_cell, markdown_table
@@ -34,7 +34,10 @@ def forecast_text(report: dict, horizons_s: Sequence[float] = HORIZONS_S) -> str
             _scores(report, ("miou", *(f"miou_{c}" for c in CONVENTIONS[1:])), ["avg", "avg_steps"], published=True),
             "occworld: a class without truth scores 1; i2world: a class with IoU 0 is left out",
         ),
-        (f"Lead over the {REFERENCE.replace('_', ' ')} [%], 95 % over scenes", _lead(report, [*steps, "avg"]), ""),
+        *(
+            (f"Lead over the {over.replace('_', ' ')} [%], 95 % over scenes", _lead(report, over, [*steps, "avg"]), "")
+            for over in (REFERENCE, OWN_PRESENT)
+        ),
         (
             "mIoU of parts [%], all evaluated windows",
             _parts(report, [*steps, "avg"]),
@@ -86,8 +89,8 @@ def _parts(report: dict, columns: Sequence[str]) -> str:
     return markdown_table(["part", "predictor", "ego pose", *columns], rows)
 
 
-def _lead(report: dict, columns: Sequence[str]) -> str:
-    key = f"lead_over_{REFERENCE}"
+def _lead(report: dict, over: str, columns: Sequence[str]) -> str:
+    key = f"lead_over_{over}"
     rows = [
         [
             row["windows"],

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from drivewm.evaluation.forecast.record import CEILING
+from drivewm.evaluation.forecast.record import CEILING, OWN_PRESENT
 from drivewm.structures import OCC3D, History, OccupancyForecast, SceneClip, most_likely
 from drivewm.tokenizers import DecoderContext, OccupancyTokenizer
-from drivewm.world_model.baselines import newly_seen, warp_history
+from drivewm.world_model.baselines import newly_seen, warp_history, warped_frame
 from drivewm.world_model.motion_field import MotionField
 from drivewm.world_model.moved_history import moved_history
 from drivewm.world_model.predictions import Answer, beside_baselines
@@ -184,13 +184,16 @@ class OccupancyStream(nn.Module):
         """As `OccupancyForecastMetric` takes them.
 
         Beside the forecast stand the baselines and the ceiling: the true future frames, encoded, and decoded as the
-        forecast's tokens are. No forecast in these tokens can be expected to do better. Probabilities are there where
+        forecast's tokens are. No forecast in these tokens can be expected to do better. Where the labels of the past
+        were withheld, what the model makes of t0 stands there too, moved as the copy is. Probabilities are there where
         one forecast reaches far enough; further frames are rolled out.
         """
         labels = torch.cat([forecast.labels for forecast in answer.forecasts], dim=1)
         forecasts = {"model": labels, CEILING: self.decode_true(answer.clip, answer.seen)}
         if answer.imagined is not None:
             forecasts["imagined"] = answer.imagined
+        if answer.present is not None:
+            forecasts[OWN_PRESENT] = warped_frame(answer.present.labels, answer.T_t0_ego, self.grid)
         samples = beside_baselines(answer.clip, forecasts, answer.T_t0_ego)
         probabilities = answer.forecasts[0].probabilities() if len(answer.forecasts) == 1 else None
         for b, sample in enumerate(samples):

@@ -30,6 +30,7 @@ def test_a_power_is_found(monkeypatch, power):
     monkeypatch.setattr(measure, "_seconds", lambda work, calls: 0.3 * work() ** power)
     row = scaling((1, 2, 4, 8), lambda size: size, goal=0.9)
     assert row.ours == pytest.approx(power) and row.unit == "power" and row.ratios[0] == pytest.approx(1 / power)
+    assert row.note.startswith(f"median seconds by size: 1: 0.3 s, 2: {0.3 * 2**power:.3g} s")
     assert row.as_dict("scaling")["verdict"] == ("missed" if power > 1 else "reached")
 
 

@@ -98,11 +98,16 @@ def scaling(sizes: Sequence[float], work: Callable[[float], Any], goal: float | 
     """
     for size in sizes:
         work(size)
-    powers = []
+    powers, seconds = [], []
     for _ in range(rounds):
-        seconds = [_seconds(partial(work, size), 1) for size in sizes]
-        powers.append(float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0]))
-    return Row(statistics.median(powers), 1.0, tuple(1.0 / power for power in powers), goal, unit="power")
+        seconds.append([_seconds(partial(work, size), 1) for size in sizes])
+        powers.append(float(np.polyfit(np.log(sizes), np.log(seconds[-1]), 1)[0]))
+    medians = [
+        f"{size:g}: {statistics.median(own):.3g} s" for size, own in zip(sizes, zip(*seconds, strict=True), strict=True)
+    ]
+    note = "median seconds by size: " + ", ".join(medians)
+    ratios = tuple(1.0 / power for power in powers)
+    return Row(statistics.median(powers), 1.0, ratios, goal, unit="power", note=note)
 
 
 def _seconds(function: Callable[[], Any], calls: int) -> float:

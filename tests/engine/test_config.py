@@ -40,12 +40,16 @@ def on_small_data(path, index) -> dict:
         options |= {f"{prefix}.{name}": value for name, value in small.items() if name in owner}
         if owner.get("coarse_scales"):
             options[f"{prefix}.coarse_scales"] = ((2, 2),) * len(owner.coarse_scales)
-    if "image_size" in config.model:
-        options |= {f"{part}_dataloader.dataset.image_size": (64, 32) for part in ("train", "test")}
-        small = {"image_size": (64, 32), "backbone": "test_convnext", "channels": (16,) * 4, "vocab_size": 32}
-        options |= {f"model.{name}": value for name, value in small.items()}
     data = config.test_dataloader.dataset
     options["test_dataloader.dataset.num_future"] = min(data.get("num_future", 6), 6)
+    if data.get("load_images"):  # scenes of two keyframes
+        parts = [f"{part}_dataloader.dataset" for part in ("train", "test")]
+        options |= {f"{part}.image_size": (64, 32) for part in parts}
+        options |= {f"{part}.num_history": 1 for part in parts}
+        options |= {f"{part}.num_future": min(data.num_future, 1) for part in parts}
+        owner = "model.tokenizer" if "tokenizer" in config.model else "model"
+        small = {"image_size": (64, 32), "backbone": "test_convnext", "channels": (16,) * 4, "vocab_size": 32}
+        options |= {f"{owner}.{name}": value for name, value in small.items()}
     # The town's frames are keyframes already.
     options |= {f"{part}_dataloader.dataset.frame_step": 1 for part in ("train", "test") if "frame_step" in data}
     network = "model.world_model" if "world_model" in config.model else "model"

@@ -23,10 +23,11 @@ tokenizer = dict(
     views=len(cameras),
     backbone="convnext_atto",
     channels=(32, 48, 96, 128),
-    blocks=1,
+    blocks=(0, 1, 2, 2),
     code_dim=32,
     vocab_size=1024,
-    quantize_after=100,
+    quantize_after=400,
+    views_per_step=2,
 )
 model = dict(**tokenizer, data_preprocessor=dict(type=ClipPreprocessor, mirrored=0.5))
 
@@ -34,7 +35,7 @@ model = dict(**tokenizer, data_preprocessor=dict(type=ClipPreprocessor, mirrored
 train_dataloader.merge(dict(dataset=dict(num_history=1, num_future=0)))
 test_dataloader.merge(dict(dataset=dict(num_history=1, num_future=0, stride=4)))
 
-max_iters = 1000
+max_iters = 3600
 optim_wrapper = dict(
     type=OptimWrapper,
     optimizer=dict(type=AdamW, lr=1e-3, betas=(0.9, 0.95), weight_decay=1e-2),

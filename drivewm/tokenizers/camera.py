@@ -31,7 +31,10 @@ class CameraTokenizer(BaseModel):
         channels, blocks: the decoder's size; each of `channels` halves the resolution, so that tokens are reduced
             `2 ** len(channels)` times, 16 of four; each stage has `blocks` blocks (a number, or one for each).
         code_dim, vocab_size: the learned codebook.
-        quantize_after: training steps before which latents are not quantized.
+        quantize_after: training steps before which latents are not quantized. What the encoder has not learned to say
+            by then, codes have no room for: colours come later than edges.
+        views_per_step: of the views of a frame, so many are drawn for each training step; None: all. Few views, and
+            more steps for it, learn faster.
         ssim_weight: of 1 - SSIM beside the absolute error.
         perceptual: keyword arguments of `PerceptualLoss`; None: without.
         commitment_weight: of the commitment term (van den Oord et al., 2017, eq. 3).
@@ -52,6 +55,7 @@ class CameraTokenizer(BaseModel):
         code_dim: int = 32,
         vocab_size: int = 1024,
         quantize_after: int = 0,
+        views_per_step: int | None = None,
         ssim_weight: float = 0.2,
         perceptual: dict | None = None,
         commitment_weight: float = 0.25,
@@ -61,7 +65,9 @@ class CameraTokenizer(BaseModel):
         reduction, (width, height) = 2 ** len(channels), image_size
         if width % reduction or height % reduction:
             raise ValueError(f"{len(channels)} stages shrink views {reduction} times, but they are {width} x {height}")
-        self.image_size, self.views = (width, height), views
+        if views_per_step is not None and not 0 < views_per_step <= views:
+            raise ValueError(f"views_per_step must be 1 to {views} of {views} views, got {views_per_step}")
+        self.image_size, self.views, self.views_per_step = (width, height), views, views_per_step or views
         self.cells = (height // reduction, width // reduction)
         self.specs = (TokenSpec("camera", (views, *self.cells), vocab_size),)
         # To the quantizer, the views of a frame are one map, one view below the other.
@@ -144,11 +150,18 @@ class CameraTokenizer(BaseModel):
         ]
 
     def _training_frames(self, frames: CameraViews, generator: torch.Generator | None = None) -> CameraViews:
-        """A random frame of each clip."""
+        """A random frame of each clip, `(B,)`, and of that frame some of the views."""
         batch, number = frames.lead
         device = frames.valid.device
-        drawn = rows_of_global_batch(lambda n: torch.rand(n, generator=generator, device=device), batch)
-        return frames[torch.arange(batch, device=device), (drawn * number).long()]
+
+        def uniform(*shape: int) -> Tensor:
+            return rows_of_global_batch(lambda n: torch.rand(n, *shape, generator=generator, device=device), batch)
+
+        clip, frame = torch.arange(batch, device=device), (uniform() * number).long()
+        if self.views_per_step == self.views:
+            return frames[clip, frame]
+        views = uniform(self.views).argsort(1)[:, : self.views_per_step]
+        return frames[clip[:, None], frame[:, None], views]
 
     def _check(self, frames: CameraViews) -> None:
         expected = (self.views, 3, *self.image_size[::-1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from drivewm.geometry.cameras import ray_maps
 from drivewm.layers.conv import upsample
@@ -12,10 +13,14 @@ from drivewm.tokenizers.camera_views import CameraViews
 from drivewm.tokenizers.trunk import StageBlocks
 
 RAY_CHANNELS = 6
+_COLOR_GAIN = 4.0  # brings colours to about the spread of a backbone's normalized features
 
 
 class CameraEncoder(nn.Module):
     """Pictures -> latents `(J, D, H / reduction, W / reduction)`.
+
+    The mean colour of each cell reaches its latent past the backbone. What a fresh network shows of a picture is nearly
+    all brightness, and codes that are found among such latents leave no room for what it learns of colours later.
 
     Args:
         backbone, weights: see `Backbone`.
@@ -25,20 +30,22 @@ class CameraEncoder(nn.Module):
 
     def __init__(self, backbone: str, weights: str | None, reduction: int, code_dim: int) -> None:
         super().__init__()
-        self.backbone = Backbone(backbone, (reduction,), weights)
-        self.to_latent = nn.Conv2d(self.backbone.channels[0], code_dim, 1)
+        self.backbone, self.reduction = Backbone(backbone, (reduction,), weights), reduction
+        self.to_latent = nn.Conv2d(self.backbone.channels[0] + 3, code_dim, 1)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """`(J, 3, H, W)` with values 0..1 -> `(J, D, h, w)`."""
         (features,) = self.backbone(pictures)
-        return self.to_latent(features)
+        colors = _COLOR_GAIN * (F.avg_pool2d(pictures, self.reduction) - 0.5)
+        return self.to_latent(torch.cat([features, colors.to(features.dtype)], dim=1))
 
 
 class CameraDecoder(nn.Module):
     """Latents and the rays of pixels -> pictures.
 
     At each resolution the decoder is told which ray every place looks along (`ray_maps`). It knows then what a view
-    can show there, the road below or the sky above, whatever the camera, crop or scale.
+    can show there, the road below or the sky above, whatever the camera, crop or scale. It adds to a smooth picture of
+    colours, one a latent.
 
     Args:
         channels: width of each stage, the first at half of the picture's resolution; each halves it further.
@@ -48,7 +55,7 @@ class CameraDecoder(nn.Module):
 
     def __init__(self, channels: tuple[int, ...], blocks: StageBlocks, code_dim: int) -> None:
         super().__init__()
-        self.from_latent = nn.Conv2d(code_dim, channels[-1], 1)
+        self.from_latent, self.colors = nn.Conv2d(code_dim, channels[-1], 1), nn.Conv2d(code_dim, 3, 1)
         self.stages, self.rising = nn.ModuleList(), nn.ModuleList()
         finer = (max(8, channels[0] // 2), *channels)
         for stage, width in reversed(list(enumerate(channels))):
@@ -58,7 +65,8 @@ class CameraDecoder(nn.Module):
         self.head = nn.Sequential(
             nn.Conv2d(finer[0] + RAY_CHANNELS, finer[0], 3, padding=1), nn.SiLU(), nn.Conv2d(finer[0], 3, 1)
         )
-        nn.init.constant_(self.head[-1].bias, 0.5)
+        nn.init.constant_(self.head[-1].bias, 0.0)
+        nn.init.constant_(self.colors.bias, 0.5)
 
     def forward(self, latents: Tensor, views: CameraViews) -> Tensor:
         """Latents `(J, D, h, w)` and J views, each for itself -> `(J, 3, H, W)`, about 0..1."""
@@ -71,4 +79,5 @@ class CameraDecoder(nn.Module):
         x = self.from_latent(latents)
         for depth, (stage, rise) in enumerate(zip(self.stages, self.rising, strict=True)):
             x = rise(stage(with_rays(x, reduction >> depth)))
-        return self.head(with_rays(x, 1))
+        smooth = F.interpolate(self.colors(latents), scale_factor=reduction, mode="bilinear")
+        return smooth + self.head(with_rays(x, 1))

@@ -34,7 +34,7 @@ class MultiScaleQuantizer(nn.Module):
 
     Args:
         quantizers: one for each scale, all of one length of codes and one size of vocabulary.
-        shapes: cells `(h, w)` of each scale; the last is that of the latents.
+        shapes: cells `(h, w)` of each scale; the last is that of the latents, if it is not the only one.
     """
 
     def __init__(self, quantizers: list[nn.Module], shapes: tuple[tuple[int, int], ...]) -> None:
@@ -64,16 +64,16 @@ class MultiScaleQuantizer(nn.Module):
 
     def _scale_by_scale(self, latents: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """What each scale quantizes `(B, h, w, D)`, and the indices `(B, h, w)` that it finds."""
-        left = latents.float()
-        for q, shape in zip(self.scales, self.shapes, strict=True):
+        left, size = latents.float(), latents.shape[-2:]
+        for q, shape in zip(self.scales, (*self.shapes[:-1], size), strict=True):
             vectors = shrink(left, shape)
             indices = q.nearest(vectors)
             yield vectors, indices
-            left = left - self._spread(q.lookup(indices))
+            left = left - spread(q.lookup(indices), size)
 
     def decode(self, codes: tuple[Tensor, ...]) -> Tensor:
         """Latents `(B, D, H, W)` from codes, or averages of codes, `(B, h, w, D)` of each scale."""
-        return sum(self._spread(c) for c in codes)
+        return sum(spread(c, codes[-1].shape[1:3]) for c in codes)
 
     def lookup(self, indices: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Codes `(B, h, w, D)` of the indices `(B, h, w)` of each scale."""
@@ -81,10 +81,10 @@ class MultiScaleQuantizer(nn.Module):
 
     def forward(self, latents: Tensor, generator: torch.Generator | None = None) -> QuantizedMap:
         """Quantize `(B, D, H, W)`; in training mode codebooks are updated."""
-        left, total, indices, commitment = latents.float(), 0, [], 0
-        for q, shape in zip(self.scales, self.shapes, strict=True):
+        left, size, total, indices, commitment = latents.float(), latents.shape[-2:], 0, [], 0
+        for q, shape in zip(self.scales, (*self.shapes[:-1], size), strict=True):
             quantized = q(shrink(left, shape), generator)
-            codes = self._spread(quantized.codes)
+            codes = spread(quantized.codes, size)
             # What later scales see depends on the encoder alone: codes are constants to them.
             left, total = left - codes.detach(), total + codes
             indices.append(quantized.indices)
@@ -93,7 +93,3 @@ class MultiScaleQuantizer(nn.Module):
             # Each scale passes its own gradient on; together the encoder is to get it once.
             total = latents + (total - latents).detach()
         return QuantizedMap(total, tuple(indices), commitment)
-
-    def _spread(self, codes: Tensor) -> Tensor:
-        """Codes `(B, h, w, D)` at the latents' size `(B, D, H, W)`."""
-        return spread(codes, self.shapes[-1])

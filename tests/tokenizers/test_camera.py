@@ -99,6 +99,25 @@ def test_other_rigs_and_sizes_share_weights(tokenizer):
     assert other(clip).shape == (2, 2, 1, 3, 48, 32)
 
 
+@pytest.mark.parametrize("number", [1, 2])
+def test_each_step_learns_from_so_many_different_views_of_a_frame(clip, number):
+    tokenizer = make_tokenizer(views_per_step=number).train()
+    seen = set()
+    for seed in range(12):
+        frames = tokenizer._training_frames(CameraViews.of(clip), torch.Generator().manual_seed(seed))
+        assert frames.images.shape == (2, number, 3, *SIZE[::-1]) and frames.valid.all()
+        for b in range(2):
+            images = clip.images[b].flatten(0, 1)  # two frames of three views
+            found = [(images == view).flatten(1).all(1).nonzero().item() for view in frames.images[b]]
+            assert len({view // 3 for view in found}) == 1 and len(set(found)) == number
+            assert torch.equal(frames.K[b], clip.K[b].flatten(0, 1)[found])
+            seen |= {(b, view) for view in found}
+    assert len(seen) == 12, "all views of all frames come up"
+    losses = tokenizer(clip, "loss")
+    assert all(torch.isfinite(value) for value in losses.values())
+    assert tokenizer.eval()(clip).shape == clip.images.shape
+
+
 def test_it_learns_to_reconstruct():
     clip, tokenizer = make_clip(batch=1, frames=1), make_tokenizer(quantize_after=10, vocab_size=16).train()
     tokenizer.quantizer.scales[0].codebook.zero_()
@@ -122,6 +141,8 @@ def test_it_learns_to_reconstruct():
 
 
 def test_what_does_not_fit_is_refused(tokenizer, clip):
+    with pytest.raises(ValueError, match="views_per_step must be 1 to 3 of 3 views, got 4"):
+        make_tokenizer(views_per_step=4)
     with pytest.raises(ValueError, match="4 stages shrink views 16 times, but they are 60 x 32"):
         make_tokenizer(image_size=(60, 32))
     with pytest.raises(ValueError, match=r"\(V, 3, H, W\) = \(3, 3, 32, 64\), but the clip's are \(2, 3, 32, 64\)"):

@@ -65,6 +65,16 @@ def test_streams_begin_as_in_the_models_that_learned_them_alone(tmp_path):
         load_streams(other, paths)
 
 
+def test_a_model_is_built_from_the_config_that_its_run_wrote_down(tmp_path):
+    """There, types are words."""
+    load_config("configs/world_models/joint_twin.py").dump(tmp_path / "config.py")
+    written = load_config(tmp_path / "config.py")
+    assert isinstance(written.model.streams.lidar.tokenizer.type, str)
+    models = [MODELS.build(config.model) for config in (written, load_config("configs/world_models/joint_twin.py"))]
+    kinds = [{name: type(module) for name, module in model.named_modules()} for model in models]
+    assert kinds[0] == kinds[1]
+
+
 def test_a_checkpoint_says_which_grid_each_stream_has(tmp_path):
     model, path = make_model(), tmp_path / "joint.pth"
     save(model, path)

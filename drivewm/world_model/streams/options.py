@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from mmengine.registry import MODELS
 from torch import nn
 
 from drivewm.tokenizers import CameraTokenizer, LidarTokenizer, OccupancyTokenizer
@@ -54,9 +55,8 @@ class StreamOptions:
         return cls(**options)
 
     def build_tokenizer(self) -> nn.Module:
-        """The tokenizer, untrained."""
-        options = dict(self.tokenizer)
-        return options.pop("type", OccupancyTokenizer)(**options)
+        """The tokenizer, untrained; its type may be a class or, as in configs that runs write down, say where it is."""
+        return MODELS.build(dict(type=OccupancyTokenizer) | dict(self.tokenizer))
 
     def build_denoiser(self, tokenizer: nn.Module, dim: int, depth: int, heads: int) -> Denoiser:
         """The stream's part of the trunk."""

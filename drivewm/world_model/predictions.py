@@ -34,7 +34,7 @@ class Answer:
         forecasts: one for each stretch of a rollout.
         seen: what the stream had observed, in the F frames; see `Stream.see`.
         imagined: one imagined future, or None where none was asked for.
-        present: what it made of t0, `(B, 1, ...)`, if it was not shown this stream; else None.
+        present: what it made of t0, `(B, 1, ...)`, of voxels that it was not shown; else None.
         seconds: that the forecast of all streams took, a clip.
     """
 
@@ -67,25 +67,24 @@ def predict(model: WorldModel, clip: SceneClip) -> list[dict]:
     if model.score_imagined:
         generator = torch.Generator(T_t0_ego.device).manual_seed(SEED)
         imagined = model.imagined(history, T_t0_ego, times_s, generator, model.outputs)
-    present = present_forecasts(model, history)
+    present = present_forecast(model, history)
     samples: list[dict] = [{} for _ in range(len(clip))]
     for name in model.outputs:
         stream, forecasts = model.streams[name], [stretch[name] for stretch in stretches]
         seen = see(stream, history, T_t0_ego, times_s)
-        extra = imagined.get(name), present.get(name)
+        extra = imagined.get(name), present if name == "occupancy" else None
         answer = Answer(clip, history, T_t0_ego, model.ego_pose, forecasts, seen, *extra, seconds)
         for sample, own in zip(samples, stream.samples(answer), strict=True):
             sample.update(own)
     return samples
 
 
-def present_forecasts(model: WorldModel, history: History) -> dict[str, Any]:
-    """What the model makes of t0 itself, of the streams that are asked for and that the history lacks."""
-    absent = [name for name in model.outputs if not model.streams[name].is_in(history)]
-    if not absent:
-        return {}
+def present_forecast(model: WorldModel, history: History) -> Any | None:
+    """What the model makes of t0 itself in voxels, if it is asked for them and the history lacks them."""
+    if "occupancy" not in model.outputs or model.streams["occupancy"].is_in(history):
+        return None
     times_s = torch.zeros(len(history), 1, device=history.T_global_ego.device)
-    return model.forecasts(history, torch.eye(4).to(times_s).expand(len(history), 1, 4, 4), times_s, absent)
+    return model.forecast(history, torch.eye(4).to(times_s).expand(len(history), 1, 4, 4), times_s)
 
 
 def beside_baselines(clip: SceneClip, forecasts: dict[str, Tensor], T_t0_ego: Tensor) -> list[dict]:

@@ -60,6 +60,7 @@ BENCHMARKS = {
     "scaling_steps": rollouts.steps_scaling,
     "scaling_cameras_geometric": partial(joint.cameras_scaling, "geometric"),
     "scaling_cameras_latents": partial(joint.cameras_scaling, "latents"),
+    "exchange_gathered": joint.gathered,
     "load_occ3d_frame": loading.occ3d_frame,
     "load_two_workers": loading.two_workers,
     "open_trainval": trainval.time_to_open,

@@ -1,12 +1,16 @@
-"""One world model over cameras and occupancy, with random weights at the CPU-size twin's size."""
+"""World models over several modalities, with random weights at the CPU-size twin's size."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
+from torch import Tensor
 
-from benchmarks.measure import Row, scaling
+from benchmarks.measure import Row, compare, scaling
 from drivewm.geometry import VoxelGrid
+from drivewm.layers.gathered_attention import gathered_attention, gathered_attention_torch
 from drivewm.simulation import nuscenes_rig
 from drivewm.structures import SceneClip
 from drivewm.tokenizers import CameraTokenizer
@@ -30,6 +34,27 @@ def cameras_scaling(exchange: str) -> Row:
         model.forecasts(clip.history(), clip.future_poses(), clip.future_times_s())
 
     return scaling(list(models), forecast, goal=0.9)
+
+
+def gathered() -> Row:
+    """Forward and backward of what six views' tokens hear of two bird's-eye views in one exchange, four frames."""
+    generator = torch.Generator().manual_seed(0)
+    frames, rows, table, looks, heads, dim = 4, 2100, 1526, 17, 2, 64
+    shapes = (frames, rows, heads, dim), (frames, table, heads, dim), (frames, table, heads, dim), (looks, heads, dim)
+    q, keys, values, place = (torch.randn(shape, generator=generator, requires_grad=True) for shape in shapes)
+    index = torch.randint(table, (frames, rows, looks), generator=generator)
+    there = torch.rand(frames, rows, looks, generator=generator) < 0.7
+    there[..., 0] = True
+
+    def gradients(attention: Callable[..., Tensor]) -> tuple[Tensor, ...]:
+        heard = attention(q, keys, values, index, there, place)
+        return heard.detach(), *torch.autograd.grad(heard.square().sum(), (q, keys, values, place))
+
+    def check(ours: tuple[Tensor, ...], gathered: tuple[Tensor, ...]) -> None:
+        for fast, slow in zip(ours, gathered, strict=True):
+            torch.testing.assert_close(fast, slow, rtol=1e-3, atol=1e-3)
+
+    return compare(lambda: gradients(gathered_attention), lambda: gradients(gathered_attention_torch), check, goal=2.0)
 
 
 def _model(views: int, exchange: str) -> WorldModel:

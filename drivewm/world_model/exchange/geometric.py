@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from drivewm.layers.attention import LocalAttention
+from drivewm.layers.gathered_attention import GatheredAttention
 from drivewm.world_model.exchange.places import HEIGHTS_M, NEIGHBOURS, Links
 from drivewm.world_model.exchange.sightlines import DISTANCES_M
 
@@ -27,7 +26,7 @@ class GeometricExchange(nn.Module):
     def __init__(self, streams: dict[str, bool], dim: int, heads: int) -> None:
         super().__init__()
         self.tell = nn.ModuleDict({name: nn.Linear(dim, 2 * dim) for name in streams})
-        self.listen = nn.ModuleDict({name: LocalAttention(dim, heads) for name in streams})
+        self.listen = nn.ModuleDict({name: GatheredAttention(dim, heads) for name in streams})
         # Which of the places it is that an entry comes from.
         self.place = nn.ParameterDict(
             {
@@ -50,17 +49,22 @@ class GeometricExchange(nn.Module):
         return {name: x + self._heard(name, normed[name], said, links) for name, x in features.items()}
 
     def _heard(self, reader: str, x: Tensor, said: dict[str, Tensor], links: Links) -> Tensor:
-        null = self.null[reader].to(x.dtype)[:, None, None, None].expand(-1, *x.shape[:2], 1, -1)
-        keys, values, visible = [null[0]], [null[1]], [torch.ones_like(x[..., :1], dtype=torch.bool)]
+        """What the reader hears, `(J, P, C)`. The first row of its table says nothing and is always there."""
+        null = self.null[reader]
+        table, place = [null.flatten().to(x.dtype).expand(len(x), 1, -1)], [torch.zeros_like(null[:1])]
+        index = [torch.zeros(*x.shape[:2], 1, dtype=torch.long, device=x.device)]
+        there, rows = [index[0] == 0], 1
         for source in said:
             if source == reader:
                 continue
-            index, there = (part.expand(len(x), -1, -1) for part in links[reader, source])
-            key, value = _rows(said[source], index).chunk(2, dim=-1)
-            keys.append(key + self.place[f"{reader}_of_{source}"].to(key.dtype))
-            values.append(value)
-            visible.append(there)
-        return self.listen[reader](x, torch.cat(keys, dim=2), torch.cat(values, dim=2), torch.cat(visible, dim=2))
+            where, known = (part.expand(len(x), -1, -1) for part in links[reader, source])
+            index.append(rows + where)
+            there.append(known)
+            place.append(self.place[f"{reader}_of_{source}"])
+            table.append(said[source])
+            rows += said[source].shape[1]
+        keys, values = torch.cat(table, dim=1).chunk(2, dim=-1)
+        return self.listen[reader](x, keys, values, torch.cat(index, -1), torch.cat(there, -1), torch.cat(place))
 
 
 def _looks(flat: bool, flat_source: bool) -> int:
@@ -68,9 +72,3 @@ def _looks(flat: bool, flat_source: bool) -> int:
     if not flat:
         return len(DISTANCES_M)
     return NEIGHBOURS**2 if flat_source else len(HEIGHTS_M)
-
-
-def _rows(features: Tensor, index: Tensor) -> Tensor:
-    """Features `(J, N, C)` at `index (J, P, K)`: `(J, P, K, C)`."""
-    first = torch.arange(len(features), device=index.device)[:, None, None] * features.shape[1]
-    return F.embedding(first + index, features.flatten(0, 1))

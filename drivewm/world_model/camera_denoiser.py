@@ -10,7 +10,7 @@ from drivewm.layers.codes import CodePredictor
 from drivewm.layers.position import fourier_features
 from drivewm.world_model.camera_memory import CameraMemory
 from drivewm.world_model.denoiser import Denoiser
-from drivewm.world_model.exchange import Sightlines
+from drivewm.world_model.exchange import Before, Sightlines
 from drivewm.world_model.memory import Memory
 from drivewm.world_model.scales import Scales
 
@@ -53,6 +53,12 @@ class CameraDenoiser(Denoiser):
     def places(self, memory: Memory) -> Sightlines:
         """See `Denoiser`."""
         return Sightlines(memory.rig, self.image_size, self.cells)
+
+    def recalled(self, memory: Memory) -> tuple[Tensor, Before] | None:
+        """See `Denoiser`."""
+        if (own := memory.recalled) is None:
+            return None
+        return own.features, Before(Sightlines(own.rig, self.image_size, self.cells), own.T_earlier_target)
 
     def embed(self, tokens: Tensor, memory: Memory) -> Tensor:
         """See `Denoiser`."""

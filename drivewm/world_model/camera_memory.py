@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +11,8 @@ from drivewm.geometry import se2
 from drivewm.layers.codes import CodeTable
 from drivewm.layers.conv import ResBlock
 from drivewm.layers.position import fourier_features
-from drivewm.world_model.memory import Memory, Sources, with_null
+from drivewm.tokenizers.camera_views import CameraViews
+from drivewm.world_model.memory import Memory, Recalled, Sources, with_null
 from drivewm.world_model.scales import Scales
 
 _BANDS, _LONGEST_S, _FARTHEST_M = 6, 8.0, 32.0
@@ -20,7 +23,7 @@ class CameraMemory(nn.Module):
 
     Without depth, what a view showed cannot be moved to where it will be; the network is told how the ego moved in
     between instead, and reads through convolutions what was shown around. What has been moved to its place comes
-    through the exchange, from the memory of bird's-eye views.
+    through the exchange: from the memory of bird's-eye views, and from where a place was seen in the newest views.
 
     Args:
         scales: the tokens, `(V, h, w)` in a frame.
@@ -55,4 +58,13 @@ class CameraMemory(nn.Module):
         entries = self.fold(features[..., :-1]) + self.when(fourier_features(when, _BANDS, _FARTHEST_M))[:, :, None]
         visible = (features[..., -1] > 0) & sources.known[..., None]
         keys, values = self.keys_values(entries).transpose(1, 2).chunk(2, dim=-1)
-        return with_null(keys, values, visible.transpose(1, 2), self.null, sources)
+        memory = with_null(keys, values, visible.transpose(1, 2), self.null, sources)
+        return replace(memory, recalled=self._newest(entries, visible, sources)) if entries.shape[1] else memory
+
+    def _newest(self, entries: Tensor, visible: Tensor, sources: Sources) -> Recalled:
+        """The youngest of the M sources, `entries (J, M, N, C)`, of which anything is visible."""
+        age_s = sources.age_s.masked_fill(~visible.any(-1), torch.inf)
+        rows, newest = torch.arange(len(entries), device=entries.device), age_s.argmin(1)
+        valid = visible[rows, newest].unflatten(1, (self.scales.shape[0], -1)).any(-1)
+        rig = CameraViews(sources.rig.K, sources.rig.T_ego_cam, valid)
+        return Recalled(entries[rows, newest], rig, torch.linalg.inv(sources.T_target_source[rows, newest]))

@@ -13,7 +13,7 @@ from drivewm.geometry import VoxelGrid
 from drivewm.layers.attention import Block
 from drivewm.layers.codes import CodePredictor
 from drivewm.layers.position import fourier_features
-from drivewm.world_model.exchange import Cells, Places
+from drivewm.world_model.exchange import Before, Cells, Places
 from drivewm.world_model.memory import FrameMemory, Memory
 from drivewm.world_model.scales import Scales
 
@@ -90,6 +90,10 @@ class Denoiser(nn.Module):
     def places(self, memory: Memory) -> Places:
         """Where the P positions are."""
         raise NotImplementedError
+
+    def recalled(self, memory: Memory) -> tuple[Tensor, Before] | None:
+        """What is recalled of an earlier frame, `(J, P, C)`, and where it was; None where all of it could be moved."""
+        return None
 
     def embed(self, tokens: Tensor, memory: Memory) -> Tensor:
         """Corrupted tokens `(J, N)` -> features `(J, P, C)` of the P positions."""

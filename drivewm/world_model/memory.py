@@ -42,6 +42,27 @@ class Sources:
 
 
 @dataclass
+class Recalled:
+    """What J frames to predict recall of a frame before, where it was seen.
+
+    Attributes:
+        features: `(J, N, C)` of its tokens.
+        rig: its cameras `(J, V)`; views of which nothing is known are absent.
+        T_earlier_target: `(J, 4, 4)` float32 [m].
+    """
+
+    features: Tensor
+    rig: CameraViews
+    T_earlier_target: Tensor
+
+    def with_blind_twin(self) -> Recalled:
+        """See `Memory`."""
+        rig = self.rig[torch.arange(2 * len(self.features), device=self.features.device) % len(self.features)]
+        rig.valid[len(self.features) :] = False
+        return Recalled(self.features.repeat(2, 1, 1), rig, self.T_earlier_target.repeat(2, 1, 1))
+
+
+@dataclass
 class Memory:
     """The warped past of J frames to predict; computed once a frame, not in every denoising step.
 
@@ -50,6 +71,7 @@ class Memory:
             is left where nothing was observed.
         visible: `(J, P, M + 1)` bool; the null entry always is.
         view, covered, rig: see `Sources`.
+        recalled: the newest of the earlier frames, of streams whose past cannot be moved to where it will be.
     """
 
     keys: Tensor
@@ -58,6 +80,7 @@ class Memory:
     view: Tensor
     covered: Tensor
     rig: CameraViews | None = None
+    recalled: Recalled | None = None
 
     def with_blind_twin(self) -> Memory:
         """The memory and behind it, in the batch, a twin that sees the null entry only: the unconditional branch."""
@@ -70,6 +93,7 @@ class Memory:
             self.view.repeat(2, 1, 1),
             torch.cat([self.covered, torch.zeros_like(self.covered)]),
             None if self.rig is None else self.rig[torch.arange(len(blind), device=blind.device).repeat(2)],
+            None if self.recalled is None else self.recalled.with_blind_twin(),
         )
 
 

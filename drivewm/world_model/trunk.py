@@ -8,16 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from drivewm.world_model.denoiser import Denoiser, Motion
-from drivewm.world_model.exchange import EXCHANGES, links_between
+from drivewm.world_model.exchange import EXCHANGES, links_between, past_of
 from drivewm.world_model.memory import Memory
 
 
 class Trunk(nn.Module):
     """At each depth, attention within every stream at full cost, then an exchange across streams at a bounded one.
 
+    The geometric exchange also looks up what views showed last, which without depth could not be moved to its place.
     Each stream keeps weights of its own, as in MM-DiT (Esser et al., 2024); exchanges start as the identity, so that
-    the streams begin as models of their own. A stream that does not take part costs nothing; one alone exchanges
-    nothing.
+    the streams begin as models of their own. A stream that does not take part costs nothing; one
+    alone that recalls nothing exchanges nothing.
 
     Args:
         denoisers: of the streams, by name.
@@ -38,24 +39,29 @@ class Trunk(nn.Module):
         dim, heads, self.depth = next(iter(sizes.values()))
         self.denoisers = nn.ModuleDict(denoisers)
         flat = {name: denoiser.flat for name, denoiser in denoisers.items()}
-        exchanges = self.depth if len(denoisers) > 1 else 0
-        self.exchanges = nn.ModuleList(EXCHANGES[kind](flat, dim, heads, **options) for _ in range(exchanges))
         self.geometric = EXCHANGES[kind].geometric
+        needed = len(denoisers) > 1 or (self.geometric and not all(flat.values()))
+        exchanges = [EXCHANGES[kind](flat, dim, heads, **options) for _ in range(self.depth if needed else 0)]
+        self.exchanges = nn.ModuleList(exchanges)
 
     def hidden(self, tokens: dict[str, Tensor], memory: dict[str, Memory], motion: Motion) -> dict[str, Tensor]:
         """Corrupted tokens `(J, N)` of the streams that take part -> their last hidden state `(J, P, C)`."""
         taking_part = {name: self.denoisers[name] for name in tokens}
         x = {name: d.embed(tokens[name], memory[name]) for name, d in taking_part.items()}
         condition = {name: d.condition(motion) for name, d in taking_part.items()}
-        exchanging, links = len(x) > 1, None
+        exchanging, links, recalled = len(x) > 1, None, {}
+        if self.geometric:
+            past = {past_of(name): d.recalled(memory[name]) for name, d in taking_part.items()}
+            past = {name: own for name, own in past.items() if own is not None}
+            recalled, exchanging = {name: features for name, (features, _) in past.items()}, exchanging or bool(past)
         if exchanging and self.geometric:
             places = {name: d.places(memory[name]) for name, d in taking_part.items()}
             with torch.no_grad():
-                links = links_between(places, motion.pose.device)
+                links = links_between(places, motion.pose.device, {name: where for name, (_, where) in past.items()})
         for depth in range(self.depth):
             x = {name: d.attend(depth, x[name], condition[name], memory[name]) for name, d in taking_part.items()}
             if exchanging:
-                x = self.exchanges[depth](x, links)
+                x = self.exchanges[depth](x, links, recalled)
         return {name: d.norm(x[name]) for name, d in taking_part.items()}
 
     def forward(

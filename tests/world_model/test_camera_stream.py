@@ -1,5 +1,6 @@
 """Cameras as one more stream: rays, projections, absent views, and images in, anything out."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,8 @@ from drivewm.tokenizers import CameraTokenizer
 from drivewm.tokenizers.camera_views import CameraViews
 from drivewm.world_model import WorldModel
 from drivewm.world_model.denoiser import Motion
-from drivewm.world_model.exchange import EXCHANGES, Cells, Sightlines, links_between
+from drivewm.world_model.exchange import EXCHANGES, Before, Cells, Sightlines, links_between
+from drivewm.world_model.exchange.sightlines import DISTANCES_M
 from drivewm.world_model.objective import world_model_losses
 from drivewm.world_model.observation import observe
 from tests.world_model import tiny, tiny_joint
@@ -64,6 +66,40 @@ def test_a_cell_finds_the_token_that_sees_it_and_the_other_way_round():
     assert not there[0, 0].any()  # behind, to the right
     index, there = links_between({"a": cells, "b": lines}, torch.device("cpu"))["b", "a"]
     assert there[0, :, 0].any() and not there[0, :, -1].any()  # 40 m away is beyond the grid
+
+
+def test_a_cell_finds_where_it_was_seen_before():
+    """After a drive of 3 m, what is near now was seen 3 m farther; after a turn to the left, what is to the right now
+    was seen ahead."""
+    K, T_ego_cam = (part.expand(2, -1, -1, -1) for part in rig((2,)))
+    lines = Sightlines(CameraViews(K, T_ego_cam, torch.ones(2, 2, dtype=torch.bool)), (64, 32), (2, 4))
+    driven, turned = torch.eye(4), torch.eye(4)
+    driven[0, 3] = 3.0
+    turned[:2, :2] = torch.tensor([[0.0, -1.0], [1.0, 0.0]])
+    cells = Cells(tiny.GRID, (16, 16))
+    before = Before(lines, torch.stack([driven, turned]))
+    index, there = links_between({"a": cells}, torch.device("cpu"), {"past_b": before})["a", "past_b"]
+    now, _ = links_between({"a": cells, "b": lines}, torch.device("cpu"))["a", "b"]
+    assert index.shape == there.shape == (2, 256, 4)
+    for x in range(9, 13):
+        assert there[0, 16 * x + 7].all() and torch.equal(index[0, 16 * x + 7], now[0, 16 * (x + 3) + 7])
+    assert torch.equal(index[1, 16 * 7], now[0, 16 * 15 + 7])
+
+
+def test_a_token_looks_along_its_epipolar_line():
+    """The ego has driven 2 m straight ahead: what it sees was nearer to the middle; what is near, most."""
+    K, T_ego_cam = rig((1,))
+    lines = Sightlines(CameraViews(K, T_ego_cam, torch.tensor([[True, False]])), (64, 32), (16, 32))
+    driven = torch.eye(4)[None]
+    driven[0, 0, 3] = 2.0
+    index, there = links_between({"b": lines}, torch.device("cpu"), {"past_b": Before(lines, driven)})["b", "past_b"]
+    right, down = 31 / 32, 15 / 32  # tangents of the last token's ray
+    depth = torch.tensor(DISTANCES_M) / math.hypot(1, right, down)
+    shrunk = depth / (depth + 2)
+    rows, columns = ((16 * side + 16 * shrunk * tangent).floor() for side, tangent in ((0.5, down), (1, right)))
+    token = 15 * 32 + 31
+    assert there[0, token].all() and torch.equal(index[0, token], (32 * rows + columns).long())
+    assert columns.diff().min() >= 0
 
 
 def test_absent_views_see_nothing():

@@ -1,5 +1,7 @@
 """Exchanges against plain loops, and which places of another stream a position looks at."""
 
+import itertools
+
 import pytest
 import torch
 
@@ -78,6 +80,35 @@ def test_the_geometric_exchange_equals_a_loop_over_positions():
                 own = x[reader][j, p]
                 heard = attend(exchange.listen[reader], exchange.norm(own), torch.stack(keys), torch.stack(values))
                 assert torch.allclose(out[reader][j, p], own + heard, atol=1e-5)
+
+
+def test_what_is_recalled_is_heard_as_another_source():
+    """At any links: what each reader hears of a table of all sources but itself, position by position."""
+    torch.manual_seed(0)
+    exchange = GeometricExchange(dict(cells=True, views=False), 8, 2)
+    for parameter in exchange.parameters():
+        parameter.data.add_(0.3 * torch.randn(parameter.shape))
+    x = {"cells": torch.randn(2, 5, 8), "views": torch.randn(2, 7, 8)}
+    recalled = {"past_views": torch.randn(2, 7, 8)}
+    rows = dict(cells=5, views=7, past_views=7)
+    links = {
+        (reader, source): (torch.randint(rows[source], shape), torch.rand(shape) < 0.5)
+        for reader, shape in dict(cells=(2, 5, 4), views=(2, 7, 8)).items()
+        for source in set(rows) - {reader}
+    }
+    out = exchange(x, links, recalled)
+    for (reader, features), j in itertools.product(x.items(), range(2)):
+        for p, own in enumerate(features[j]):
+            keys, values = [exchange.null[reader][0]], [exchange.null[reader][1]]
+            for source in {"cells", "views", "past_views"} - {reader}:
+                index, there = links[reader, source]
+                for k in there[j, p].nonzero()[:, 0]:
+                    feature = (x | recalled)[source][j, index[j, p, k]]
+                    key, value = exchange.tell[source](exchange.norm(feature)).chunk(2)
+                    keys.append(key + exchange.place[f"{reader}_of_{source}"][k])
+                    values.append(value)
+            heard = attend(exchange.listen[reader], exchange.norm(own), torch.stack(keys), torch.stack(values))
+            assert torch.allclose(out[reader][j, p], own + heard, atol=1e-5)
 
 
 def test_the_latent_exchange_equals_a_loop_over_positions():

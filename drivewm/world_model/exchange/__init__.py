@@ -2,7 +2,7 @@
 
 from drivewm.world_model.exchange.geometric import GeometricExchange
 from drivewm.world_model.exchange.latents import LatentExchange
-from drivewm.world_model.exchange.places import Cells, Links, Places, links_between
+from drivewm.world_model.exchange.places import Before, Cells, Links, Places, links_between, past_of
 from drivewm.world_model.exchange.sightlines import Sightlines
 
 EXCHANGES = {"geometric": GeometricExchange, "latents": LatentExchange}
@@ -10,6 +10,7 @@ EXCHANGES = {"geometric": GeometricExchange, "latents": LatentExchange}
 
 __all__ = [
     "EXCHANGES",
+    "Before",
     "Cells",
     "GeometricExchange",
     "LatentExchange",
@@ -17,4 +18,5 @@ __all__ = [
     "Places",
     "Sightlines",
     "links_between",
+    "past_of",
 ]

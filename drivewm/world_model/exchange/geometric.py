@@ -6,15 +6,16 @@ import torch
 from torch import Tensor, nn
 
 from drivewm.layers.gathered_attention import GatheredAttention
-from drivewm.world_model.exchange.places import HEIGHTS_M, NEIGHBOURS, Links
+from drivewm.world_model.exchange.places import HEIGHTS_M, NEIGHBOURS, Links, past_of
 from drivewm.world_model.exchange.sightlines import DISTANCES_M
 
 
 class GeometricExchange(nn.Module):
     """Attention of each position to few entries of the other streams, found by geometry (`links_between`).
 
-    The idea of BEVFormer's spatial cross-attention (Li et al., 2022), between all streams and both ways. Cost: tokens
-    times places looked at. It starts as the identity.
+    The idea of BEVFormer's spatial cross-attention (Li et al., 2022), between all streams and both ways, and to what
+    views showed last: for a cell where it was seen, for a camera's token along its epipolar line. Cost: tokens times
+    places looked at. It starts as the identity.
 
     Args:
         streams: those that may take part, by name: are their places flat?
@@ -25,14 +26,15 @@ class GeometricExchange(nn.Module):
 
     def __init__(self, streams: dict[str, bool], dim: int, heads: int) -> None:
         super().__init__()
-        self.tell = nn.ModuleDict({name: nn.Linear(dim, 2 * dim) for name in streams})
+        sources = streams | {past_of(name): False for name, flat in streams.items() if not flat}
+        self.tell = nn.ModuleDict({name: nn.Linear(dim, 2 * dim) for name in sources})
         self.listen = nn.ModuleDict({name: GatheredAttention(dim, heads) for name in streams})
         # Which of the places it is that an entry comes from.
         self.place = nn.ParameterDict(
             {
                 f"{reader}_of_{source}": nn.Parameter(torch.randn(_looks(flat, flat_source), dim) * 0.02)
                 for reader, flat in streams.items()
-                for source, flat_source in streams.items()
+                for source, flat_source in sources.items()
                 if source != reader
             }
         )
@@ -42,10 +44,14 @@ class GeometricExchange(nn.Module):
             nn.init.zeros_(attention.out.weight)
             nn.init.zeros_(attention.out.bias)
 
-    def forward(self, features: dict[str, Tensor], links: Links) -> dict[str, Tensor]:
-        """Features `(J, P, C)` of at least two streams, each with its own P -> the same, having heard of each other."""
+    def forward(
+        self, features: dict[str, Tensor], links: Links, recalled: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Features `(J, P, C)` of streams, each with its own P -> the same, having heard of each other and of what is
+        `recalled (J, P, C)` of their past, by `past_of` their names."""
         normed = {name: self.norm(x) for name, x in features.items()}
-        said = {name: self.tell[name](x) for name, x in normed.items()}
+        told = normed | {name: self.norm(x) for name, x in (recalled or {}).items()}
+        said = {name: self.tell[name](x) for name, x in told.items()}
         return {name: x + self._heard(name, normed[name], said, links) for name, x in features.items()}
 
     def _heard(self, reader: str, x: Tensor, said: dict[str, Tensor], links: Links) -> Tensor:

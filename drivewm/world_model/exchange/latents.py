@@ -37,8 +37,13 @@ class LatentExchange(nn.Module):
             nn.init.zeros_(attention.out.weight)
             nn.init.zeros_(attention.out.bias)
 
-    def forward(self, features: dict[str, Tensor], links: None = None) -> dict[str, Tensor]:
-        """Features `(J, P, C)` of at least two streams, each with its own P -> the same, having heard of each other."""
+    def forward(
+        self, features: dict[str, Tensor], links: None = None, recalled: dict[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Features `(J, P, C)` of at least two streams, each with its own P -> the same, having heard of each other.
+
+        Of what is recalled latents could not tell where it was; each stream remembers its own past.
+        """
         normed = {name: self.norm(x) for name, x in features.items()}
         said = torch.cat([self.tell[name](x) for name, x in normed.items()], dim=1)
         latents = self.latents.expand(len(said), -1, -1)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from drivewm.geometry import VoxelGrid
+from drivewm.geometry.transform import transform_points
 
 HEIGHTS_M = (0.2, 0.8, 1.6, 3.0)
 """Above the ground, at which a cell looks for cameras."""
@@ -18,6 +19,11 @@ NEIGHBOURS = 3
 Links = dict[tuple[str, str], tuple[Tensor, Tensor]]
 """By reader and source: `index (J or 1, P, K)` int64 of the source's positions that each of the reader's P positions
 looks at, and `there` bool of the same shape, false where the source has none."""
+
+
+def past_of(stream: str) -> str:
+    """Name, as a source, of what a stream recalls of an earlier frame."""
+    return f"past_{stream}"
 
 
 class Places(Protocol):
@@ -77,11 +83,35 @@ class Cells:
         return low.to(device), (extent / torch.tensor(self.shape)).to(device)
 
 
-def links_between(places: dict[str, Places], device: torch.device) -> Links:
-    """Which positions of each stream the positions of each other one look at."""
+@dataclass(frozen=True)
+class Before:
+    """Where the positions of an earlier frame are for the frames to predict, as if nothing had moved but the ego.
+
+    Attributes:
+        places: in the earlier frame.
+        T_earlier_target: `(J, 4, 4)` [m].
+    """
+
+    places: Places
+    T_earlier_target: Tensor
+
+    @property
+    def flat(self) -> bool:
+        """See `Places`."""
+        return self.places.flat
+
+    def at(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """See `Places`."""
+        frames, (positions, looks) = len(self.T_earlier_target), points.shape[1:3]
+        moved = transform_points(self.T_earlier_target, points.expand(frames, -1, -1, -1).flatten(1, 2))
+        return self.places.at(moved.unflatten(1, (positions, looks)))
+
+
+def links_between(places: dict[str, Places], device: torch.device, past: dict[str, Before] | None = None) -> Links:
+    """Which positions of each other stream, and of what is recalled of their past, the positions of each look at."""
     return {
         (reader, source): there.at(here.points(there.flat, device))
         for reader, here in places.items()
-        for source, there in places.items()
+        for source, there in (places | (past or {})).items()
         if source != reader
     }

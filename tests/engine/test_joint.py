@@ -86,6 +86,15 @@ def test_a_checkpoint_says_which_grid_each_stream_has(tmp_path):
         load_checkpoint(other, path)
 
 
+def test_streams_are_listed_in_any_order(tmp_path):
+    """Configs that runs write down are sorted by name."""
+    model, path = make_model(), save(make_model(), tmp_path / "joint.pth")
+    other = WorldModel(streams=dict(reversed(STREAMS.items())), **SIZE)
+    load_checkpoint(other, path)
+    assert other.specs != model.specs
+    assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in other.state_dict().items())
+
+
 def test_streams_are_chosen_from_the_command_line():
     spec = importlib.util.spec_from_file_location("test_tool", Path("tools/test.py"))
     tool = importlib.util.module_from_spec(spec)

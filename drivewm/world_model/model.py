@@ -197,16 +197,17 @@ class WorldModel(BaseModel):
             history: the observed frames; any of the model's streams may be absent, but not all.
             T_t0_ego: `(B, F, 4, 4)` float32, from where the frames are seen.
             times_s: `(B, F)` [s] after t0.
-            outputs: streams to predict; None: all. Others take part as far as they were observed.
+            outputs: streams to predict; None: all. Others take part, or are looked up, as far as they were observed.
             told: is the model told that the ego will be there?
 
         Raises:
             ValueError: there is no such stream, none was observed, or one is not as the model needs it.
         """
         present, outputs = present_streams(self, history), self.named(outputs)
-        taking_part = tuple(name for name in self.streams if name in present or name in outputs)
-        found = observe(self, history, T_t0_ego, times_s, taking_part)
+        remembered = tuple(name for name in self.streams if name in present or name in outputs)
+        found = observe(self, history, T_t0_ego, times_s, remembered)
         found.motion.given &= told
+        taking_part = [name for name in remembered if name in outputs or not self.trunk.is_looked_up(name)]
         masks = {name: self.all_masks(len(found.motion.time_s), name) for name in taking_part}
         hidden, lead = self.trunk.hidden(masks, found.memory, found.motion), T_t0_ego.shape[:2]
         outlooks = {}

@@ -44,12 +44,14 @@ class _Past:
         present: `(B,)` bool, false where its history is withheld.
         displacement: see `Stream.displacement`.
         seen: `(B, J, ...)` what was observed, in the targets; see `Stream.see`.
+        asked: is it to be predicted? Else what was observed of it is looked up.
     """
 
     tokens: Tensor
     present: Tensor
     displacement: Tensor | None
     seen: Any
+    asked: bool
 
 
 def world_model_losses(
@@ -78,7 +80,10 @@ def world_model_losses(
         losses[name] |= {key: model.motion_weight * loss for key, loss in motion_losses.items()}
     tokens = {name: tokens_of(model, name, clip) for name in model.streams}
     tasks = draw_tasks(clip, model.horizon, model.targets_per_clip, model.mix, uniform)
-    present = draw_present(tuple(model.streams), model.mix, tasks, uniform)
+    present, asked = (
+        draw_present(tuple(model.streams), model.mix, tasks, uniform),
+        _draw_asked(model, device, generator),
+    )
     rows, future = _rows(tasks), tasks.target - clip.num_history
     views = draw_viewpoints(clip, tasks.target, model.mix.elsewhere, uniform)
     clip, tokens = _seen_from(model, clip, tokens, tasks, views)
@@ -88,11 +93,11 @@ def world_model_losses(
         seen = stream.see(clip.history(), displacements[name], where, when)
         if len(model.streams) > 1:
             seen = stream.hide(seen, ~present[name])
-        pasts[name] = _Past(tokens[name], present[name], displacements[name], seen)
+        pasts[name] = _Past(tokens[name], present[name], displacements[name], seen, name in asked)
     memory = _remember(model, clip, pasts, tasks, uniform)
     motion = _motion(clip, rows, tasks.target, views.told)
     clean, noisy = {}, {}
-    for name, from_masks in draw_from_masks(tuple(model.streams), tasks, uniform).items():
+    for name, from_masks in draw_from_masks(asked, tasks, uniform).items():
         clean[name] = tokens[name][rows, tasks.target].flatten(0, 1)
         u, noise = uniform(2, tasks.target.shape[1]).transpose(0, 1).flatten(1)
         u, spec = u.masked_fill(from_masks.flatten(), 0.0), model.streams[name].scales.row
@@ -113,6 +118,16 @@ def world_model_losses(
         for name, own in losses.items()
         for key, value in own.items()
     }
+
+
+def _draw_asked(model: WorldModel, device: torch.device, generator: torch.Generator | None) -> tuple[str, ...]:
+    """The streams that the batch is to predict."""
+    others = tuple(name for name in model.streams if not model.trunk.is_looked_up(name))
+    if others and len(others) < len(model.streams):
+        # One draw for all clips, and so the same one in all processes.
+        if torch.rand((), generator=generator, device=device) < model.mix.unasked:
+            return others
+    return tuple(model.streams)
 
 
 def _token_loss(logits: Tensor, truth: Tensor, mask_id: int, model: WorldModel) -> Tensor:
@@ -177,7 +192,9 @@ def _remember_one(
     remember = model.trunk.denoisers[name].memory
     features = remember.encode(past)[rows[..., None], torch.cat([slot_observed, slot_recent], dim=2)]
     frame = torch.cat([slot_observed, tasks.target[..., None] - 1], dim=2)
-    known = torch.cat([own.present[:, None, None].expand(slot_observed.shape), tasks.has_recent[..., None]], dim=2)
+    known = torch.cat(
+        [own.present[:, None, None].expand(slot_observed.shape), own.asked & tasks.has_recent[..., None]], dim=2
+    )
     known = known & ~tasks.alone[:, None, None]
     # The view is clean: a corrupted past is only a task without it.
     view, covered, *rig = stream.view(own.seen.flatten(0, 1))
@@ -222,7 +239,8 @@ def _self_generated(
         known = own.present[clips][:, None, None].expand(observed.shape)
         sources = sources_of(poses, times, frame[:, None], observed, known, *stream.view(seen[:, 0]))
         memory[name] = remember.gather(features, sources)
-        masks[name] = model.all_masks(len(clips), name)
+        if own.asked:
+            masks[name] = model.all_masks(len(clips), name)
     for name, logits in model.trunk(masks, memory, _motion(clip, clips, frame)).items():
         # Inverse transform sampling: one number a token.
         below = unsmoothed(logits, model.label_smoothing).softmax(-1).cumsum(-1) < draws[name][clips, slots][..., None]

@@ -37,6 +37,8 @@ class TaskMix:
         own_history: share of batches whose history is the model's own forecast, as it is in long rollouts.
         elsewhere: share of clips whose targets are seen from where the ego did not go (`viewpoints.py`); of occupancy.
         absent: of several streams, the chance of each to be absent from a clip's history; one is always there.
+        unasked: of several streams, the share of batches in which none is predicted that others can look up (views);
+            most of the cost is theirs.
         eta: largest share of random codes among the tokens left unmasked.
     """
 
@@ -47,6 +49,7 @@ class TaskMix:
     own_history: float = 0.0
     elsewhere: float = 0.0
     absent: float = 0.3
+    unasked: float = 0.5
     eta: float = 0.2
 
 

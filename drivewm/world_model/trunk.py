@@ -44,14 +44,21 @@ class Trunk(nn.Module):
         exchanges = [EXCHANGES[kind](flat, dim, heads, **options) for _ in range(self.depth if needed else 0)]
         self.exchanges = nn.ModuleList(exchanges)
 
+    def is_looked_up(self, stream: str) -> bool:
+        """Can others read off the stream's past what they need, so that it need not take part?"""
+        return self.geometric and not self.denoisers[stream].flat
+
     def hidden(self, tokens: dict[str, Tensor], memory: dict[str, Memory], motion: Motion) -> dict[str, Tensor]:
-        """Corrupted tokens `(J, N)` of the streams that take part -> their last hidden state `(J, P, C)`."""
+        """Corrupted tokens `(J, N)` of the streams that take part -> their last hidden state `(J, P, C)`.
+
+        `memory` may be of further streams, of which what is recalled is looked up.
+        """
         taking_part = {name: self.denoisers[name] for name in tokens}
         x = {name: d.embed(tokens[name], memory[name]) for name, d in taking_part.items()}
         condition = {name: d.condition(motion) for name, d in taking_part.items()}
         exchanging, links, recalled = len(x) > 1, None, {}
         if self.geometric:
-            past = {past_of(name): d.recalled(memory[name]) for name, d in taking_part.items()}
+            past = {past_of(name): self.denoisers[name].recalled(own) for name, own in memory.items()}
             past = {name: own for name, own in past.items() if own is not None}
             recalled, exchanging = {name: features for name, (features, _) in past.items()}, exchanging or bool(past)
         if exchanging and self.geometric:

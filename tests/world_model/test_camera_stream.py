@@ -132,9 +132,31 @@ def test_losses_are_finite_with_views_that_are_absent(model):
     clip = make_clip()
     clip.images_valid[0] = False
     clip.images_valid[1, :, 1] = False
-    for seed in range(3):
+    predicted = []
+    for seed in range(6):
         losses = world_model_losses(model, clip, torch.Generator().manual_seed(seed))
-        assert all(value.isfinite() for value in losses.values()) and "camera/loss_tokens" in losses
+        assert all(value.isfinite() for value in losses.values()) and "occupancy/loss_tokens" in losses
+        predicted.append("camera/loss_tokens" in losses)
+    assert any(predicted) and all(predicted) == (not model.trunk.geometric)
+
+
+def test_views_that_are_not_asked_for_are_looked_up_alone(monkeypatch):
+    """Their tokens are not denoised, in training neither, yet what they showed is learned from, and heard."""
+    torch.manual_seed(0)
+    model, clip = randomized(WorldModel(streams=ALL, mix=dict(absent=0.0, unasked=1.0), **SIZE)), make_clip()
+    monkeypatch.setattr(model.trunk.denoisers["camera"], "embed", None)
+    losses = world_model_losses(model, clip, torch.Generator().manual_seed(0))
+    assert "lidar/loss_tokens" in losses and not any(name.startswith("camera") for name in losses)
+    losses["occupancy/loss_tokens"].backward()
+    assert model.trunk.denoisers["camera"].memory.fold.weight.grad.abs().sum() > 0
+    forecasts = []
+    for images in (clip.images, 255 - clip.images):
+        history, poses, times_s = ask(replace(clip, images=images))
+        asked = shown(model, history, ("camera",)), poses, times_s
+        frames = model.imagined(*asked, torch.Generator().manual_seed(0), ("occupancy",))
+        assert set(frames) == {"occupancy"}
+        forecasts.append(model.forecasts(*asked, ("occupancy",))["occupancy"].logits)
+    assert not torch.allclose(*forecasts)
 
 
 def test_other_cameras_are_refused(model):

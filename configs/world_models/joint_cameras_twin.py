@@ -25,9 +25,14 @@ with read_base():
 from drivewm.evaluation.metrics import CameraForecastMetric
 
 tokenizer_checkpoint = dict(**tokenizer_checkpoint, camera="work_dirs/camera_twin/last_checkpoint")
-model.merge(dict(streams=dict(camera=dict(tokenizer=camera_tokenizer))))
+# From cameras alone there is most to learn, and views are dear to predict.
+mix = dict(absent=0.5, unasked=0.75)
+model.merge(dict(streams=dict(camera=dict(tokenizer=camera_tokenizer)), mix=mix))
 train_dataloader.merge(dict(dataset=dict(load_boxes=True)))  # the motion field learns from tracks
 test_dataloader.merge(dict(dataset=dict(load_boxes=True, stride=10)))
 
+max_iters = 1000
+param_scheduler[1].merge(dict(end=max_iters))
+train_cfg.merge(dict(max_iters=max_iters))
 custom_hooks = [*custom_hooks, averaging]
 test_evaluator = [*test_evaluator, dict(type=CameraForecastMetric)]

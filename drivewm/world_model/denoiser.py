@@ -159,7 +159,8 @@ class CellDenoiser(Denoiser):
         """Corrupted tokens `(J, N)` -> features `(J, P, C)` of the P positions."""
         cells = [self._enter(*scale) for scale in self._by_scale(tokens, memory)]
         x = self.fold(F.pixel_unshuffle(self.scales.spread(tuple(cells)), self.patch))
-        return x.flatten(2).transpose(1, 2) + self.position
+        x = x.flatten(2).transpose(1, 2) + self.position
+        return x if memory.lifted is None else x + memory.lifted
 
     def logits(self, hidden: Tensor, tokens: Tensor, memory: Memory) -> Tensor:
         """Hidden state `(J, P, C)` -> logits `(J, N, V)` of clean tokens; a first guess is what is known or seen."""

@@ -52,7 +52,9 @@ def imagine(
             if name in drawn:
                 own = torch.cat([own, remember.encode(drawn[name][:, None])], dim=1)
             memory[name] = remember.gather(own, sources)
-        drawn = draw_frame(model, memory, motion_of(T_t0_ego[:, f], times_s[:, f]), generator, outputs)
+        drawn = draw_frame(
+            model, model.trunk.lift(memory), motion_of(T_t0_ego[:, f], times_s[:, f]), generator, outputs
+        )
         T_ego_previous = torch.linalg.inv(T_t0_frame[:, observed + f]) @ T_t0_frame[:, observed + f - 1]
         for name in outputs:
             own = (drawn[name], previous[name], T_ego_previous, seen[name][:, f : f + 1])

@@ -170,7 +170,8 @@ def _remember(
 ) -> dict[str, Memory]:
     """What the B * J targets may look at: the observed frames, perhaps the one just before."""
     recent = _self_generated(model, clip, pasts, tasks, uniform)
-    return {name: _remember_one(model, clip, name, past, recent[name], tasks, uniform) for name, past in pasts.items()}
+    own = {name: _remember_one(model, clip, name, past, recent[name], tasks, uniform) for name, past in pasts.items()}
+    return model.trunk.lift(own)
 
 
 def _remember_one(
@@ -241,7 +242,7 @@ def _self_generated(
         memory[name] = remember.gather(features, sources)
         if own.asked:
             masks[name] = model.all_masks(len(clips), name)
-    for name, logits in model.trunk(masks, memory, _motion(clip, clips, frame)).items():
+    for name, logits in model.trunk(masks, model.trunk.lift(memory), _motion(clip, clips, frame)).items():
         # Inverse transform sampling: one number a token.
         below = unsmoothed(logits, model.label_smoothing).softmax(-1).cumsum(-1) < draws[name][clips, slots][..., None]
         recent[name][clips, slots] = below.sum(-1).clamp_max(model.streams[name].scales.row.vocab_size - 1)

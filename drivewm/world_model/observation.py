@@ -98,4 +98,4 @@ def observe(
         shown = view(stream, history, seen[name].flatten(0, 1), batch * future)
         sources = sources_of(T_t0_frame, stamps, target, source, known, *shown)
         memory[name] = remember.gather(features.flatten(0, 1), sources)
-    return Observation(seen, memory, motion_of(T_t0_ego.flatten(0, 1), times_s.flatten()))
+    return Observation(seen, model.trunk.lift(memory), motion_of(T_t0_ego.flatten(0, 1), times_s.flatten()))

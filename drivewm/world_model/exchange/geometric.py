@@ -13,9 +13,9 @@ from drivewm.world_model.exchange.sightlines import DISTANCES_M
 class GeometricExchange(nn.Module):
     """Attention of each position to few entries of the other streams, found by geometry (`links_between`).
 
-    The idea of BEVFormer's spatial cross-attention (Li et al., 2022), between all streams and both ways, and to what
-    views showed last: for a cell where it was seen, for a camera's token along its epipolar line. Cost: tokens times
-    places looked at. It starts as the identity.
+    The idea of BEVFormer's spatial cross-attention (Li et al., 2022), between all streams and both ways. Tokens of
+    views also look at what views showed last, along their epipolar lines. Cost: tokens times places looked at. It
+    starts as the identity.
 
     Args:
         streams: those that may take part, by name: are their places flat?
@@ -34,7 +34,7 @@ class GeometricExchange(nn.Module):
             {
                 f"{reader}_of_{source}": nn.Parameter(torch.randn(_looks(flat, flat_source), dim) * 0.02)
                 for reader, flat in streams.items()
-                for source, flat_source in sources.items()
+                for source, flat_source in (streams if flat else sources).items()
                 if source != reader
             }
         )
@@ -61,7 +61,7 @@ class GeometricExchange(nn.Module):
         index = [torch.zeros(*x.shape[:2], 1, dtype=torch.long, device=x.device)]
         there, rows = [index[0] == 0], 1
         for source in said:
-            if source == reader:
+            if (reader, source) not in links:
                 continue
             where, known = (part.expand(len(x), -1, -1) for part in links[reader, source])
             index.append(rows + where)

@@ -108,10 +108,13 @@ class Before:
 
 
 def links_between(places: dict[str, Places], device: torch.device, past: dict[str, Before] | None = None) -> Links:
-    """Which positions of each other stream, and of what is recalled of their past, the positions of each look at."""
+    """Which positions of each other stream the positions of each look at, and of the past those that are not flat.
+
+    Into flat ones the past is lifted (`Lift`).
+    """
     return {
         (reader, source): there.at(here.points(there.flat, device))
         for reader, here in places.items()
-        for source, there in (places | (past or {})).items()
+        for source, there in (places if here.flat else places | (past or {})).items()
         if source != reader
     }

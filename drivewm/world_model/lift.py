@@ -1,0 +1,49 @@
+"""Lift: what camera views showed, brought to the cells of a bird's-eye view."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from drivewm.layers.conv import ResBlock
+from drivewm.world_model.exchange import Before, Cells
+
+_FINE = 4
+"""Columns per cell along each axis: a cell of metres would hide which of them a view saw."""
+_POINT_DIM, _COLUMN_DIM = 16, 32
+
+
+class Lift(nn.Module):
+    """Features of the tokens that saw the points of a cell -> a feature of the cell.
+
+    As Simple-BEV (Harley et al., 2023): every point of a column takes what was seen along its ray, whatever the
+    distance; convolutions over columns find where rays agree. It starts as nothing.
+
+    Args:
+        dim: C, of tokens and cells.
+        heights: points of a column; see `Cells.points`.
+    """
+
+    def __init__(self, dim: int, heights: int) -> None:
+        super().__init__()
+        self.narrow = nn.Linear(dim, _POINT_DIM)
+        columns = nn.Conv2d(heights * (_POINT_DIM + 1), _COLUMN_DIM, 1)
+        self.columns = nn.Sequential(columns, ResBlock(_COLUMN_DIM), ResBlock(_COLUMN_DIM))
+        self.fold = nn.Linear(_COLUMN_DIM * _FINE**2, dim)
+        nn.init.zeros_(self.fold.weight)
+        nn.init.zeros_(self.fold.bias)
+
+    def forward(self, features: Tensor, where: Before, cells: Cells) -> Tensor:
+        """Features `(J, N, C)` of tokens that are `where` -> `(J, P, C)` of the cells; zero where none was seen."""
+        shape = tuple(_FINE * side for side in cells.shape)
+        with torch.no_grad():
+            index, there = where.at(Cells(cells.grid, shape).points(False, features.device))
+        first = features.shape[1] * torch.arange(len(features), device=features.device)[:, None, None]
+        narrow = self.narrow(features)
+        seen = F.embedding(first + index, narrow.flatten(0, 1)) * there[..., None]
+        points = torch.cat([seen, there[..., None].to(seen.dtype)], dim=-1).flatten(2)
+        columns = self.columns(points.transpose(1, 2).unflatten(2, shape))
+        folded = self.fold(F.pixel_unshuffle(columns, _FINE).flatten(2).transpose(1, 2))
+        known = there.any(-1).view(-1, 1, *shape).to(folded.dtype)
+        return folded * F.max_pool2d(known, _FINE).flatten(1)[..., None]

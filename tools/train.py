@@ -35,8 +35,11 @@ def train(args: argparse.Namespace) -> None:
     runner = build_runner(config, work_dir, args.resume, args.launcher)
     if config.get("tokenizer_checkpoint"):
         load_tokenizer(bare_model(runner), config.tokenizer_checkpoint)
-    if start := config.get("start_checkpoint"):
-        (load_streams if isinstance(start, Mapping) else load_checkpoint)(bare_model(runner), start)
+    start = config.get("start_checkpoint")
+    if isinstance(start, Mapping):
+        load_streams(bare_model(runner), {stream: path for stream, path in start.items() if path})
+    elif start:
+        load_checkpoint(bare_model(runner), start)
     runner.train()
 
 

@@ -16,6 +16,7 @@ with read_base():
         model,
         optim_wrapper,
         param_scheduler,
+        start_checkpoint,
         test_cfg,
         test_evaluator,
         tokenizer_checkpoint,
@@ -25,8 +26,10 @@ with read_base():
 from drivewm.evaluation.metrics import CameraForecastMetric
 
 tokenizer_checkpoint = dict(**tokenizer_checkpoint, camera="work_dirs/camera_twin/last_checkpoint")
+
 # From cameras alone there is most to learn, and views are dear to predict.
 mix = dict(absent=0.5, unasked=0.75)
+start_checkpoint = dict(**start_checkpoint, camera=None)
 model.merge(dict(streams=dict(camera=dict(tokenizer=camera_tokenizer)), mix=mix))
 train_dataloader.merge(dict(dataset=dict(load_boxes=True)))  # the motion field learns from tracks
 test_dataloader.merge(dict(dataset=dict(load_boxes=True, stride=10)))

@@ -23,6 +23,7 @@ from drivewm.world_model import WorldModel
 tokenizer_checkpoint = dict(
     occupancy="work_dirs/occupancy_twin/last_checkpoint", lidar="work_dirs/lidar_twin/last_checkpoint"
 )
+start_checkpoint = dict(occupancy=None, lidar=None)  # models in which streams have learned what they can alone
 model = dict(
     type=WorldModel,
     streams=dict(

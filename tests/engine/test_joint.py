@@ -116,7 +116,7 @@ def test_the_config_with_cameras_makes_a_model_that_learns_from_all_three_and_pr
     options |= {
         tokenizer("camera", name): test_camera_stream.CAMERA[name] for name in ("image_size", "views", "channels")
     }
-    options |= {"model.dim": 16, "model.depth": 1, "model.horizon": 2}
+    options |= {"model.dim": 16, "model.depth": 1, "model.horizon": 2, "model.mix.unasked": 0.0}
     options |= {tokenizer("camera", "backbone"): "test_convnext", "model.streams.lidar.points_per_frame": 64}
     model = MODELS.build(load_config("configs/world_models/joint_cameras_twin.py", options).model).train()
     clip = test_camera_stream.make_clip()

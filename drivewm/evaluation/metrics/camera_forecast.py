@@ -13,12 +13,15 @@ from mmengine.registry import METRICS
 from drivewm.evaluation.forecast.record import drift_s, step_key, to_numpy
 from drivewm.evaluation.functional.images import psnr, ssim, to_unit
 
-SCORES = {"psnr": psnr, "ssim": ssim}
+_HIGHEST_DB = 60.0
+SCORES = {"psnr": lambda pictures, truth: psnr(pictures, truth).clamp_max(_HIGHEST_DB), "ssim": ssim}
 
 
 @METRICS.register_module()
 class CameraForecastMetric(BaseMetric):
     """Means over valid views of PSNR [dB] and SSIM, of each predictor and horizon: `PREDICTOR/SCORE/STEP`.
+
+    The PSNR of a view counts at most 60 dB: the last view again is the next one where the ego stands and nothing moves.
 
     Each data sample has under `camera` a dict of
 

@@ -1,7 +1,5 @@
 """Exchanges against plain loops, and which places of another stream a position looks at."""
 
-import itertools
-
 import pytest
 import torch
 
@@ -71,19 +69,17 @@ def test_the_geometric_exchange_equals_a_loop_over_positions():
         index, there = links[reader, source]
         for j in range(2):
             for p in range(x[reader].shape[1]):
-                keys, values = [exchange.null[reader][0]], [exchange.null[reader][1]]
-                for k in range(9):
+                hear = exchange.hear[f"{reader}_of_{source}"]
+                heard = hear.bias.clone()
+                for k, weight in enumerate(hear.weight.chunk(9, dim=1)):
                     if there[0, p, k]:
-                        said = exchange.tell[source](exchange.norm(x[source][j, index[0, p, k]]))
-                        keys.append(said[:8] + exchange.place[f"{reader}_of_{source}"][k])
-                        values.append(said[8:])
-                own = x[reader][j, p]
-                heard = attend(exchange.listen[reader], exchange.norm(own), torch.stack(keys), torch.stack(values))
-                assert torch.allclose(out[reader][j, p], own + heard, atol=1e-5)
+                        said = exchange.say[source](exchange.norm(x[source][j, index[0, p, k]]))
+                        heard += weight @ torch.cat([said, torch.ones(1)])
+                assert torch.allclose(out[reader][j, p], x[reader][j, p] + heard, atol=1e-4)
 
 
 def test_what_is_recalled_is_heard_as_another_source():
-    """By those that are not flat; at any links, position by position."""
+    """By views, which attend; at any links, position by position."""
     torch.manual_seed(0)
     exchange = GeometricExchange(dict(cells=True, views=False), 8, 2)
     for parameter in exchange.parameters():
@@ -97,20 +93,18 @@ def test_what_is_recalled_is_heard_as_another_source():
         for source in set(rows) - {reader} - ({"past_views"} if reader == "cells" else set())
     }
     out = exchange(x, links, recalled)
-    for (reader, features), j in itertools.product(x.items(), range(2)):
-        for p, own in enumerate(features[j]):
-            keys, values = [exchange.null[reader][0]], [exchange.null[reader][1]]
-            for source in rows:
-                if (reader, source) not in links:
-                    continue
-                index, there = links[reader, source]
+    for j in range(2):
+        for p, own in enumerate(x["views"][j]):
+            keys, values = [exchange.null["views"][0]], [exchange.null["views"][1]]
+            for source in ("cells", "past_views"):
+                index, there = links["views", source]
                 for k in there[j, p].nonzero()[:, 0]:
                     feature = (x | recalled)[source][j, index[j, p, k]]
                     key, value = exchange.tell[source](exchange.norm(feature)).chunk(2)
-                    keys.append(key + exchange.place[f"{reader}_of_{source}"][k])
+                    keys.append(key + exchange.place[f"views_of_{source}"][k])
                     values.append(value)
-            heard = attend(exchange.listen[reader], exchange.norm(own), torch.stack(keys), torch.stack(values))
-            assert torch.allclose(out[reader][j, p], own + heard, atol=1e-5)
+            heard = attend(exchange.listen["views"], exchange.norm(own), torch.stack(keys), torch.stack(values))
+            assert torch.allclose(out["views"][j, p], own + heard, atol=1e-5)
 
 
 def test_the_latent_exchange_equals_a_loop_over_positions():

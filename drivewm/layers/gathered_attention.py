@@ -55,11 +55,22 @@ def gathered_attention_torch(
     q: Tensor, keys: Tensor, values: Tensor, index: Tensor, there: Tensor, place: Tensor
 ) -> Tensor:
     """The readable twin: the same with the rows gathered into tensors of their own."""
-    first = torch.arange(len(keys), device=index.device)[:, None, None] * keys.shape[1]
-    k, v = (F.embedding(first + index, t.flatten(0, 1).flatten(1)).unflatten(-1, q.shape[2:]) for t in (keys, values))
+    k, v = (gathered_rows(t.flatten(2), index).unflatten(-1, q.shape[2:]) for t in (keys, values))
     scores = torch.einsum("bnhd,bnmhd->bnhm", q, k + place.to(k.dtype)) * q.shape[-1] ** -0.5
     weights = scores.float().masked_fill(~there[:, :, None], -torch.inf).softmax(-1).to(v.dtype)
     return torch.einsum("bnhm,bnmhd->bnhd", weights, v)
+
+
+def gathered_rows(table: Tensor, index: Tensor) -> Tensor:
+    """Rows of a table `(B, S, C)` at `index (B or 1, N, M)`: `(B, N, M, C)`."""
+    first = table.shape[1] * torch.arange(len(table), device=index.device)[:, None, None]
+    return F.embedding(first + index, table.flatten(0, 1))
+
+
+def gathered_there(table: Tensor, index: Tensor, there: Tensor) -> Tensor:
+    """As `gathered_rows`, zero where none is `there (B or 1, N, M)`, which is told behind: `(B, N, M, C + 1)`."""
+    there = there.expand(len(table), -1, -1)[..., None].to(table.dtype)
+    return torch.cat([gathered_rows(table, index) * there, there], dim=-1)
 
 
 class _Gathered(torch.autograd.Function):

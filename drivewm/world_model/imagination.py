@@ -75,12 +75,12 @@ def draw_frame(
         memory = {name: own.with_blind_twin() for name, own in memory.items()}
         given = torch.cat([motion.given, motion.given & (not model.drop_motion)])
         motion = Motion(motion.pose.repeat(2, 1), motion.time_s.repeat(2), given)
-    others = [name for name in memory if name not in outputs and not model.trunk.is_looked_up(name)]
-    masks = {name: model.all_masks(twice * batch, name) for name in others}
+    running = model.trunk.taking_part(memory, outputs)
+    masks = {name: model.all_masks(twice * batch, name) for name in running if name not in outputs}
 
     def tokens_to_logits(tokens: dict[str, Tensor]) -> dict[str, Tensor]:
         known = masks | {name: own.repeat(twice, 1) for name, own in tokens.items()}
-        logits = model.trunk({name: known[name] for name in memory if name in known}, memory, motion, outputs)
+        logits = model.trunk({name: known[name] for name in running}, memory, motion, outputs)
         if model.guidance:
             logits = {name: guide(*both.chunk(2), model.guidance) for name, both in logits.items()}
         return {name: unsmoothed(own, model.label_smoothing) for name, own in logits.items()}

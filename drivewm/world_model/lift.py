@@ -7,7 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from drivewm.layers.conv import ResBlock
+from drivewm.layers.gathered_attention import gathered_there
 from drivewm.world_model.exchange import Before, Cells
+from drivewm.world_model.exchange.places import HEIGHTS_M
 
 _FINE = 4
 """Columns per cell along each axis: a cell of metres would hide which of them a view saw."""
@@ -22,13 +24,12 @@ class Lift(nn.Module):
 
     Args:
         dim: C, of tokens and cells.
-        heights: points of a column; see `Cells.points`.
     """
 
-    def __init__(self, dim: int, heights: int) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
         self.narrow = nn.Linear(dim, _POINT_DIM)
-        columns = nn.Conv2d(heights * (_POINT_DIM + 1), _COLUMN_DIM, 1)
+        columns = nn.Conv2d(len(HEIGHTS_M) * (_POINT_DIM + 1), _COLUMN_DIM, 1)
         self.columns = nn.Sequential(columns, ResBlock(_COLUMN_DIM), ResBlock(_COLUMN_DIM))
         self.fold = nn.Linear(_COLUMN_DIM * _FINE**2, dim)
         nn.init.zeros_(self.fold.weight)
@@ -39,10 +40,7 @@ class Lift(nn.Module):
         shape = tuple(_FINE * side for side in cells.shape)
         with torch.no_grad():
             index, there = where.at(Cells(cells.grid, shape).points(False, features.device))
-        first = features.shape[1] * torch.arange(len(features), device=features.device)[:, None, None]
-        narrow = self.narrow(features)
-        seen = F.embedding(first + index, narrow.flatten(0, 1)) * there[..., None]
-        points = torch.cat([seen, there[..., None].to(seen.dtype)], dim=-1).flatten(2)
+        points = gathered_there(self.narrow(features), index, there).flatten(2)
         columns = self.columns(points.transpose(1, 2).unflatten(2, shape))
         folded = self.fold(F.pixel_unshuffle(columns, _FINE).flatten(2).transpose(1, 2))
         known = there.any(-1).view(-1, 1, *shape).to(folded.dtype)

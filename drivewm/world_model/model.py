@@ -207,8 +207,8 @@ class WorldModel(BaseModel):
         remembered = tuple(name for name in self.streams if name in present or name in outputs)
         found = observe(self, history, T_t0_ego, times_s, remembered)
         found.motion.given &= told
-        taking_part = [name for name in remembered if name in outputs or not self.trunk.is_looked_up(name)]
-        masks = {name: self.all_masks(len(found.motion.time_s), name) for name in taking_part}
+        running = self.trunk.taking_part(remembered, outputs)
+        masks = {name: self.all_masks(len(found.motion.time_s), name) for name in running}
         hidden, lead = self.trunk.hidden(masks, found.memory, found.motion), T_t0_ego.shape[:2]
         outlooks = {}
         for name in outputs:

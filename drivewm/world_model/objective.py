@@ -122,7 +122,7 @@ def world_model_losses(
 
 def _draw_asked(model: WorldModel, device: torch.device, generator: torch.Generator | None) -> tuple[str, ...]:
     """The streams that the batch is to predict."""
-    others = tuple(name for name in model.streams if not model.trunk.is_looked_up(name))
+    others = model.trunk.taking_part(model.streams, ())
     if others and len(others) < len(model.streams):
         # One draw for all clips, and so the same one in all processes.
         if torch.rand((), generator=generator, device=device) < model.mix.unasked:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from drivewm.world_model.denoiser import Denoiser, Motion
-from drivewm.world_model.exchange import EXCHANGES, links_between, past_of
-from drivewm.world_model.exchange.places import HEIGHTS_M
+from drivewm.world_model.exchange import EXCHANGES, Before, links_between, past_of
 from drivewm.world_model.lift import Lift
 from drivewm.world_model.memory import Memory
 
@@ -22,8 +21,8 @@ class Trunk(nn.Module):
     before, and looked up by the geometric exchange.
 
     Each stream keeps weights of its own, as in MM-DiT (Esser et al., 2024); exchanges start as the identity, so that
-    the streams begin as models of their own. A stream that does not take part costs nothing; one
-    alone that recalls nothing exchanges nothing.
+    the streams begin as models of their own. A stream that does not take part costs nothing; one alone that recalls
+    nothing exchanges nothing.
 
     Args:
         denoisers: of the streams, by name.
@@ -47,26 +46,28 @@ class Trunk(nn.Module):
         self.geometric = EXCHANGES[kind].geometric
         needed = len(denoisers) > 1 or (self.geometric and not all(flat.values()))
         readers, views = ([name for name, own in flat.items() if own is as_flat] for as_flat in (True, False))
-        lifts = {f"{reader}_of_{source}": Lift(dim, len(HEIGHTS_M)) for reader in readers for source in views}
+        lifts = {f"{reader}_of_{source}": Lift(dim) for reader in readers for source in views}
         self.lifts = nn.ModuleDict(lifts)
         exchanges = [EXCHANGES[kind](flat, dim, heads, **options) for _ in range(self.depth if needed else 0)]
         self.exchanges = nn.ModuleList(exchanges)
 
-    def is_looked_up(self, stream: str) -> bool:
-        """Do others know its past by `lift`, so that it need not take part?"""
-        return not self.denoisers[stream].flat
+    def taking_part(self, remembered: Iterable[str], outputs: Sequence[str]) -> tuple[str, ...]:
+        """Streams to run when some are remembered and some asked for: others know the past of views by `lift`."""
+        return tuple(name for name in remembered if name in outputs or self.denoisers[name].flat)
 
     def lift(self, memory: dict[str, Memory]) -> dict[str, Memory]:
         """The memories of some streams, those of bird's-eye views with what the views among them showed last."""
-        recalled = {name: self.denoisers[name].recalled(own) for name, own in memory.items()}
-        recalled = {name: own for name, own in recalled.items() if own is not None}
-        lifted = dict(memory)
+        recalled, lifted = self._recalled(memory), dict(memory)
         for reader, own in memory.items():
             if recalled and self.denoisers[reader].flat:
                 cells = self.denoisers[reader].places(own)
                 parts = [self.lifts[f"{reader}_of_{source}"](*found, cells) for source, found in recalled.items()]
                 lifted[reader] = replace(own, lifted=sum(parts))
         return lifted
+
+    def _recalled(self, memory: dict[str, Memory]) -> dict[str, tuple[Tensor, Before]]:
+        found = {name: self.denoisers[name].recalled(own) for name, own in memory.items()}
+        return {name: own for name, own in found.items() if own is not None}
 
     def hidden(self, tokens: dict[str, Tensor], memory: dict[str, Memory], motion: Motion) -> dict[str, Tensor]:
         """Corrupted tokens `(J, N)` of the streams that take part -> their last hidden state `(J, P, C)`.
@@ -78,8 +79,7 @@ class Trunk(nn.Module):
         condition = {name: d.condition(motion) for name, d in taking_part.items()}
         exchanging, links, recalled = len(x) > 1, None, {}
         if self.geometric:
-            past = {past_of(name): d.recalled(memory[name]) for name, d in taking_part.items()}
-            past = {name: own for name, own in past.items() if own is not None}
+            past = {past_of(name): own for name, own in self._recalled(memory).items() if name in tokens}
             recalled, exchanging = {name: features for name, (features, _) in past.items()}, exchanging or bool(past)
         if exchanging and self.geometric:
             places = {name: d.places(memory[name]) for name, d in taking_part.items()}

@@ -5,7 +5,6 @@ import torch
 from drivewm.geometry import VoxelGrid
 from drivewm.tokenizers.camera_views import CameraViews
 from drivewm.world_model.exchange import Before, Cells, Sightlines
-from drivewm.world_model.exchange.places import HEIGHTS_M
 from drivewm.world_model.lift import Lift
 from tests.world_model.test_camera_stream import rig
 
@@ -17,7 +16,7 @@ CELLS = Cells(GRID, (4, 4))
 def lift_and_place(moved_m: float = 0.0):
     """A lift without convolutions across columns, and two views that were seen 0 m or more behind."""
     torch.manual_seed(0)
-    lift = Lift(8, len(HEIGHTS_M))
+    lift = Lift(8)
     lift.fold.weight.data.normal_()
     K, T_ego_cam = rig((1,))
     lines = Sightlines(CameraViews(K, T_ego_cam, torch.ones(1, 2, dtype=torch.bool)), (64, 32), (16, 32))
@@ -28,7 +27,7 @@ def lift_and_place(moved_m: float = 0.0):
 
 def test_it_starts_as_nothing():
     _, where = lift_and_place()
-    assert not Lift(8, len(HEIGHTS_M))(torch.randn(1, 1024, 8), where, CELLS).any()
+    assert not Lift(8)(torch.randn(1, 1024, 8), where, CELLS).any()
 
 
 def test_a_cell_hears_of_the_tokens_that_saw_its_points():

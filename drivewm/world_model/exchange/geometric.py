@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from drivewm.layers.gathered_attention import GatheredAttention
+from drivewm.layers.gathered_attention import GatheredAttention, gathered_there
 from drivewm.world_model.exchange.places import HEIGHTS_M, NEIGHBOURS, Links, past_of
 from drivewm.world_model.exchange.sightlines import DISTANCES_M
 
@@ -74,11 +73,8 @@ class GeometricExchange(nn.Module):
         """What cells hear, `(J, P, C)`, of each source by itself."""
         heard = 0
         for source, (index, there) in links.items():
-            said = self.say[source](normed[source])
-            first = said.shape[1] * torch.arange(len(said), device=said.device)[:, None, None]
-            there = there.expand(len(said), -1, -1)[..., None].to(said.dtype)
-            entries = F.embedding(first + index, said.flatten(0, 1)) * there
-            heard = heard + self.hear[f"{reader}_of_{source}"](torch.cat([entries, there], dim=-1).flatten(2))
+            entries = gathered_there(self.say[source](normed[source]), index, there)
+            heard = heard + self.hear[f"{reader}_of_{source}"](entries.flatten(2))
         return heard
 
     def _listen(self, reader: str, normed: dict[str, Tensor], links: dict[str, tuple[Tensor, Tensor]]) -> Tensor:

@@ -27,14 +27,14 @@ from drivewm.evaluation.metrics import CameraForecastMetric
 
 tokenizer_checkpoint = dict(**tokenizer_checkpoint, camera="work_dirs/camera_twin/last_checkpoint")
 
-# From cameras alone there is most to learn, and views are dear to predict.
-mix = dict(absent=0.5, unasked=0.75)
+# What streams can tell of each other is most of what there is to learn; views are dear to predict.
+mix = dict(predict=0.8, denoise=0.1, absent=0.75, unasked=0.75)
 start_checkpoint = dict(**start_checkpoint, camera=None)
 model.merge(dict(streams=dict(camera=dict(tokenizer=camera_tokenizer)), mix=mix))
 train_dataloader.merge(dict(dataset=dict(load_boxes=True)))  # the motion field learns from tracks
 test_dataloader.merge(dict(dataset=dict(load_boxes=True, stride=10)))
 
-max_iters = 1000
+max_iters = 1500
 param_scheduler[1].merge(dict(end=max_iters))
 train_cfg.merge(dict(max_iters=max_iters))
 custom_hooks = [*custom_hooks, averaging]

@@ -53,6 +53,9 @@ class VoxelEmbedding(nn.Module):
 class ContextDecoder(nn.Module):
     """Latents, and a map of an earlier frame -> features at half the grid's resolution.
 
+    Attributes:
+        width: of the map of half resolution.
+
     Args:
         first: makes the map of half resolution out of the earlier frame, `channels[0]` wide; only kept here, in the
             order in which the earlier frame is read.
@@ -64,6 +67,7 @@ class ContextDecoder(nn.Module):
     def __init__(self, first: nn.Module, channels: tuple[int, ...], blocks: StageBlocks, code_dim: int) -> None:
         super().__init__()
         pairs = zip(channels, channels[1:], strict=False)
+        self.width = channels[0]
         self.reading = nn.ModuleList([first, *(nn.Sequential(downsample(a, b), nn.SiLU()) for a, b in pairs)])
         self.from_latent = nn.Conv2d(code_dim, channels[-1], 1)
         self.stages, self.rising = nn.ModuleList(), nn.ModuleList()

@@ -73,9 +73,12 @@ class LidarDecoder(ContextDecoder):
             nn.Conv2d(channels[0], channels[0], 1), nn.SiLU(), nn.Conv2d(channels[0], 4 * CHANNELS * height, 1)
         )
 
-    def forward(self, latents: Tensor, context: PointCloud) -> Tensor:
-        """Latents `(J, D, H, W)` and the points of earlier frames, brought into this one -> `(J, 3, X, Y, Z)`."""
-        first = self.reading[0](self.stem(self.point_net(context.points, context.valid, context.time_s)))
+    def forward(self, latents: Tensor, context: PointCloud, beside: Tensor | float = 0.0) -> Tensor:
+        """Latents `(J, D, H, W)` and the points of earlier frames, brought into this one -> `(J, 3, X, Y, Z)`.
+
+        `beside (J, channels[0], X / 2, Y / 2)` is added to the map of the earlier frames.
+        """
+        first = self.reading[0](self.stem(self.point_net(context.points, context.valid, context.time_s))) + beside
         volume = F.pixel_shuffle(self.head(self.features(latents, first.to(latents.dtype))).float(), 2)
         volume = volume.unflatten(1, (CHANNELS, -1)).permute(0, 1, 3, 4, 2)
         return volume + volume.new_tensor(_FIRST_VOLUME).view(-1, 1, 1, 1)

@@ -75,10 +75,13 @@ class OccupancyDecoder(ContextDecoder):
             nn.Conv2d(squeezed, (num_classes + 1) * height, 1),  # the last: log-odds of a copy
         )
 
-    def forward(self, latents: Tensor, previous: Tensor) -> Tensor:
-        """Latents `(B, D, H, W)` and labels `(B, X, Y, Z)` -> logits `(B, C, X, Y, Z)`."""
+    def forward(self, latents: Tensor, previous: Tensor, beside: Tensor | float = 0.0) -> Tensor:
+        """Latents `(B, D, H, W)` and labels `(B, X, Y, Z)` -> logits `(B, C, X, Y, Z)`.
+
+        `beside (B, channels[0], X / 2, Y / 2)` is added to the map of the earlier frame.
+        """
         shrink, activate = self.reading[0]
-        first = activate(self.context.through(previous, shrink[1].weight, shrink[1].bias, patch=2))
+        first = activate(self.context.through(previous, shrink[1].weight, shrink[1].bias, patch=2)) + beside
         x = self.rising[-1](self.features(latents, first))
         squeeze = self.head[0]  # of x and of what the earlier frame shows at full resolution
         outline = self.context.through(previous, squeeze.weight[:, x.shape[1] :], squeeze.bias)

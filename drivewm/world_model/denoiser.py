@@ -160,7 +160,7 @@ class CellDenoiser(Denoiser):
         cells = [self._enter(*scale) for scale in self._by_scale(tokens, memory)]
         x = self.fold(F.pixel_unshuffle(self.scales.spread(tuple(cells)), self.patch))
         x = x.flatten(2).transpose(1, 2) + self.position
-        return x if memory.lifted is None else x + memory.lifted
+        return x if memory.lifted is None else x + memory.lifted.cells
 
     def logits(self, hidden: Tensor, tokens: Tensor, memory: Memory) -> Tensor:
         """Hidden state `(J, P, C)` -> logits `(J, N, V)` of clean tokens; a first guess is what is known or seen."""

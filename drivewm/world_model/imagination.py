@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from drivewm.structures import History
+from drivewm.world_model.beside import evidence_of, evidence_of_views, voxels_first
 from drivewm.world_model.denoiser import Motion
 from drivewm.world_model.memory import Memory
 from drivewm.world_model.observation import present_streams, see, tokens_of, view
@@ -52,14 +53,17 @@ def imagine(
             if name in drawn:
                 own = torch.cat([own, remember.encode(drawn[name][:, None])], dim=1)
             memory[name] = remember.gather(own, sources)
-        drawn = draw_frame(
-            model, model.trunk.lift(memory), motion_of(T_t0_ego[:, f], times_s[:, f]), generator, outputs
-        )
+        memory = model.trunk.lift(memory)
+        drawn = draw_frame(model, memory, motion_of(T_t0_ego[:, f], times_s[:, f]), generator, outputs)
         T_ego_previous = torch.linalg.inv(T_t0_frame[:, observed + f]) @ T_t0_frame[:, observed + f - 1]
-        for name in outputs:
+        told = evidence_of(model.streams, {name: own[:, f] for name, own in seen.items()})
+        for name in voxels_first(outputs):
             own = (drawn[name], previous[name], T_ego_previous, seen[name][:, f : f + 1])
-            previous[name] = model.streams[name].decode_drawn(*own)
+            beside = model.beside(name, told | evidence_of_views(memory[name].lifted))
+            previous[name] = model.streams[name].decode_drawn(*own, beside)
             frames[name].append(previous[name])
+            if name == "occupancy":
+                told |= evidence_of(model.streams, {name: previous[name][:, 0]})
     return {name: torch.cat(own, dim=1) for name, own in frames.items()}
 
 

@@ -14,6 +14,7 @@ from drivewm.layers.codes import CodeTable
 from drivewm.layers.conv import ResBlock
 from drivewm.layers.position import fourier_features
 from drivewm.tokenizers.camera_views import CameraViews
+from drivewm.world_model.evidence import Lifted
 from drivewm.world_model.scales import Scales
 
 _TIME_BANDS, _LONGEST_S = 6, 8.0
@@ -72,7 +73,7 @@ class Memory:
         visible: `(J, P, M + 1)` bool; the null entry always is.
         view, covered, rig: see `Sources`.
         recalled: the newest of the earlier frames, of streams whose past cannot be moved to where it will be.
-        lifted: `(J, P, C)` of what others recall, see `Trunk.lift`.
+        lifted: what others recall, see `Trunk.lift`.
     """
 
     keys: Tensor
@@ -82,7 +83,7 @@ class Memory:
     covered: Tensor
     rig: CameraViews | None = None
     recalled: Recalled | None = None
-    lifted: Tensor | None = None
+    lifted: Lifted | None = None
 
     def with_blind_twin(self) -> Memory:
         """The memory and behind it, in the batch, a twin that sees the null entry only: the unconditional branch."""
@@ -96,7 +97,7 @@ class Memory:
             torch.cat([self.covered, torch.zeros_like(self.covered)]),
             None if self.rig is None else self.rig[torch.arange(len(blind), device=blind.device).repeat(2)],
             None if self.recalled is None else self.recalled.with_blind_twin(),
-            None if self.lifted is None else torch.cat([self.lifted, torch.zeros_like(self.lifted)]),
+            None if self.lifted is None else self.lifted.with_blind_twin(),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from drivewm.geometry import VoxelGrid
 from drivewm.structures import History, OccupancyForecast, SceneClip, TokenSpec
+from drivewm.world_model.beside import Besides, evidence_of, evidence_of_views, voxels_first
 from drivewm.world_model.denoiser import Denoiser
+from drivewm.world_model.evidence import Evidence
 from drivewm.world_model.imagination import imagine
 from drivewm.world_model.objective import world_model_losses
 from drivewm.world_model.observation import observe, present_streams
@@ -31,12 +33,14 @@ class Outlook:
         hidden: `(B, F, P, C)` last state of the stream's denoiser.
         logits: `(B, F, N, V)` of their tokens.
         seen: `(B, F, ...)` what was observed, in these frames; see `Stream`.
+        evidence: what streams saw of the B * F frames, for the decoder to read.
     """
 
     stream: str
     hidden: Tensor
     logits: Tensor
     seen: Any
+    evidence: dict[str, Evidence]
 
 
 class WorldModel(BaseModel):
@@ -49,8 +53,9 @@ class WorldModel(BaseModel):
 
     What was observed reaches a future frame in three ways, all in that frame's own coordinates: as features that the
     denoiser attends to (`FrameMemory`), as its first guess of the tokens, and as voxels that the decoder may copy. The
-    latter two know how things move (`MotionField`). Streams learn of each other in the `Trunk`. A stream that a history
-    lacks is absent: nothing of it is remembered, and what is predicted of it comes from the others.
+    latter two know how things move (`MotionField`). Streams learn of each other in the `Trunk`, and their decoders of
+    what others tell of the same frame (`Besides`). A stream that a history lacks is absent: nothing of it is
+    remembered, and what is predicted of it comes from the others.
 
     Args:
         tokenizer, patch, memory, motion, ego_aligned, decoder_context, points_per_frame, things_move: of the stream, if
@@ -116,6 +121,7 @@ class WorldModel(BaseModel):
         denoisers = {name: own.build_denoiser(built, dim, depth, heads) for name, (own, built) in parts.items()}
         self.trunk = Trunk(denoisers, exchange or dict(type="geometric"))
         self.streams = nn.ModuleDict({name: own.build_stream(built) for name, (own, built) in parts.items()})
+        self.beside = Besides(self.streams)
         self.weights = {name: own.weight for name, (own, _) in parts.items()}
         self.inputs, self.outputs = self.named(inputs), self.named(outputs)
         self.mix = TaskMix(**(mix or {}))
@@ -210,10 +216,12 @@ class WorldModel(BaseModel):
         running = self.trunk.taking_part(remembered, outputs)
         masks = {name: self.all_masks(len(found.motion.time_s), name) for name in running}
         hidden, lead = self.trunk.hidden(masks, found.memory, found.motion), T_t0_ego.shape[:2]
-        outlooks = {}
+        outlooks, told = {}, evidence_of(self.streams, {name: seen.flatten(0, 1) for name, seen in found.seen.items()})
         for name in outputs:
             logits = self.trunk.denoisers[name].logits(hidden[name], masks[name], found.memory[name])
-            outlooks[name] = Outlook(name, hidden[name].unflatten(0, lead), logits.unflatten(0, lead), found.seen[name])
+            states = hidden[name].unflatten(0, lead), logits.unflatten(0, lead)
+            evidence = told | evidence_of_views(found.memory[name].lifted)
+            outlooks[name] = Outlook(name, *states, found.seen[name], evidence)
         return outlooks
 
     def outlook(self, history: History, T_t0_ego: Tensor, times_s: Tensor, told: bool = True) -> Outlook:
@@ -229,7 +237,8 @@ class WorldModel(BaseModel):
     def expect(self, outlook: Outlook) -> OccupancyForecast | LidarForecast:
         """What is where in each frame of an outlook, and how likely."""
         stream = self.streams[outlook.stream]
-        content = stream.decode_soft(outlook.logits.flatten(0, 1), outlook.seen.flatten(0, 1))
+        beside = self.beside(outlook.stream, outlook.evidence)
+        content = stream.decode_soft(outlook.logits.flatten(0, 1), outlook.seen.flatten(0, 1), beside)
         return stream.forecast(content.unflatten(0, outlook.logits.shape[:2]))
 
     @torch.no_grad()
@@ -243,8 +252,12 @@ class WorldModel(BaseModel):
         Returns:
             forecasts of F frames, each in its own ego frame.
         """
-        found = self.outlooks(history, T_t0_ego, times_s, outputs)
-        return {name: self.expect(outlook) for name, outlook in found.items()}
+        found, said, forecasts = self.outlooks(history, T_t0_ego, times_s, outputs), {}, {}
+        for name in voxels_first(found):
+            forecasts[name] = self.expect(replace(found[name], evidence=found[name].evidence | said))
+            if name == "occupancy":
+                said = evidence_of(self.streams, {name: forecasts[name].labels.flatten(0, 1)})
+        return {name: forecasts[name] for name in found}
 
     def forecast(self, history: History, T_t0_ego: Tensor, times_s: Tensor) -> OccupancyForecast | LidarForecast:
         """That of the leading stream: see `forecasts`."""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from drivewm.layers.draws import rows_of_global_batch
 from drivewm.structures import SceneClip
+from drivewm.world_model.beside import evidence_of, evidence_of_views, voxels_first
 from drivewm.world_model.corruption import corrupt
 from drivewm.world_model.denoiser import Motion
 from drivewm.world_model.memory import Memory
@@ -103,14 +104,13 @@ def world_model_losses(
         u, spec = u.masked_fill(from_masks.flatten(), 0.0), model.streams[name].scales.row
         draws = _per_frame(uniform, tasks.target.shape[1])
         noisy[name] = corrupt(clean[name], spec, u, noise, model.mix.eta, draws)
-    for name, logits in model.trunk(noisy, memory, motion).items():
-        logits, truth = logits.float(), clean[name]
-        losses[name]["loss_tokens"] = _token_loss(logits, truth, model.streams[name].scales.row.mask_id, model)
-        first, seen = logits.unflatten(0, tasks.target.shape)[:, 0], pasts[name].seen[:, 0]
-        decoded = model.streams[name].losses(first, seen, clip, tasks.target[:, 0], tasks.forecast, generator)
+    predicted = model.trunk(noisy, memory, motion)
+    for name, logits in predicted.items():
+        logits, truth, mask_id = logits.float(), clean[name], model.streams[name].scales.row.mask_id
+        losses[name]["loss_tokens"] = _token_loss(logits, truth, mask_id, model)
+        losses[name]["token_accuracy"] = (logits.argmax(-1) == truth)[truth != mask_id].float().mean()
+    for name, decoded in _content_losses(model, clip, pasts, memory, predicted, tasks, generator).items():
         losses[name] |= {key: model.decode_weight * loss for key, loss in decoded.items()}
-        there = truth != model.streams[name].scales.row.mask_id
-        losses[name]["token_accuracy"] = (logits.argmax(-1) == truth)[there].float().mean()
     if len(losses) == 1:
         return losses.popitem()[1]
     return {
@@ -128,6 +128,32 @@ def _draw_asked(model: WorldModel, device: torch.device, generator: torch.Genera
         if torch.rand((), generator=generator, device=device) < model.mix.unasked:
             return others
     return tuple(model.streams)
+
+
+def _content_losses(
+    model: WorldModel,
+    clip: SceneClip,
+    pasts: dict[str, _Past],
+    memory: dict[str, Memory],
+    predicted: dict[str, Tensor],
+    tasks: Tasks,
+    generator: torch.Generator | None,
+) -> dict[str, dict[str, Tensor]]:
+    """Losses of what the decoders make of the logits `(B * J, N, V)`, in the first target of clips that forecast."""
+    chosen, losses = tasks.forecast.nonzero()[:, 0], {}
+    told = evidence_of(model.streams, {name: past.seen[:, 0][chosen] for name, past in pasts.items()})
+    for name in voxels_first(predicted):
+        stream, beside, lifted = model.streams[name], 0.0, memory[name].lifted
+        if len(chosen):
+            lifted = None if lifted is None else lifted[chosen * tasks.target.shape[1]]
+            beside = model.beside(name, told | evidence_of_views(lifted))
+        logits = predicted[name].float().unflatten(0, tasks.target.shape)[:, 0]
+        asked = (logits, pasts[name].seen[:, 0], clip, tasks.target[:, 0], chosen, generator)
+        losses[name], content = stream.losses(*asked, beside)
+        if name == "occupancy" and content is not None:
+            # As it predicts them, not as they are: so they will be read.
+            told |= evidence_of(model.streams, {name: stream.forecast(content.detach()[:, None]).labels[:, 0]})
+    return losses
 
 
 def _token_loss(logits: Tensor, truth: Tensor, mask_id: int, model: WorldModel) -> Tensor:

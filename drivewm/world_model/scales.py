@@ -66,6 +66,10 @@ class Scales:
         """Averages `(J, h, w, C)` over the cells of each scale, of features `(J, C, H, W)`."""
         return tuple(shrink(features, spec.shape) for spec in self.specs)
 
+    def hard_latents(self, rows: Tensor, quantizer: MultiScaleQuantizer) -> Tensor:
+        """Tokens `(J, N)` -> their codes as latents `(J, D, H, W)`."""
+        return quantizer.decode(quantizer.lookup(self.split(rows)))
+
     def soft_latents(self, logits: Tensor, quantizer: MultiScaleQuantizer) -> Tensor:
         """Logits `(J, N, V)` of tokens -> the averages of their codes as latents `(J, D, H, W)`."""
         shares = self.split(logits.float().softmax(-1))

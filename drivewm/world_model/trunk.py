@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +64,7 @@ class Trunk(nn.Module):
             if recalled and self.denoisers[reader].flat:
                 cells = self.denoisers[reader].places(own)
                 parts = [self.lifts[f"{reader}_of_{source}"](*found, cells) for source, found in recalled.items()]
-                lifted[reader] = replace(own, lifted=sum(parts))
+                lifted[reader] = replace(own, lifted=reduce(add, parts))
         return lifted
 
     def _recalled(self, memory: dict[str, Memory]) -> dict[str, tuple[Tensor, Before]]:

@@ -12,6 +12,7 @@ from drivewm.planning.state import planner_state
 from drivewm.structures import History
 from drivewm.world_model import WorldModel, ego_warped_copy
 from drivewm.world_model.denoiser import Motion
+from drivewm.world_model.evidence import SolidPoints
 from drivewm.world_model.exchange import EXCHANGES
 from drivewm.world_model.observation import observe
 from drivewm.world_model.rollout import extended, roll_out
@@ -233,3 +234,28 @@ def test_histories_that_cannot_be_asked_from_are_refused(joint, clip):
         joint.forecasts(history, poses, times_s, ("camera",))
     with pytest.raises(ValueError, match="needs points, but the clip of scene a has none"):
         joint(replace(clip, points=None), "loss")
+
+
+def test_sweeps_are_decoded_beside_the_voxels_of_the_same_future(joint, clip, monkeypatch):
+    """As forecast and as drawn. Voxels are decoded first: where sweeps are cast does not change them."""
+    stream, everything = joint.streams["occupancy"], ask(clip)
+    usual = joint.forecasts(*everything), joint.imagined(*everything, rng())
+    decode = stream._decode
+    # Another class of each voxel: what was free is not.
+    monkeypatch.setattr(stream, "_decode", lambda *told: decode(*told).roll(1, 1))
+    forecasts, drawn = joint.forecasts(*everything), joint.imagined(*everything, rng())
+    assert not torch.equal(forecasts["lidar"].volume, usual[0]["lidar"].volume)
+    assert not torch.equal(drawn["lidar"], usual[1]["lidar"])
+    monkeypatch.undo()
+    monkeypatch.setattr(joint.streams["lidar"], "_decode", lambda latents, *_: usual[1]["lidar"][:, 0] * 0)
+    assert torch.equal(joint.imagined(*everything, rng())["occupancy"], usual[1]["occupancy"])
+
+
+def test_voxels_are_decoded_beside_the_points_that_were_seen(joint, clip):
+    """With the same tokens: points that lie elsewhere, and none at all."""
+    outlook = joint.outlooks(*ask(clip))["occupancy"]
+    usual = joint.expect(outlook).logits
+    seen = outlook.evidence["lidar"].cloud
+    for cloud in (replace(seen, points=seen.points + 2.0), replace(seen, valid=torch.zeros_like(seen.valid))):
+        other = replace(outlook, evidence={"lidar": SolidPoints(cloud)})
+        assert not torch.equal(joint.expect(other).logits, usual)

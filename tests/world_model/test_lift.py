@@ -27,7 +27,7 @@ def lift_and_place(moved_m: float = 0.0):
 
 def test_it_starts_as_nothing():
     _, where = lift_and_place()
-    assert not Lift(8)(torch.randn(1, 1024, 8), where, CELLS).any()
+    assert not Lift(8)(torch.randn(1, 1024, 8), where, CELLS).cells.any()
 
 
 def test_a_cell_hears_of_the_tokens_that_saw_its_points():
@@ -35,11 +35,11 @@ def test_a_cell_hears_of_the_tokens_that_saw_its_points():
     lift, where = lift_and_place()
     index, there = where.at(Cells(GRID, (16, 16)).points(False, torch.device("cpu")))
     features = torch.randn(1, 1024, 8)
-    usual, looked_up = lift(features, where, CELLS), index[there].unique()
+    usual, looked_up = lift(features, where, CELLS).cells, index[there].unique()
     for token in (*looked_up[::60].tolist(), 0, 1023):
         other = features.clone()
         other[0, token] += 1.0
-        changed = (lift(other, where, CELLS) != usual).any(-1)[0].view(4, 4)
+        changed = (lift(other, where, CELLS).cells != usual).any(-1)[0].view(4, 4)
         sees = ((index == token) & there).any(-1).view(4, 4, 4, 4).any(3).any(1)
         assert torch.equal(changed, sees)
 
@@ -47,16 +47,17 @@ def test_a_cell_hears_of_the_tokens_that_saw_its_points():
 def test_where_nothing_was_seen_nothing_is_said():
     """Behind and to the right of both views; and nowhere at all once the views are absent."""
     lift, where = lift_and_place()
-    lifted = lift(torch.randn(1, 1024, 8), where, CELLS).view(4, 4, 8)
+    lifted = lift(torch.randn(1, 1024, 8), where, CELLS).cells.view(4, 4, 8)
     assert not lifted[:2, 0].any() and lifted[3, 1:].any(-1).all()
     absent = Before(Sightlines(where.places.rig, (64, 32), (16, 32)), where.T_earlier_target)
     absent.places.rig.valid[:] = False
-    assert not lift(torch.randn(1, 1024, 8), absent, CELLS).any()
+    nothing = lift(torch.randn(1, 1024, 8), absent, CELLS)
+    assert not nothing.cells.any() and not nothing.columns.any()
 
 
 def test_what_was_seen_comes_nearer_as_the_ego_drives():
     """By 4 m, the size of a cell: the row of cells ahead says what the one behind it said."""
     features = torch.randn(1, 1024, 8)
     (lift, still), (_, driven) = lift_and_place(), lift_and_place(4.0)
-    before, after = (lift(features, where, CELLS).view(4, 4, 8) for where in (still, driven))
+    before, after = (lift(features, where, CELLS).cells.view(4, 4, 8) for where in (still, driven))
     assert torch.allclose(after[:3], before[1:], atol=1e-5)

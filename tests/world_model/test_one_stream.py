@@ -81,7 +81,8 @@ def losses_of_one_stream(model, clip, generator):
         logits.flatten(0, 1), clean.flatten(), label_smoothing=model.label_smoothing
     )
     first = logits.unflatten(0, (len(clip), 2))[:, 0]
-    return losses | stream.losses(first, seen[:, 0], clip, tasks.target[:, 0], tasks.forecast, generator)
+    decoded, _ = stream.losses(first, seen[:, 0], clip, tasks.target[:, 0], tasks.forecast.nonzero()[:, 0], generator)
+    return losses | decoded
 
 
 def test_one_stream_computes_what_it_would_without_the_others_in_mind():

@@ -38,8 +38,9 @@ def randomized(model: WorldModel) -> WorldModel:
         for tensor in (*stream.parameters(), *model.trunk.denoisers[name].parameters(), *codebooks):
             tensor.data.add_(0.1 * torch.randn(tensor.shape, generator=generator))
         model.trunk.denoisers[name].adopt_codebooks(codebooks)
-    for parameter in (*model.trunk.exchanges.parameters(), *model.trunk.lifts.parameters()):
-        parameter.data.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+    for part in (model.trunk.exchanges, model.trunk.lifts, model.beside):
+        for parameter in part.parameters():
+            parameter.data.add_(0.1 * torch.randn(parameter.shape, generator=generator))
     return model.eval()
 
 

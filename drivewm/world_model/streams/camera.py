@@ -146,7 +146,7 @@ class CameraStream(nn.Module):
         known = (seen.tokens != mask_id)[..., None]
         return quantizer.lookup(seen.tokens.clamp_max(mask_id - 1)) * known, known.float(), seen.rig
 
-    def decode_soft(self, logits: Tensor, seen: SeenViews) -> Tensor:
+    def decode_soft(self, logits: Tensor, seen: SeenViews, beside: float = 0.0) -> Tensor:
         """Pictures `(J, V, 3, H, W)`."""
         (quantizer,), (views, *cells) = self.tokenizer.quantizer.scales, self.scales.shape
         shares = logits.float().softmax(-1) @ quantizer.codebook
@@ -166,8 +166,11 @@ class CameraStream(nn.Module):
     def first_frame(self, history: History) -> None:
         """Imagined frames reach the next ones as tokens alone."""
 
-    def decode_drawn(self, tokens: Tensor, previous: None, T_ego_previous: Tensor, seen: SeenViews) -> Tensor:
-        """Pictures `(B, 1, V, 3, H, W)` with values 0..1."""
+    def decode_drawn(
+        self, tokens: Tensor, previous: None, T_ego_previous: Tensor, seen: SeenViews, beside: float = 0.0
+    ) -> Tensor:
+        """Pictures `(B, 1, V, 3, H, W)` with values 0..1, by the tokenizer's decoder: it has nothing to learn of the past,
+        and reads single codes best."""
         return self.tokenizer.decode(self.scales.grids(tokens[:, None]), seen.rig)
 
     def losses(
@@ -176,18 +179,18 @@ class CameraStream(nn.Module):
         seen: SeenViews,
         clip: SceneClip,
         target: Tensor,
-        asked: Tensor,
+        chosen: Tensor,
         generator: torch.Generator | None = None,
-    ) -> dict[str, Tensor]:
+        beside: float = 0.0,
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
         """Those of the tokenizer's pictures."""
-        chosen = asked.nonzero()[:, 0]
         if len(chosen) == 0:
-            return {"loss_l1": logits.sum() * 0, "loss_ssim": logits.sum() * 0}
-        pictures = self.decode_soft(logits[chosen], seen[chosen]).flatten(0, 1)
+            return {"loss_l1": logits.sum() * 0, "loss_ssim": logits.sum() * 0}, None
+        views = self.decode_soft(logits[chosen], seen[chosen])
         truth, valid = clip.images[chosen, target[chosen]], clip.images_valid[chosen, target[chosen]]
         weight = self.tokenizer.ssim_weight
-        losses = picture_losses(pictures, to_unit(truth.flatten(0, 1)), valid.flatten(), weight)
-        return {name: len(chosen) / len(clip) * value for name, value in losses.items()}
+        losses = picture_losses(views.flatten(0, 1), to_unit(truth.flatten(0, 1)), valid.flatten(), weight)
+        return {name: len(chosen) / len(clip) * value for name, value in losses.items()}, views
 
     def samples(self, answer: Answer) -> list[dict]:
         """As `CameraForecastMetric` takes them: beside the forecast, the last views again and, as ceiling, what the

@@ -18,6 +18,7 @@ from drivewm.tokenizers import LidarTokenizer
 from drivewm.tokenizers.lidar_volume import field_of, returns_towards, silent_cells
 from drivewm.tokenizers.point_cloud import PointCloud
 from drivewm.tokenizers.rendering import Depths, render_depths
+from drivewm.world_model.evidence import SolidPoints
 from drivewm.world_model.lidar_predictions import add_silence, lidar_beside_baselines
 from drivewm.world_model.predictions import Answer
 from drivewm.world_model.scales import Scales
@@ -184,13 +185,17 @@ class LidarStream(nn.Module):
         found = torch.zeros(len(cell), x_cells * y_cells + 1, device=cell.device)
         return found.scatter_(1, cell, 1.0)[:, :-1].view(-1, 1, x_cells, y_cells)
 
-    def decode_soft(self, logits: Tensor, seen: PointCloud) -> Tensor:
-        """The volume `(J, 3, X, Y, Z)`."""
-        return self._decode(self.scales.soft_latents(logits, self.tokenizer.quantizer), seen)
+    def solid(self, shown: PointCloud) -> SolidPoints:
+        """By points of J frames."""
+        return SolidPoints(shown)
 
-    def _decode(self, latents: Tensor, seen: PointCloud) -> Tensor:
+    def decode_soft(self, logits: Tensor, seen: PointCloud, beside: Tensor | float = 0.0) -> Tensor:
+        """The volume `(J, 3, X, Y, Z)`."""
+        return self._decode(self.scales.soft_latents(logits, self.tokenizer.quantizer), seen, beside)
+
+    def _decode(self, latents: Tensor, seen: PointCloud, beside: Tensor | float = 0.0) -> Tensor:
         context = seen if self.decoder_context else PointCloud.empty(len(latents), latents.device)
-        return self.soft_decoder(latents, context)
+        return self.soft_decoder(latents, context, beside)
 
     def forecast(self, content: Tensor) -> LidarForecast:
         """A volume of each frame."""
@@ -213,10 +218,12 @@ class LidarStream(nn.Module):
     def first_frame(self, history: History) -> None:
         """The decoder sees the observed points; imagined frames reach the next ones as tokens alone."""
 
-    def decode_drawn(self, tokens: Tensor, previous: None, T_ego_previous: Tensor, seen: PointCloud) -> Tensor:
+    def decode_drawn(
+        self, tokens: Tensor, previous: None, T_ego_previous: Tensor, seen: PointCloud, beside: Tensor | float = 0.0
+    ) -> Tensor:
         """The volume `(B, 1, 3, X, Y, Z)`."""
-        context = seen if self.decoder_context else None
-        return self.tokenizer.decode(self.scales.grids(tokens[:, None]), context)
+        latents = self.scales.hard_latents(tokens, self.tokenizer.quantizer)
+        return self._decode(latents, seen.flatten(), beside)[:, None]
 
     def losses(
         self,
@@ -224,19 +231,19 @@ class LidarStream(nn.Module):
         seen: PointCloud,
         clip: SceneClip,
         target: Tensor,
-        asked: Tensor,
+        chosen: Tensor,
         generator: torch.Generator | None = None,
-    ) -> dict[str, Tensor]:
+        beside: Tensor | float = 0.0,
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
         """Those of the tokenizer's `RayObjective`, on rays of the true frames."""
-        chosen = asked.nonzero()[:, 0]
         objective = self.tokenizer.objective
         drawn = objective.draw(len(clip), logits.device, generator)
         if len(chosen) == 0:
-            return {"loss_surface": logits.sum() * 0}
-        volume = self.decode_soft(logits[chosen], seen[chosen])
+            return {"loss_surface": logits.sum() * 0}, None
+        volume = self.decode_soft(logits[chosen], seen[chosen], beside)
         frames = PointCloud.of(clip)[chosen, target[chosen]]
         losses = objective.losses(volume, frames, clip.T_ego_lidar[chosen, target[chosen]], drawn[chosen])
-        return {name: len(chosen) / len(clip) * value for name, value in losses.items()}
+        return {name: len(chosen) / len(clip) * value for name, value in losses.items()}, volume
 
     def samples(self, answer: Answer) -> list[dict]:
         """As `LidarForecastMetric` takes them: clouds of the model beside baselines, along the true rays.
@@ -281,6 +288,6 @@ class LidarStream(nn.Module):
     @torch.no_grad()
     def _true_volumes(self, clip: SceneClip, seen: PointCloud) -> Tensor:
         """Volumes `(B, F, 3, X, Y, Z)` of the true future frames that went through the tokens, beside what was seen."""
-        grids = self.tokenizer.encode(PointCloud.of(clip)[:, clip.num_history :])
-        codes = self.tokenizer.quantizer.lookup(tuple(grid.indices.flatten(0, 1) for grid in grids))
-        return self._decode(self.tokenizer.quantizer.decode(codes), seen.flatten()).unflatten(0, seen.lead)
+        tokens = self.scales.row_of(self.tokenizer.encode(PointCloud.of(clip)[:, clip.num_history :])).flatten(0, 1)
+        latents = self.scales.hard_latents(tokens, self.tokenizer.quantizer)
+        return self._decode(latents, seen.flatten()).unflatten(0, seen.lead)

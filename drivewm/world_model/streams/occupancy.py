@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from drivewm.evaluation.forecast.record import CEILING, OWN_PRESENT
 from drivewm.structures import OCC3D, History, OccupancyForecast, SceneClip, most_likely
-from drivewm.tokenizers import DecoderContext, OccupancyTokenizer
+from drivewm.tokenizers import OccupancyTokenizer
 from drivewm.world_model.baselines import newly_seen, warp_history, warped_frame
+from drivewm.world_model.evidence import SolidVoxels
 from drivewm.world_model.motion_field import MotionField
 from drivewm.world_model.moved_history import moved_history
 from drivewm.world_model.predictions import Answer, beside_baselines
@@ -122,9 +123,13 @@ class OccupancyStream(nn.Module):
         covered = F.adaptive_avg_pool2d(covered, self.scales.shape)
         return self.scales.join(self.tokenizer.quantizer.inputs(latents)), self.scales.join(self.scales.shrink(covered))
 
-    def decode_soft(self, logits: Tensor, seen: Tensor) -> Tensor:
+    def solid(self, shown: Tensor) -> SolidVoxels:
+        """By labels `(J, X, Y, Z)`."""
+        return SolidVoxels(shown, self.grid)
+
+    def decode_soft(self, logits: Tensor, seen: Tensor, beside: Tensor | float = 0.0) -> Tensor:
         """`(J, C, X, Y, Z)`."""
-        return self._decode(self.scales.soft_latents(logits, self.tokenizer.quantizer), seen)
+        return self._decode(self.scales.soft_latents(logits, self.tokenizer.quantizer), seen, beside)
 
     def forecast(self, content: Tensor) -> OccupancyForecast:
         """Calibrated by the temperature."""
@@ -140,21 +145,21 @@ class OccupancyStream(nn.Module):
             return self.unseen(history, 1)
         return history.occupancy[:, -1:]
 
-    def decode_drawn(self, tokens: Tensor, previous: Tensor, T_ego_previous: Tensor, seen: Tensor) -> Tensor:
+    def decode_drawn(
+        self, tokens: Tensor, previous: Tensor, T_ego_previous: Tensor, seen: Tensor, beside: Tensor | float = 0.0
+    ) -> Tensor:
         """The decoder sees what was observed, and elsewhere the imagined frame before: `(B, 1, X, Y, Z)` uint8."""
-        context = DecoderContext()
-        if self.decoder_context:
-            before = self.tokenizer.warp_context(previous, T_ego_previous[:, None]).previous
-            context = DecoderContext(torch.where(newly_seen(seen), before, seen))
-        return most_likely(self.tokenizer.decode(self.scales.grids(tokens[:, None]), context), 2)
+        before = self.tokenizer.warp_context(previous, T_ego_previous[:, None]).previous
+        known = torch.where(newly_seen(seen), before, seen)[:, 0]
+        latents = self.scales.hard_latents(tokens, self.tokenizer.quantizer)
+        return most_likely(self._decode(latents, known, beside), 1)[:, None]
 
     @torch.no_grad()
     def decode_true(self, clip: SceneClip, seen: Tensor) -> Tensor:
         """Classes `(B, F, X, Y, Z)` uint8 of the true future frames that went through the tokens, beside what was
         seen `(B, F, X, Y, Z)` in the first F of them."""
-        grids = self.tokenizer.encode(clip.occupancy[:, clip.num_history :][:, : seen.shape[1]])
-        codes = self.tokenizer.quantizer.lookup(tuple(grid.indices.flatten(0, 1) for grid in grids))
-        voxels = self._decode(self.tokenizer.quantizer.decode(codes), seen.flatten(0, 1))
+        tokens = self.encode(clip.occupancy[:, clip.num_history :][:, : seen.shape[1]]).flatten(0, 1)
+        voxels = self._decode(self.scales.hard_latents(tokens, self.tokenizer.quantizer), seen.flatten(0, 1))
         return most_likely(voxels, 1).unflatten(0, seen.shape[:2])
 
     def losses(
@@ -163,22 +168,22 @@ class OccupancyStream(nn.Module):
         seen: Tensor,
         clip: SceneClip,
         target: Tensor,
-        asked: Tensor,
+        chosen: Tensor,
         generator: torch.Generator | None = None,
-    ) -> dict[str, Tensor]:
+        beside: Tensor | float = 0.0,
+    ) -> tuple[dict[str, Tensor], Tensor | None]:
         """ "loss_decode" of the voxels, and "loss_temperature" that calibrates them."""
-        chosen = asked.nonzero()[:, 0]
         drawn = self.tokenizer.draw_voxels(len(clip), generator)[:, 0]
         if len(chosen) == 0:
-            return {"loss_decode": logits.sum() * 0, "loss_temperature": self.log_temperature * 0}
-        voxels = self.decode_soft(logits[chosen], seen[chosen])
+            return {"loss_decode": logits.sum() * 0, "loss_temperature": self.log_temperature * 0}, None
+        voxels = self.decode_soft(logits[chosen], seen[chosen], beside)
         truth = clip.occupancy[chosen, target[chosen]]
         decode = sum(self.tokenizer.voxel_losses(voxels, truth, drawn[chosen]).values())
         # The temperature is fitted to what is predicted; it must not change it.
         scaled = (voxels.detach().float() - self.log_class_weight[:, None, None, None]) / self.log_temperature.exp()
         temperature = F.cross_entropy(scaled, truth.long())
         share = len(chosen) / len(clip)
-        return {"loss_decode": share * decode, "loss_temperature": share * temperature}
+        return {"loss_decode": share * decode, "loss_temperature": share * temperature}, voxels
 
     def samples(self, answer: Answer) -> list[dict]:
         """As `OccupancyForecastMetric` takes them.
@@ -202,8 +207,8 @@ class OccupancyStream(nn.Module):
                 sample["probabilities"] = {"model": probabilities[b]}
         return samples
 
-    def _decode(self, latents: Tensor, seen: Tensor) -> Tensor:
+    def _decode(self, latents: Tensor, seen: Tensor, beside: Tensor | float = 0.0) -> Tensor:
         """Latents `(J, D, H, W)` and what was seen `(J, X, Y, Z)` -> voxel logits `(J, C, X, Y, Z)`."""
         if not self.decoder_context:
             seen = torch.full_like(seen, OCC3D.num_classes)
-        return self.soft_decoder(latents, seen)
+        return self.soft_decoder(latents, seen, beside)

@@ -169,8 +169,8 @@ class CameraStream(nn.Module):
     def decode_drawn(
         self, tokens: Tensor, previous: None, T_ego_previous: Tensor, seen: SeenViews, beside: float = 0.0
     ) -> Tensor:
-        """Pictures `(B, 1, V, 3, H, W)` with values 0..1, by the tokenizer's decoder: it has nothing to learn of the past,
-        and reads single codes best."""
+        """Pictures `(B, 1, V, 3, H, W)` with values 0..1, by the tokenizer's decoder: there is no past to read beside,
+        and it reads single codes best."""
         return self.tokenizer.decode(self.scales.grids(tokens[:, None]), seen.rig)
 
     def losses(

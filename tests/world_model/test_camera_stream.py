@@ -127,6 +127,19 @@ def test_views_inform_the_other_streams_and_are_informed(model):
     assert not torch.allclose(usual["camera"].pictures, other["camera"].pictures)
 
 
+def test_decoders_read_what_views_showed(model):
+    """With the same tokens: columns the other way round, and none at all, which is what absent views leave."""
+    clip = make_clip()
+    outlook = model.outlooks(*ask(clip), ("occupancy",))["occupancy"]
+    usual, views = model.expect(outlook).logits, outlook.evidence["views"]
+    turned = replace(outlook, evidence=outlook.evidence | dict(views=replace(views, columns=views.columns.flip(-1))))
+    assert not torch.equal(model.expect(turned).logits, usual)
+    history, *asked = ask(clip)
+    blind = model.outlooks(shown(model, history, ("occupancy", "lidar")), *asked)["occupancy"]
+    unread = replace(blind, evidence={name: own for name, own in blind.evidence.items() if name != "views"})
+    assert torch.equal(model.expect(blind).logits, model.expect(unread).logits)
+
+
 def test_losses_are_finite_with_views_that_are_absent(model):
     clip = make_clip()
     clip.images_valid[0] = False

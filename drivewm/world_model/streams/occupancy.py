@@ -189,9 +189,9 @@ class OccupancyStream(nn.Module):
         """As `OccupancyForecastMetric` takes them.
 
         Beside the forecast stand the baselines and the ceiling: the true future frames, encoded, and decoded as the
-        forecast's tokens are. No forecast in these tokens can be expected to do better. Where the labels of the past
-        were withheld, what the model makes of t0 stands there too, moved as the copy is. Probabilities are there where
-        one forecast reaches far enough; further frames are rolled out.
+        forecast's tokens are, but beside no other stream. No forecast in these tokens alone can be expected to do better.
+        Where the labels of the past were withheld, what the model makes of t0 stands there too, moved as the copy is.
+        Probabilities are there where one forecast reaches far enough; further frames are rolled out.
         """
         labels = torch.cat([forecast.labels for forecast in answer.forecasts], dim=1)
         forecasts = {"model": labels, CEILING: self.decode_true(answer.clip, answer.seen)}

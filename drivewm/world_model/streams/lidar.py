@@ -250,8 +250,8 @@ class LidarStream(nn.Module):
 
         In "model" each ray is at its median depth, the best guess of that ray; in "model_drawn" the rays spread over
         where they may end, which makes the better cloud. The ceiling is what the true future frames give that went
-        through the tokens, beside no other stream. Beside them, where imagined futures are asked for and the history has sweeps, clouds as
-        `LidarGenerationMetric` takes them, along the rays of the last sweep.
+        through the tokens, beside no other stream. Beside them, where imagined futures are asked for and the history
+        has sweeps, clouds as `LidarGenerationMetric` takes them, along the rays of the last sweep.
         """
         clip, T_t0_ego = answer.clip, answer.T_t0_ego
         forecast = LidarForecast(torch.cat([f.volume for f in answer.forecasts], dim=1), self.grid)

@@ -189,7 +189,7 @@ class OccupancyStream(nn.Module):
         """As `OccupancyForecastMetric` takes them.
 
         Beside the forecast stand the baselines and the ceiling: the true future frames, encoded, and decoded as the
-        forecast's tokens are, but beside no other stream. No forecast in these tokens alone can be expected to do better.
+        forecast's tokens are, beside no other stream. No forecast in these tokens alone can be expected to do better.
         Where the labels of the past were withheld, what the model makes of t0 stands there too, moved as the copy is.
         Probabilities are there where one forecast reaches far enough; further frames are rolled out.
         """

@@ -59,6 +59,20 @@ class PointCloud:
         time_s = None if self.time_s is None else function(self.time_s)
         return PointCloud(function(self.points), function(self.valid), time_s)
 
+    def met_in(self, low: Tensor, size: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Of J frames `(J, *shape)` float32: 1 in the cells in which any valid point lies.
+
+        The cells divide the first D axes, one for each number of `shape`; from `low (D,)` [m], `size (D,)` [m] each.
+        """
+        cell = ((self.points[..., : len(shape)] - low) / size).floor().long()
+        inside = ((cell >= 0) & (cell < torch.tensor(shape, device=cell.device))).all(-1) & self.valid
+        row, cells = cell[..., 0], shape[0]
+        for axis in range(1, len(shape)):
+            row, cells = row * shape[axis] + cell[..., axis], cells * shape[axis]
+        # What is outside falls into a cell behind the last one.
+        met = torch.zeros(len(row), cells + 1, device=row.device).scatter_(1, torch.where(inside, row, cells), 1.0)
+        return met[:, :-1].unflatten(1, shape)
+
     def pick(self, place: Tensor) -> PointCloud:
         """The valid points of these numbers, `place (..., K)` int64 counted from 0 in each frame: `(..., K)` points.
 

@@ -56,16 +56,8 @@ class SolidPoints:
 
     def on(self, grid: VoxelGrid) -> Tensor:
         """Is there a point in each voxel: `(J, Z, X, Y)`, 1 where there is."""
-        points, (x_cells, y_cells, z_cells) = self.cloud.points[..., :3], grid.shape
-        shape = torch.tensor(grid.shape, device=points.device)
-        cell = ((points - torch.from_numpy(grid.origin_m).to(points)) / grid.voxel_m).floor().long()
-        inside = ((cell >= 0) & (cell < shape)).all(-1) & self.cloud.valid
-        voxels = x_cells * y_cells * z_cells
-        x, y, z = cell.unbind(-1)
-        # What is outside falls into a voxel behind the last one.
-        row = torch.where(inside, (z * x_cells + x) * y_cells + y, voxels)
-        met = torch.zeros(len(row), voxels + 1, device=row.device).scatter_(1, row, 1.0)
-        return met[:, :-1].unflatten(1, (z_cells, x_cells, y_cells))
+        low = torch.as_tensor(grid.origin_m, device=self.cloud.points.device).float()
+        return self.cloud.met_in(low, torch.full_like(low, grid.voxel_m), grid.shape).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)

@@ -175,15 +175,11 @@ class LidarStream(nn.Module):
 
     def _cells_with_points(self, seen: PointCloud) -> Tensor:
         """`(J, 1, H, W)`: 1 where any point lies in the cell of a token."""
-        (x_cells, y_cells), grid = self.scales.shape, self.grid
-        size = torch.as_tensor(grid.extent_m[:2] / (x_cells, y_cells), device=seen.points.device).float()
-        low = torch.as_tensor(grid.origin_m[:2], device=seen.points.device).float()
-        x, y = ((seen.points[..., :2] - low) / size).floor().long().unbind(-1)
-        inside = seen.valid & (x >= 0) & (x < x_cells) & (y >= 0) & (y < y_cells)
-        # What is outside falls into a cell behind the last one.
-        cell = torch.where(inside, x * y_cells + y, x_cells * y_cells)
-        found = torch.zeros(len(cell), x_cells * y_cells + 1, device=cell.device)
-        return found.scatter_(1, cell, 1.0)[:, :-1].view(-1, 1, x_cells, y_cells)
+        low, extent = (
+            torch.as_tensor(v[:2], device=seen.points.device) for v in (self.grid.origin_m, self.grid.extent_m)
+        )
+        size = extent / torch.tensor(self.scales.shape, device=extent.device)
+        return seen.met_in(low.float(), size.float(), self.scales.shape)[:, None]
 
     def solid(self, shown: PointCloud) -> SolidPoints:
         """By points of J frames."""
